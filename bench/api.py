@@ -1,0 +1,560 @@
+"""Everything a plugin author imports.
+
+This module holds the contracts between the harness and its plugins: the frozen
+*specs* that declare a plugin, the *protocols* an implementation follows, and the
+*value types* that travel between them. It imports nothing of the harness and no
+heavy library, so listing plugins stays fast.
+
+Words
+-----
+A dataset has two **domains**, ``"a"`` and ``"b"``, each with a name of its own
+(``summer``, ``winter``). A **direction** goes from a source to a target domain.
+A **method** translates images along a direction; each output for one input is a
+**sample**.
+
+Conventions
+-----------
+Images are float tensors ``(B, 3, H, W)`` in ``[0, 1]``, RGB, unless a docstring
+says ``uint8``. Seeds are non-negative integers below ``2**63``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+
+import pluggy
+from pydantic import BaseModel, ConfigDict
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    import pandas as pd
+    import torch
+
+__all__ = [
+    "A2B",
+    "B2A",
+    "BenchError",
+    "Budget",
+    "CodedMethod",
+    "Config",
+    "Context",
+    "Dataset",
+    "DatasetSpec",
+    "Diverged",
+    "Direction",
+    "Domain",
+    "Event",
+    "ExemplarMethod",
+    "ImageItem",
+    "LauncherSpec",
+    "Measurement",
+    "Method",
+    "MethodSpec",
+    "MetricSpec",
+    "ReportSpec",
+    "RunView",
+    "Split",
+    "TrainData",
+    "TrainedMethod",
+    "hookimpl",
+]
+
+hookimpl = pluggy.HookimplMarker("bench")
+"""Marks a function of a plugin module as one of the hooks in :mod:`bench.hookspecs`."""
+
+Domain = Literal["a", "b"]
+Split = Literal["train", "test"]
+Kind = Literal["quality", "diversity", "content", "truth", "throughput", "resource"]
+Precision = Literal["fp32", "tf32", "bf16"]
+
+
+class BenchError(Exception):
+    """A problem its user can mend; the message is one line: what, where, what to do."""
+
+
+class Diverged(BenchError):
+    """Training met a loss or a weight that is not finite."""
+
+
+class Config(BaseModel):
+    """Base of every plugin's configuration: immutable, and unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+# --------------------------------------------------------------------- directions
+
+
+@dataclass(frozen=True)
+class Direction:
+    """One way through a dataset.
+
+    Parameters
+    ----------
+    source, target
+        The domain keys, ``"a"`` or ``"b"``.
+    name
+        What people call it: ``summer2winter``.
+    """
+
+    source: Domain
+    target: Domain
+    name: str
+
+    @property
+    def key(self) -> str:
+        """``a2b`` or ``b2a``, whatever the domains are called."""
+        return f"{self.source}2{self.target}"
+
+    @classmethod
+    def parse(cls, text: str, domains: tuple[str, str]) -> Direction:
+        """Read ``a2b``, ``b2a`` or ``<name>2<name>`` for the given domain names.
+
+        Raises
+        ------
+        BenchError
+            When `text` is neither; the message lists what is.
+        """
+        a, b = domains
+        known = {
+            "a2b": cls("a", "b", f"{a}2{b}"),
+            "b2a": cls("b", "a", f"{b}2{a}"),
+        }
+        for direction in known.values():
+            if text in (direction.key, direction.name):
+                return direction
+        names = ", ".join(d.name for d in known.values())
+        raise BenchError(f"direction {text!r} is unknown: choose from {names} (or a2b, b2a)")
+
+
+A2B = Direction("a", "b", "a2b")
+B2A = Direction("b", "a", "b2a")
+
+
+# ------------------------------------------------------------------------ budgets
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long a method may train: iterations or seconds, exactly one of them.
+
+    A budget in seconds is turned into iterations early in training, from the measured
+    pace; the number is kept in the checkpoint, so that a resumed run ends where the
+    uninterrupted one would have. Learning-rate schedules stretch over the whole budget.
+    """
+
+    iterations: int | None = None
+    seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        if (self.iterations is None) == (self.seconds is None):
+            raise BenchError("a budget has either iterations or seconds")
+        if (self.iterations or self.seconds or 0) <= 0:
+            raise BenchError("a budget must be greater than 0")
+
+    @classmethod
+    def parse(cls, text: str) -> Budget:
+        """Read ``5000it``, ``90s``, ``15m`` or ``2h``.
+
+        Raises
+        ------
+        BenchError
+            When `text` has another form or is not positive.
+        """
+        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(it|s|m|h)\s*", text)
+        if match is None:
+            raise BenchError(f"budget {text!r} is not understood: write 5000it, 90s, 15m or 2h")
+        number, unit = float(match[1]), match[2]
+        if unit == "it":
+            if number != int(number):
+                raise BenchError(f"budget {text!r}: iterations are whole numbers")
+            return cls(iterations=int(number))
+        return cls(seconds=number * {"s": 1, "m": 60, "h": 3600}[unit])
+
+    def __str__(self) -> str:
+        return f"{self.iterations}it" if self.iterations is not None else f"{self.seconds:g}s"
+
+
+# -------------------------------------------------------------------------- specs
+
+
+@dataclass(frozen=True)
+class MethodSpec:
+    """Declares a method. Importing it must not import torch.
+
+    Parameters
+    ----------
+    name
+        How users call it; lower case, ``[a-z0-9_]``.
+    summary
+        One line for ``bench list methods``.
+    implementation
+        ``"module:Class"``; the class follows :class:`Method` and is built as
+        ``Class(config, ctx)``.
+    config
+        The pydantic model of its configuration.
+    presets
+        Overrides of the configuration for ``demo``, ``quick`` and ``paper``.
+    budgets
+        Training budget for each preset, as text (``"600it"``); empty when not trained.
+    trained, multimodal, exemplar, paired
+        What it is: has a fit stage; gives several outputs for one input; needs images
+        of the target domain when it translates; needs paired training data.
+    directions
+        The directions it can go.
+    multiple_of
+        Height and width are padded (reflected) to a multiple of this, and cropped back.
+    baseline
+        True for an anchor that is there to keep the numbers honest.
+    source
+        The paper or project it follows.
+    """
+
+    name: str
+    summary: str
+    implementation: str
+    config: type[Config] = Config
+    presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    budgets: Mapping[str, str] = field(default_factory=dict)
+    trained: bool = False
+    multimodal: bool = False
+    exemplar: bool = False
+    paired: bool = False
+    directions: tuple[str, ...] = ("a2b", "b2a")
+    multiple_of: int = 1
+    baseline: bool = False
+    source: str = ""
+    version: str = "1"
+
+
+@dataclass(frozen=True)
+class DatasetSpec:
+    """Declares a dataset. The class follows :class:`Dataset`, built as ``Class(config)``.
+
+    `presets` may set any field of the configuration; `paired` says that training pairs
+    can be had (then :meth:`Dataset.split` items of both domains correspond by index).
+    """
+
+    name: str
+    summary: str
+    implementation: str
+    config: type[Config] = Config
+    presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    paired: bool = False
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class MetricSpec:
+    """Declares a metric: ``implementation(scoring) -> Iterable[Measurement]``.
+
+    `needs` names what must be there for it: ``"samples"`` (two or more per input),
+    ``"pairs"`` (true targets). A metric whose needs are not met is left out with a reason.
+    `explanation` says in a few lines what a number means, its range, its traps.
+    """
+
+    name: str
+    summary: str
+    implementation: str
+    kind: Kind
+    unit: str = ""
+    higher_is_better: bool | None = None
+    needs: tuple[str, ...] = ()
+    default: bool = True
+    explanation: str = ""
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class ReportSpec:
+    """Declares a report: ``implementation(run: RunView, out: Path) -> Path`` (main file)."""
+
+    name: str
+    summary: str
+    implementation: str
+
+
+@dataclass(frozen=True)
+class LauncherSpec:
+    """Declares where trials run: a class with ``launch(jobs, on_event, …)``."""
+
+    name: str
+    summary: str
+    implementation: str
+
+
+# ------------------------------------------------------------------- values: data
+
+
+@dataclass(frozen=True)
+class ImageItem:
+    """One picture of a dataset.
+
+    Parameters
+    ----------
+    id
+        Stable, unique within its split and domain, safe as a folder name.
+    path
+        The file it lives in; decoded by the harness.
+    render
+        For pictures that live in no file: gives ``(H, W, 3)`` uint8.
+    digest
+        SHA-256 of the file's bytes (or of the pixels).
+    factors
+        Known truth about it, where a dataset has any (mode, snow line, …).
+    """
+
+    id: str
+    digest: str
+    path: Path | None = None
+    render: Callable[[], npt.NDArray[np.uint8]] | None = None
+    factors: Mapping[str, float | str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TrainData:
+    """The training images of both domains, decoded once.
+
+    Parameters
+    ----------
+    a, b
+        uint8 ``(N, 3, H, W)``, on the training device.
+    domains
+        The names of the two domains.
+    paired
+        True when ``a[i]`` and ``b[i]`` show the same thing.
+    """
+
+    a: torch.Tensor
+    b: torch.Tensor
+    domains: tuple[str, str]
+    paired: bool = False
+
+    def of(self, domain: Domain) -> torch.Tensor:
+        """The images of one domain."""
+        return self.a if domain == "a" else self.b
+
+
+@runtime_checkable
+class Dataset(Protocol):
+    """Two domains of pictures, each with a train and a test split."""
+
+    domains: tuple[str, str]
+    paired: bool
+
+    def prepare(self, cache: Path, *, offline: bool, progress: Callable[[str], None]) -> None:
+        """Make the pictures available: find, fetch or render them.
+
+        Called once, before anything else. `cache` is a folder of this dataset's own that
+        lasts between runs. Raises :class:`BenchError` when it cannot.
+        """
+        ...
+
+    def split(self, split: Split, domain: Domain) -> Sequence[ImageItem]:
+        """The pictures of one split of one domain, in fixed order."""
+        ...
+
+    def fingerprint(self) -> str:
+        """A SHA-256 of the content of all splits; names and places do not enter it."""
+        ...
+
+    def truth(self, item: ImageItem, direction: Direction) -> Sequence[ImageItem]:
+        """The true translations of a test picture; empty where nobody knows them."""
+        ...
+
+
+# ---------------------------------------------------------------- values: training
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened in a trial, on its way to the screen and ``events.jsonl``.
+
+    `kind` is ``stage`` (one began or ended), ``progress`` (done of total, with values such
+    as losses), ``log`` (a line of text) or ``warning``.
+    """
+
+    kind: Literal["stage", "progress", "log", "warning"]
+    stage: str = ""
+    message: str = ""
+    done: float | None = None
+    total: float | None = None
+    unit: str = ""
+    values: Mapping[str, float] = field(default_factory=dict)
+
+
+def _no_event(event: Event) -> None:
+    """The listener of a context that nobody watches."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a method may know of its surroundings.
+
+    Parameters
+    ----------
+    device
+        Where tensors live.
+    precision
+        ``fp32``, ``tf32`` or ``bf16``; how convolutions compute, never what is stored.
+    seed
+        The training seed.
+    weights_dir
+        A folder in which official pretrained weights are looked for.
+    offline
+        True: nothing may be downloaded.
+    work_dir
+        Where training keeps its checkpoints; None: nowhere.
+    emit
+        Takes an :class:`Event`.
+    """
+
+    device: torch.device
+    precision: Precision = "fp32"
+    seed: int = 0
+    weights_dir: Path | None = None
+    offline: bool = True
+    work_dir: Path | None = None
+    emit: Callable[[Event], None] = _no_event
+
+    def at(self, work_dir: Path | None) -> Context:
+        """The same context with another working folder."""
+        return replace(self, work_dir=work_dir)
+
+
+# ----------------------------------------------------------------- method contracts
+
+
+@runtime_checkable
+class Method(Protocol):
+    """What translates.
+
+    Built as ``Class(config, ctx)`` on ``ctx.device`` with weights initialised from
+    ``ctx.seed``.
+    """
+
+    def translate(
+        self, images: torch.Tensor, direction: Direction, *, samples: int, seeds: torch.Tensor
+    ) -> torch.Tensor:
+        """Translate a batch.
+
+        Parameters
+        ----------
+        images
+            float ``(B, 3, H, W)`` in ``[0, 1]``, on the context's device.
+        direction
+            Which way.
+        samples
+            Outputs per input; a deterministic method repeats its one output.
+        seeds
+            int64 ``(B, samples)`` on the CPU. An output depends on its image and its
+            seed alone, not on its neighbours in the batch.
+
+        Returns
+        -------
+        torch.Tensor
+            float ``(B, samples, 3, H, W)`` in ``[0, 1]``.
+        """
+        ...
+
+    def state_dict(self) -> dict[str, torch.Tensor]:
+        """What translation needs, as a flat mapping of tensors."""
+        ...
+
+    def load_state_dict(self, state: Mapping[str, torch.Tensor]) -> None:
+        """Take back what :meth:`state_dict` gave; raises :class:`BenchError` on a mismatch."""
+        ...
+
+
+@runtime_checkable
+class TrainedMethod(Method, Protocol):
+    """A method with a fit stage (``MethodSpec.trained``)."""
+
+    def fit(self, data: TrainData, budget: Budget) -> None:
+        """Train within `budget`, resuming from ``ctx.work_dir`` where it holds a checkpoint."""
+        ...
+
+
+@runtime_checkable
+class ExemplarMethod(Method, Protocol):
+    """A method that looks at target-domain images when it translates (``exemplar``)."""
+
+    def use_exemplars(self, images: torch.Tensor, direction: Direction) -> None:
+        """Set the pool (uint8 ``(N, 3, H, W)``) from which a seed draws an exemplar."""
+        ...
+
+
+@runtime_checkable
+class CodedMethod(Method, Protocol):
+    """A method that separates content from style."""
+
+    def encode(self, images: torch.Tensor, domain: Domain) -> tuple[torch.Tensor, torch.Tensor]:
+        """Images ``(B, 3, H, W)`` in ``[0, 1]`` to ``(content, style)``."""
+        ...
+
+    def decode(self, content: torch.Tensor, style: torch.Tensor, domain: Domain) -> torch.Tensor:
+        """Codes to images ``(B, 3, H, W)`` in ``[0, 1]``."""
+        ...
+
+    def sample_styles(self, seeds: torch.Tensor) -> torch.Tensor:
+        """Style codes for int64 `seeds` of any shape; the shape leads the result's."""
+        ...
+
+
+# ----------------------------------------------------------------- values: results
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One number, with what is needed to believe it.
+
+    Parameters
+    ----------
+    metric, kind, value, unit, higher_is_better
+        What was measured.
+    n
+        How many images (or timings) it rests on.
+    low, high, interval
+        The interval and the method that made it; None where there is none.
+    extractor
+        The pretrained network behind the number, always named where there is one.
+    subset
+        ``all`` or ``clean`` (test images that are not also training images).
+    per_sample
+        The same metric for single outputs: ``(input id, sample, value)``.
+    """
+
+    metric: str
+    kind: Kind
+    value: float
+    unit: str = ""
+    higher_is_better: bool | None = None
+    n: int = 0
+    low: float | None = None
+    high: float | None = None
+    interval: str | None = None
+    extractor: str | None = None
+    subset: Literal["all", "clean"] = "all"
+    per_sample: Iterable[tuple[str, int, float]] = ()
+
+
+@dataclass(frozen=True)
+class RunView:
+    """A finished run as a report sees it: the four tables and the facts around them.
+
+    The tables' columns are described in :mod:`bench.results`.
+    """
+
+    path: Path
+    suite: Mapping[str, Any]
+    environment: Mapping[str, Any]
+    trials: pd.DataFrame
+    measurements: pd.DataFrame
+    samples: pd.DataFrame
+    timings: pd.DataFrame
+    losses: pd.DataFrame

@@ -1,0 +1,1 @@
+"""What every trained method shares: batches, precision, the loop, checkpoints, guards."""

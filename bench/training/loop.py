@@ -1,0 +1,237 @@
+"""The loop that every trained method shares.
+
+A method gives a :class:`Trainer`: its modules, its optimisers and one step. The loop gives
+everything around it: resuming, checkpoints written whole or not at all, loss curves,
+progress, and a guard against values that are not finite. Because a step is a function of
+the trainer's state and the step number alone, *when* checkpoints are written never changes
+a result, and a resumed run equals an uninterrupted one bit for bit on a CPU.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import torch
+from torch import nn
+
+from bench.api import BenchError, Diverged, Event
+
+if TYPE_CHECKING:
+    from bench.api import Budget, Context
+
+CHECKPOINT = "last.pt"
+LOSSES = "losses.jsonl"
+_FORMAT = 1
+_CURVE_POINTS = 200
+_WARMUP, _MEASURED = 2, 8
+"""Iterations that are run first, and then timed, to turn seconds into iterations."""
+
+
+class Trainer(Protocol):
+    """What a method brings to :func:`run_training`."""
+
+    modules: Mapping[str, nn.Module]
+    optimizers: Mapping[str, torch.optim.Optimizer]
+
+    def step(self, iteration: int, total: int | None) -> Mapping[str, torch.Tensor]:
+        """Run iteration number `iteration` (from 0) of `total` and give its losses.
+
+        All randomness comes from the seed and `iteration`; losses are detached scalars left
+        on the device. `total` is None while a budget in seconds is still being measured:
+        the learning-rate schedule is then at its start.
+        """
+        ...
+
+    def extra_state(self) -> dict[str, Any]:
+        """State outside modules and optimisers (an image pool), as tensors and numbers."""
+        ...
+
+    def load_extra_state(self, state: Mapping[str, Any]) -> None:
+        """Take back what :meth:`extra_state` gave."""
+        ...
+
+
+def save_checkpoint(path: Path, trainer: Trainer, iteration: int, total: int | None) -> None:
+    """Write the whole training state: to a temporary name first, then moved into place."""
+    state = {
+        "format": _FORMAT,
+        "iteration": iteration,
+        "total": total,
+        "modules": {name: module.state_dict() for name, module in trainer.modules.items()},
+        "optimizers": {name: opt.state_dict() for name, opt in trainer.optimizers.items()},
+        "extra": trainer.extra_state(),
+    }
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with temporary.open("wb") as file:
+        torch.save(state, file)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def load_checkpoint(path: Path, trainer: Trainer) -> tuple[int, int | None]:
+    """Restore what :func:`save_checkpoint` wrote; gives ``(iteration, total)``.
+
+    Raises
+    ------
+    BenchError
+        When the file cannot be read, or holds another model.
+    """
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        for name, module in trainer.modules.items():
+            module.load_state_dict(state["modules"][name])
+        for name, optimizer in trainer.optimizers.items():
+            optimizer.load_state_dict(state["optimizers"][name])
+        trainer.load_extra_state(state["extra"])
+        return int(state["iteration"]), state["total"]
+    except (OSError, RuntimeError, KeyError, ValueError, EOFError) as error:
+        reason = str(error).splitlines()[0]
+        raise BenchError(
+            f"{path} cannot be resumed from ({reason}): remove it to train from the start"
+        ) from error
+
+
+class _Curve:
+    """``losses.jsonl``: one line per logged iteration; a resumed run first drops later lines."""
+
+    def __init__(self, path: Path | None, start: int) -> None:
+        self.path = path
+        if path is None or not path.exists():
+            return
+        kept = [
+            line
+            for line in path.read_text("utf-8").splitlines()
+            if line.endswith("}") and json.loads(line)["iteration"] < start
+        ]
+        path.write_text("".join(f"{line}\n" for line in kept), "utf-8")
+
+    def add(self, iteration: int, losses: Mapping[str, float]) -> None:
+        if self.path is not None:
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps({"iteration": iteration, "losses": losses}) + "\n")
+
+
+def _read(losses: Mapping[str, torch.Tensor], iteration: int) -> dict[str, float]:
+    """Losses as numbers, in one transfer; raises `Diverged` when one is not finite."""
+    values = torch.stack([value.detach().float() for value in losses.values()]).tolist()
+    read = dict(zip(losses, values, strict=True))
+    bad = [name for name, value in read.items() if not math.isfinite(value)]
+    if bad:
+        raise Diverged(f"loss {', '.join(bad)} is not finite at iteration {iteration}")
+    return read
+
+
+def _check_weights(trainer: Trainer, iteration: int) -> None:
+    """Never overwrite a good checkpoint with weights that are not finite."""
+    for name, module in trainer.modules.items():
+        norms = torch._foreach_norm([p.detach() for p in module.parameters()])
+        if norms and not torch.stack(list(norms)).isfinite().all():
+            raise Diverged(f"the weights of {name} are not finite at iteration {iteration}")
+
+
+def _synchronize(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def run_training(
+    trainer: Trainer, budget: Budget, ctx: Context, *, checkpoint_seconds: float = 30.0
+) -> int:
+    """Train within `budget`; gives the number of iterations trained in all.
+
+    Parameters
+    ----------
+    trainer
+        The state and its step.
+    budget
+        Iterations, or seconds that are turned into iterations after the first few.
+    ctx
+        ``ctx.work_dir`` (when set) holds ``last.pt`` and ``losses.jsonl``; training resumes
+        from it. Progress goes to ``ctx.emit``.
+    checkpoint_seconds
+        Time between checkpoints; has no influence on results.
+
+    Raises
+    ------
+    Diverged
+        At the first logged loss or checkpointed weight that is not finite; the last good
+        checkpoint stays.
+    """
+    work = ctx.work_dir
+    checkpoint = work / CHECKPOINT if work is not None else None
+    iteration, total = 0, budget.iterations
+    if checkpoint is not None:
+        checkpoint.parent.mkdir(parents=True, exist_ok=True)
+        if checkpoint.exists():
+            iteration, kept = load_checkpoint(checkpoint, trainer)
+            total = total if total is not None else kept
+    curve = _Curve(work / LOSSES if work is not None else None, iteration)
+    begun_at, begun = iteration, time.monotonic()
+    clock = emitted = saved = begun
+
+    while total is None or iteration < total:
+        if total is None and iteration == begun_at + _WARMUP:
+            _synchronize(ctx.device)
+            clock = time.monotonic()
+        losses = trainer.step(iteration, total)
+        iteration += 1
+        if total is None and iteration == begun_at + _WARMUP + _MEASURED:
+            _synchronize(ctx.device)
+            pace = _MEASURED / (time.monotonic() - clock)
+            total = max(iteration, round(pace * (budget.seconds or 0.0)))
+            if checkpoint is not None:
+                save_checkpoint(checkpoint, trainer, iteration, total)
+
+        every = max(1, (total or _CURVE_POINTS) // _CURVE_POINTS)
+        now = time.monotonic()
+        last = total is not None and iteration >= total
+        log = (iteration - 1) % every == 0 or last
+        show = now - emitted > 0.5 or last
+        if log or show:
+            values = _read(losses, iteration - 1)
+            if log:
+                curve.add(iteration - 1, values)
+            if show:
+                emitted = now
+                ctx.emit(Event("progress", "fit", "", iteration, total, "it", values))
+        if checkpoint is not None and (last or now - saved > checkpoint_seconds):
+            _check_weights(trainer, iteration)
+            save_checkpoint(checkpoint, trainer, iteration, total)
+            saved = now
+    return iteration
+
+
+def linear_decay(iteration: int, total: int | None, constant: float = 0.5) -> float:
+    """CycleGAN's schedule: 1 for the first `constant` share of the budget, then down to 0."""
+    if total is None:
+        return 1.0
+    decay_from = constant * total
+    if iteration < decay_from:
+        return 1.0
+    return 1.0 - (iteration - decay_from) / (total - decay_from + 1)
+
+
+def step_decay(iteration: int, total: int | None, *, steps: int, gamma: float = 0.5) -> float:
+    """``gamma`` once for every one of `steps` equal parts of the budget already behind.
+
+    MUNIT halves its rate every 100 000 of 1 000 000 iterations: ``steps=10``.
+    """
+    if total is None:
+        return 1.0
+    return float(gamma ** (iteration * steps // total))
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, value: float) -> None:
+    """Set the rate of every group; a tensor rate (capturable) is filled in place."""
+    for group in optimizer.param_groups:
+        if isinstance(group["lr"], torch.Tensor):
+            group["lr"].fill_(value)
+        else:
+            group["lr"] = value
