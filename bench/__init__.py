@@ -1,0 +1,1 @@
+"""A plugin-based benchmark suite for image-to-image translation."""
