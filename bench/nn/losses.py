@@ -1,0 +1,28 @@
+"""Adversarial losses, as pure functions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def lsgan(prediction: Tensor, target: float) -> Tensor:
+    """Least-squares GAN loss: ``mean((prediction - target)²)`` (Mao et al. 2017, equation 9).
+
+    Parameters
+    ----------
+    prediction
+        A discriminator's raw map, of any shape; computed in float32 at least.
+    target
+        1 for "real", 0 for "generated".
+
+    Returns
+    -------
+    Tensor
+        A scalar. There is no factor 1/2: a method that wants one multiplies by it.
+    """
+    if prediction.dtype.itemsize < 4:
+        prediction = prediction.float()
+    return (prediction - target).square().mean()
