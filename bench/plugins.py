@@ -1,0 +1,241 @@
+"""Discovery of plugins: each on its own, and a broken one is a row, never a crash."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import importlib
+import importlib.metadata
+import importlib.util
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any, TypeVar
+
+import pluggy
+
+from bench import hookspecs
+from bench.api import (
+    BenchError,
+    Config,
+    DatasetSpec,
+    LauncherSpec,
+    MethodSpec,
+    MetricSpec,
+    ReportSpec,
+)
+
+GROUP = "bench"
+
+Spec = TypeVar("Spec", MethodSpec, DatasetSpec, MetricSpec, ReportSpec, LauncherSpec)
+
+
+@dataclass(frozen=True)
+class BrokenPlugin:
+    """A plugin that could not be loaded, or offers what cannot be used."""
+
+    name: str
+    origin: str
+    reason: str
+
+
+@dataclass
+class Registry:
+    """What all plugins offer together, by kind and name."""
+
+    methods: dict[str, MethodSpec] = field(default_factory=dict)
+    datasets: dict[str, DatasetSpec] = field(default_factory=dict)
+    metrics: dict[str, MetricSpec] = field(default_factory=dict)
+    reports: dict[str, ReportSpec] = field(default_factory=dict)
+    launchers: dict[str, LauncherSpec] = field(default_factory=dict)
+    broken: list[BrokenPlugin] = field(default_factory=list)
+    files: tuple[Path, ...] = ()
+
+    def method(self, name: str) -> MethodSpec:
+        """The method of that name; raises `BenchError` with near misses."""
+        return self._pick(self.methods, name, "method")
+
+    def dataset(self, name: str) -> DatasetSpec:
+        """The dataset of that name; raises `BenchError` with near misses."""
+        return self._pick(self.datasets, name, "dataset")
+
+    def metric(self, name: str) -> MetricSpec:
+        """The metric of that name; raises `BenchError` with near misses."""
+        return self._pick(self.metrics, name, "metric")
+
+    def report(self, name: str) -> ReportSpec:
+        """The report of that name; raises `BenchError` with near misses."""
+        return self._pick(self.reports, name, "report")
+
+    def launcher(self, name: str) -> LauncherSpec:
+        """The launcher of that name; raises `BenchError` with near misses."""
+        return self._pick(self.launchers, name, "launcher")
+
+    def _pick(self, known: Mapping[str, Spec], name: str, kind: str) -> Spec:
+        if name in known:
+            return known[name]
+        for broken in self.broken:
+            if broken.name == name:
+                raise BenchError(f"{kind} {name!r} is broken: {broken.reason}")
+        raise BenchError(unknown(kind, name, known))
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> str:
+    """One line that says a name is unknown, what is near, and what there is."""
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=1)
+    hint = f", did you mean {near[0]!r}?" if near else ""
+    return f"{kind} {name!r} is unknown{hint} (there are: {', '.join(names) or 'none'})"
+
+
+def _reason(error: BaseException) -> str:
+    """An exception in one line."""
+    text = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
+
+
+def _load_file(path: Path) -> ModuleType:
+    """A one-file plugin, importable afterwards by its stem (for ``"stem:Class"``)."""
+    if not path.is_file():
+        raise BenchError(f"plugin file {path} does not exist")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        raise BenchError(f"plugin file {path} is not a Python file")
+    if path.stem in sys.modules and getattr(sys.modules[path.stem], "__file__", "") != str(path):
+        raise BenchError(f"plugin file {path}: rename it, a module {path.stem!r} exists already")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[path.stem]
+        raise
+    return module
+
+
+def _collect(registry: Registry, manager: pluggy.PluginManager) -> None:
+    """Ask every plugin for its specs; the first to use a name keeps it."""
+    kinds: list[tuple[str, dict[str, Any], type]] = [
+        ("bench_methods", registry.methods, MethodSpec),
+        ("bench_datasets", registry.datasets, DatasetSpec),
+        ("bench_metrics", registry.metrics, MetricSpec),
+        ("bench_reports", registry.reports, ReportSpec),
+        ("bench_launchers", registry.launchers, LauncherSpec),
+    ]
+    for name, plugin in manager.list_name_plugin():
+        origin = getattr(plugin, "__file__", None) or "?"
+        for hook, known, kind in kinds:
+            implementation = getattr(plugin, hook, None)
+            if implementation is None or manager.parse_hookimpl_opts(plugin, hook) is None:
+                continue
+            try:
+                for spec in implementation():
+                    if not isinstance(spec, kind):
+                        raise TypeError(f"{hook} gave a {type(spec).__name__}")
+                    if spec.name in known:
+                        raise BenchError(f"{spec.name!r} is already offered by another plugin")
+                    known[spec.name] = spec
+            except (Exception, SystemExit) as error:
+                registry.broken.append(BrokenPlugin(name, origin, _reason(error)))
+
+
+def load_plugins(files: Sequence[Path] = ()) -> Registry:
+    """Load every entry point of the group ``bench``, and the given one-file plugins.
+
+    Each is loaded in a try of its own: what fails is listed in ``Registry.broken``.
+
+    Raises
+    ------
+    BenchError
+        When one of `files` (which the user named) cannot be loaded.
+    """
+    manager = pluggy.PluginManager(GROUP)
+    manager.add_hookspecs(hookspecs)
+    registry = Registry(files=tuple(file.resolve() for file in files))
+
+    def register(name: str, origin: str, load: Callable[[], Any]) -> None:
+        try:
+            manager.register(load(), name=name)
+        except (Exception, SystemExit) as error:
+            registry.broken.append(BrokenPlugin(name, origin, _reason(error)))
+
+    for entry in sorted(importlib.metadata.entry_points(group=GROUP), key=lambda e: e.name):
+        register(entry.name, entry.value, entry.load)
+    for file in registry.files:
+        register(file.stem, str(file), lambda file=file: _load_file(file))
+        if registry.broken and registry.broken[-1].origin == str(file):
+            raise BenchError(f"plugin {file}: {registry.broken[-1].reason}")
+    _collect(registry, manager)
+    return registry
+
+
+def resolve(implementation: str) -> Any:
+    """Import what a spec names as ``"module:attribute"``.
+
+    Raises
+    ------
+    BenchError
+        When it cannot be imported.
+    """
+    module_name, _, attribute = implementation.partition(":")
+    try:
+        return getattr(importlib.import_module(module_name), attribute)
+    except (Exception, SystemExit) as error:
+        raise BenchError(f"{implementation} cannot be imported: {_reason(error)}") from error
+
+
+def make_config(
+    kind: str, name: str, model: type[Config], values: Mapping[str, Any]
+) -> Config:
+    """Validate a plugin's configuration.
+
+    Raises
+    ------
+    BenchError
+        One line: which key of which plugin is wrong, and how.
+    """
+    from pydantic import ValidationError
+
+    try:
+        return model(**values)
+    except ValidationError as error:
+        raise BenchError(explain_validation(f"{kind} {name}", error, model.model_fields)) from None
+
+
+def explain_validation(where: str, error: Any, fields: Iterable[str]) -> str:
+    """The first problem of a pydantic error, in one line."""
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"]) or "value"
+    if first["type"] == "extra_forbidden":
+        return f"{where}: {unknown('option', key, fields)}"
+    got = repr(first.get("input"))
+    shown = f" (got {got[:60]})" if first["type"] != "missing" else ""
+    more = f" — and {len(error.errors()) - 1} more" if len(error.errors()) > 1 else ""
+    message = first["msg"].removeprefix("Value error, ")
+    return f"{where}: {key}: {message}{shown}{more}"
+
+
+@lru_cache(maxsize=64)
+def code_hash(*modules: str) -> str:
+    """SHA-256 over the Python sources of the named modules or packages; imports nothing new.
+
+    It stands for "the code that made this" in cache keys.
+    """
+    digest = hashlib.sha256()
+    for name in modules:
+        loaded = sys.modules.get(name)
+        file = getattr(loaded, "__file__", None)
+        if file is None:
+            spec = importlib.util.find_spec(name)
+            file = spec.origin if spec is not None else None
+        if file is None:
+            raise BenchError(f"the source of {name} cannot be found")
+        path = Path(file)
+        sources = sorted(path.parent.rglob("*.py")) if path.name == "__init__.py" else [path]
+        for source in sources:
+            digest.update(f"{name}/{source.relative_to(path.parent)}".encode())
+            digest.update(source.read_bytes())
+    return digest.hexdigest()

@@ -1,0 +1,169 @@
+"""Run folders and the content-addressed cache; everything is written whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Iterator
+
+from bench.api import BenchError
+
+MANIFEST = "MANIFEST.json"
+
+
+def canonical(value: Any) -> str:
+    """JSON with sorted keys and no spaces: equal values, equal text."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+
+
+def key_of(**parts: Any) -> str:
+    """A cache key: SHA-256 of the canonical JSON of its parts."""
+    return hashlib.sha256(canonical(parts).encode()).hexdigest()
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file, lower-case hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_atomic(path: Path, content: str | bytes) -> None:
+    """Write a whole file: temporary name in the same folder, fsync, replace."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    data = content.encode() if isinstance(content, str) else content
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a value as indented JSON, atomically."""
+    write_atomic(path, json.dumps(value, indent=1, sort_keys=False) + "\n")
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """Put a file at a second place: a hard link where the file system can, else a copy."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    temporary.unlink(missing_ok=True)
+    try:
+        os.link(source, temporary)
+    except OSError:
+        shutil.copyfile(source, temporary)
+    temporary.replace(target)
+    # Replacing a name by a link to the same file leaves the temporary name behind.
+    temporary.unlink(missing_ok=True)
+
+
+def link_tree(source: Path, target: Path) -> None:
+    """:func:`link_or_copy` for every file below a cache entry, its manifest aside."""
+    for file in sorted(source.rglob("*")):
+        if file.is_file() and file.name != MANIFEST:
+            link_or_copy(file, target / file.relative_to(source))
+
+
+class Cache:
+    """Finished stages, found by key and verified by content.
+
+    An entry is a folder that appears whole, with a manifest of its files' SHA-256. An entry
+    whose content does not fit its manifest is removed and counts as missing, so a poisoned
+    or damaged cache costs time, never correctness.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def _entry(self, kind: str, key: str) -> Path:
+        return self.root / "stages" / kind / key[:2] / key
+
+    def get(self, kind: str, key: str) -> Path | None:
+        """The verified folder of an entry, or None."""
+        entry = self._entry(kind, key)
+        try:
+            manifest = json.loads((entry / MANIFEST).read_text("utf-8"))
+            if all(file_sha256(entry / name) == digest for name, digest in manifest.items()):
+                return entry
+        except (OSError, ValueError, AttributeError):
+            pass
+        if entry.exists():
+            shutil.rmtree(entry, ignore_errors=True)
+        return None
+
+    @contextmanager
+    def put(self, kind: str, key: str) -> Iterator[Path]:
+        """A folder to fill; it becomes the entry when the block ends without an error."""
+        entry = self._entry(kind, key)
+        building = entry.with_name(f".{key}.{os.getpid()}")
+        shutil.rmtree(building, ignore_errors=True)
+        building.mkdir(parents=True)
+        try:
+            yield building
+            files = [file for file in sorted(building.rglob("*")) if file.is_file()]
+            manifest = {str(f.relative_to(building)): file_sha256(f) for f in files}
+            write_json(building / MANIFEST, manifest)
+            if entry.exists():
+                # Another process finished the same stage first; the same key, the same content.
+                return
+            with suppress(OSError):
+                building.rename(entry)
+        finally:
+            shutil.rmtree(building, ignore_errors=True)
+
+
+def check_writable(folder: Path) -> None:
+    """Make a folder and be sure that files can be written there.
+
+    Raises
+    ------
+    BenchError
+        When it cannot be made, is no folder, or takes no file.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".probe-{os.getpid()}"
+        probe.write_bytes(b"probe")
+        probe.unlink()
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise BenchError(f"cannot write to {folder}: {reason}; choose another place with --out") from None
+
+
+@contextmanager
+def run_lock(folder: Path) -> Iterator[None]:
+    """Hold a run folder for one process.
+
+    Raises
+    ------
+    BenchError
+        When another process holds it.
+    """
+    import fcntl
+
+    with (folder / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise BenchError(f"{folder} is in use by another bench run") from None
+        yield
+
+
+def read_json_lines(path: Path) -> list[Mapping[str, Any]]:
+    """The whole lines of a JSON-lines file; a line cut off by a kill is left out."""
+    rows = []
+    for line in path.read_text("utf-8").splitlines():
+        with suppress(ValueError):
+            rows.append(json.loads(line))
+    return rows
