@@ -1,1 +1,73 @@
-"""(to be written)"""
+"""Baselines: cheap, deterministic anchors that keep every number of a comparison honest."""
+
+from __future__ import annotations
+
+from bench.api import MethodSpec, hookimpl
+
+_REINHARD = "Reinhard, Ashikhmin, Gooch & Shirley, Color Transfer between Images, IEEE CG&A 2001"
+
+SPECS = (
+    MethodSpec(
+        name="identity",
+        summary="The input, unchanged: exposes quality metrics that reward doing nothing.",
+        implementation="bench_baselines.method:Identity",
+        baseline=True,
+    ),
+    MethodSpec(
+        name="color_transfer",
+        summary="Mean and spread of each Lab channel from a random target image: exposes "
+        "translations that are a colour filter.",
+        implementation="bench_baselines.method:ColorTransfer",
+        multimodal=True,
+        exemplar=True,
+        baseline=True,
+        source=_REINHARD,
+    ),
+    MethodSpec(
+        name="histogram_matching",
+        summary="The RGB histograms of a random target image: exposes metrics that look at "
+        "colour alone.",
+        implementation="bench_baselines.method:HistogramMatching",
+        multimodal=True,
+        exemplar=True,
+        baseline=True,
+    ),
+    MethodSpec(
+        name="nearest_target",
+        summary="The target training image most like the input: exposes metrics that cannot tell "
+        "a copy of the training set from a translation.",
+        implementation="bench_baselines.method:NearestTarget",
+        exemplar=True,
+        baseline=True,
+    ),
+    MethodSpec(
+        name="constant_target",
+        summary="One target training image for every input: exposes metrics that a collapsed "
+        "model can please.",
+        implementation="bench_baselines.method:ConstantTarget",
+        exemplar=True,
+        baseline=True,
+    ),
+    MethodSpec(
+        name="noise",
+        summary="White noise, the worst quality there is: exposes diversity that is mere noise.",
+        implementation="bench_baselines.method:Noise",
+        multimodal=True,
+        baseline=True,
+    ),
+    MethodSpec(
+        name="real_target",
+        summary="Random real target training images: the best a quality metric can read, "
+        "real against real; exposes metrics that ignore the input.",
+        implementation="bench_baselines.method:RealTarget",
+        multimodal=True,
+        exemplar=True,
+        baseline=True,
+    ),
+)
+
+
+@hookimpl
+def bench_methods() -> tuple[MethodSpec, ...]:
+    """Every baseline."""
+    return SPECS
