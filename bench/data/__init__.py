@@ -1,0 +1,44 @@
+"""What datasets share: folders of pictures, fingerprints, downloads, archives.
+
+A folder dataset holds four parts, ``trainA``, ``trainB``, ``testA`` and ``testB``, the
+layout of the field. :class:`FolderDataset` reads one; :func:`fetch` and
+:func:`unpack_zip` bring one in from the network without trusting it;
+:func:`verify` and :func:`make_folder` are what ``bench data verify`` and
+``bench data make`` do.
+"""
+
+from bench.data.archive import unpack_zip
+from bench.data.content import (
+    PARTS,
+    Contents,
+    Differences,
+    compare_contents,
+    fingerprint_of,
+    read_contents,
+    safe_ids,
+    sha256_of,
+)
+from bench.data.download import fetch
+from bench.data.folder import FolderDataset, find_root, load_folder
+from bench.data.locks import locked
+from bench.data.verbs import Verification, make_folder, verify
+
+__all__ = [
+    "PARTS",
+    "Contents",
+    "Differences",
+    "FolderDataset",
+    "Verification",
+    "compare_contents",
+    "fetch",
+    "find_root",
+    "fingerprint_of",
+    "load_folder",
+    "locked",
+    "make_folder",
+    "read_contents",
+    "safe_ids",
+    "sha256_of",
+    "unpack_zip",
+    "verify",
+]

@@ -1,0 +1,193 @@
+"""What ``bench data verify`` and ``bench data make`` do, without the screen."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+import warnings
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+from PIL import Image
+
+from bench.api import BenchError, Dataset, ImageItem
+from bench.data.content import PARTS, Contents, Differences, compare_contents
+
+
+@runtime_checkable
+class _Published(Protocol):
+    """A dataset that knows what it should hold."""
+
+    def expected_contents(self) -> Contents: ...
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What was found out about a dataset.
+
+    Parameters
+    ----------
+    fingerprint
+        SHA-256 of the content in use.
+    counts
+        Pictures per part.
+    broken
+        ``(file, what is wrong)``.
+    differences
+        From the published content; None where nothing is published.
+    duplicates
+        Pictures whose content appears before in the same part, per part.
+    shared
+        Pictures of a test part that are also in a training part, per test part.
+    """
+
+    fingerprint: str
+    counts: Mapping[str, int]
+    broken: tuple[tuple[str, str], ...] = ()
+    differences: Differences | None = None
+    duplicates: Mapping[str, int] = field(default_factory=dict)
+    shared: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def ok(self) -> bool:
+        """Every picture decodes, and none differs from what is published."""
+        return not self.broken and not self.differences
+
+    def lines(self) -> list[str]:
+        """The findings, one a line, for people."""
+        counted = ", ".join(f"{part} {count}" for part, count in self.counts.items())
+        out = [f"pictures     {counted}", f"fingerprint  {self.fingerprint}"]
+        if self.differences is not None:
+            out.append(f"published    {self.differences or 'every picture as published'}")
+        for label, counts in (("repeated", self.duplicates), ("in training", self.shared)):
+            if any(counts.values()):
+                text = ", ".join(f"{part} {count}" for part, count in counts.items() if count)
+                out.append(f"{label:<12} {text} (exact copies)")
+        out += [f"broken       {path}: {why}" for path, why in self.broken]
+        return out
+
+
+def verify(
+    dataset: Dataset, cache: Path, *, offline: bool, progress: Callable[[str], None]
+) -> Verification:
+    """Prepare a dataset and see of every picture whether it decodes and is the right one.
+
+    Raises
+    ------
+    BenchError
+        When the dataset cannot even be prepared.
+    """
+    dataset.prepare(cache, offline=offline, progress=progress)
+    broken: list[tuple[str, str]] = []
+    items = {part: dataset.split(*key) for part, key in PARTS.items()}
+    for part, rows in items.items():
+        progress(f"decoding {part}: {len(rows)} pictures")
+        broken += [
+            (str(item.path), why)
+            for item in rows
+            if item.path is not None and (why := _flaw(item.path))
+        ]
+    differences = None
+    if isinstance(dataset, _Published):
+        found = {
+            part: [(i.digest, i.path.name if i.path else i.id) for i in rows]
+            for part, rows in items.items()
+        }
+        differences = getattr(dataset, "differences", None)
+        if differences is None:
+            differences = compare_contents(dataset.expected_contents(), found)
+    digests = {part: Counter(item.digest for item in rows) for part, rows in items.items()}
+    training = digests["trainA"].keys() | digests["trainB"].keys()
+    return Verification(
+        fingerprint=dataset.fingerprint(),
+        counts={part: len(rows) for part, rows in items.items()},
+        broken=tuple(broken),
+        differences=differences,
+        duplicates={p: sum(n - 1 for n in count.values()) for p, count in digests.items()},
+        shared={
+            part: sum(n for digest, n in digests[part].items() if digest in training)
+            for part in ("testA", "testB")
+        },
+    )
+
+
+def _flaw(path: Path) -> str:
+    """What is wrong with a picture when it is decoded to the end; empty when nothing is."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(path) as image:
+                # `verify` would pass a truncated JPEG; only decoding finds it.
+                image.load()
+    except Exception as error:
+        # Pillow's decoders raise anything from OSError to struct.error.
+        return str(error) or type(error).__name__
+    return ""
+
+
+def make_folder(dataset: Dataset, out: Path, *, progress: Callable[[str], None]) -> Path:
+    """Write a prepared dataset as an ordinary folder of PNGs with a ``manifest.json``.
+
+    The manifest lists each file with its digest and its factors (the truth about it), and
+    for test pictures the names of their true translations in ``truth/``, where there are
+    any. The folder appears whole or not at all.
+
+    Parameters
+    ----------
+    dataset
+        Prepared.
+    out
+        The folder to make; it must not exist, or be empty.
+
+    Raises
+    ------
+    BenchError
+        When `out` is in use or cannot be written.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise BenchError(f"{out} exists already: choose a new folder")
+    temporary = None
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+        manifest: dict[str, object] = {
+            "domains": list(dataset.domains),
+            "paired": dataset.paired,
+            "fingerprint": dataset.fingerprint(),
+        }
+        files: dict[str, list[dict[str, object]]] = defaultdict(list)
+        for part, (split, domain) in PARTS.items():
+            rows = dataset.split(split, domain)
+            progress(f"writing {part}: {len(rows)} pictures")
+            (temporary / part).mkdir()
+            for item in rows:
+                _write(item, temporary / part / f"{item.id}.png")
+                files[part].append(
+                    {"file": f"{item.id}.png", "digest": item.digest, "factors": dict(item.factors)}
+                )
+        manifest["files"] = files
+        text = json.dumps(manifest, indent=1, sort_keys=True)
+        (temporary / "manifest.json").write_text(text + "\n", "utf-8")
+        temporary.chmod(0o755)
+        temporary.replace(out)
+    except OSError as error:
+        raise BenchError(f"{out} cannot be written: {error.strerror or error}") from None
+    finally:
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
+    return out
+
+
+def _write(item: ImageItem, path: Path) -> None:
+    """One picture as a PNG; pixels are kept, whatever file they come from."""
+    if item.render is not None:
+        Image.fromarray(item.render()).save(path, compress_level=4)
+    elif item.path is not None:
+        with Image.open(item.path) as image:
+            image.convert("RGB").save(path, compress_level=4)
+    else:
+        raise BenchError(f"picture {item.id} has neither a file nor a renderer")
