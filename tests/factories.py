@@ -1,0 +1,534 @@
+"""Synthetic run folders for tests: real tables, real pictures, no training.
+
+``make_run`` writes everything a finished run leaves behind (suite, environment, the four
+tables, training curves, PNG pictures) with numbers that hang together: a method's
+diversity measures what its samples really differ by, anchors order as they should, and a
+failed trial is a row. Small by default; any size on request.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from PIL import Image
+
+from bench.api import RunView
+from bench.results import read_run, table
+
+Pixels = npt.NDArray[np.uint8]
+
+HOSTILE = (
+    "<script>alert(1)</script>",
+    '" onerror=alert(1) x="',
+    "=1+1",
+    "{{7*7}}",
+    "</textarea><img src=x onerror=alert(1)>",
+)
+"""Names that must stay what they are: text."""
+
+
+@dataclass(frozen=True)
+class Maker:
+    """How a made-up method behaves: the numbers and looks of its translations.
+
+    ``strength`` moves the picture towards the target season, ``spread`` is how far samples
+    of one input differ, ``blur`` softens, ``seconds`` is the time for one image.
+    """
+
+    name: str
+    kid: float
+    strength: float
+    spread: float
+    seconds: float
+    blur: int = 0
+    trained: bool = True
+    parameters: int = 0
+    losses: tuple[str, ...] = ()
+
+
+MAKERS: Mapping[str, Maker] = {
+    maker.name: maker
+    for maker in (
+        Maker(
+            "munit",
+            0.031,
+            0.85,
+            0.30,
+            0.012,
+            parameters=46_600_000,
+            losses=("generator", "discriminator", "image_reconstruction", "style_reconstruction"),
+        ),
+        Maker("neural_style", 0.062, 0.7, 0.18, 3.1, trained=False, parameters=12_900_000),
+        Maker(
+            "cyclegan",
+            0.029,
+            0.9,
+            0.0,
+            0.009,
+            parameters=28_300_000,
+            losses=("generator", "discriminator", "cycle", "identity"),
+        ),
+        Maker(
+            "bicyclegan",
+            0.045,
+            0.75,
+            0.22,
+            0.010,
+            parameters=54_000_000,
+            losses=("generator", "discriminator", "latent"),
+        ),
+        Maker("identity", 0.118, 0.0, 0.0, 0.0001, trained=False),
+        Maker("color_transfer", 0.081, 0.45, 0.10, 0.002, trained=False),
+    )
+}
+
+
+def landscape(rng: np.random.Generator, size: int, *, winter: bool) -> Pixels:
+    """A small mountain view ``(size, size, 3)`` uint8: sky, ridges, meadow or snow."""
+    y, x = np.mgrid[0:size, 0:size] / size
+    sky = np.array([[0.45, 0.65, 0.92], [0.72, 0.77, 0.84]][winter])
+    picture = sky + (1 - y[..., None]) * rng.uniform(-0.12, 0.12, 3) + 0.15 * y[..., None]
+    for layer in range(3):
+        base = 0.35 + 0.18 * layer + rng.uniform(-0.05, 0.05)
+        ridge = base + sum(
+            rng.uniform(0.01, 0.08 / k) * np.sin(2 * np.pi * (k * x + rng.uniform()))
+            for k in (1, 2, 3, 5)
+        )
+        rock = np.array([0.42, 0.44, 0.47]) - 0.05 * layer
+        ground = np.array([[0.28, 0.46, 0.20], [0.90, 0.92, 0.95]][winter])
+        share = np.clip((y - ridge) * 6, 0, 1)[..., None] * (0.4 + 0.3 * layer)
+        colour = rock * (1 - share) + ground * share
+        shade = 1 + 0.12 * np.sin(40 * (x + y * rng.uniform(0.5, 2)))[..., None]
+        picture = np.where((y > ridge)[..., None], colour * shade, picture)
+    picture += rng.normal(0, 0.02, picture.shape)
+    return np.rint(np.clip(picture, 0, 1) * 255).astype(np.uint8)
+
+
+def _translate(
+    source: Pixels, maker: Maker, rng: np.random.Generator, *, to_winter: bool
+) -> Pixels:
+    """What `maker` would make of a picture: a tint towards the season, plus its own style."""
+    image = source.astype(np.float64) / 255
+    gray = image.mean(axis=2, keepdims=True)
+    season = np.array([0.90, 0.95, 1.06] if to_winter else [1.05, 1.02, 0.62])
+    target = (0.55 * gray + 0.42 if to_winter else 0.85 * image + 0.05) * season
+    strength = np.clip(maker.strength + rng.normal(0, maker.spread), 0, 1)
+    image = image * (1 - strength) + target * strength
+    image *= 1 + rng.normal(0, maker.spread * 0.4, 3)
+    for _ in range(maker.blur):
+        padded = np.pad(image, ((1, 1), (1, 1), (0, 0)), mode="edge")
+        image = (padded[:-2, 1:-1] + padded[2:, 1:-1] + padded[1:-1, :-2] + padded[1:-1, 2:]) / 4
+    return np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
+
+
+def _sources(
+    count: int, size: int, rng: np.random.Generator, *, winter: bool, photos: Path | None
+) -> Iterator[tuple[str, Pixels]]:
+    if photos is None:
+        for index in range(count):
+            yield f"view-{index:03d}", landscape(rng, size, winter=winter)
+        return
+    for file in sorted((photos / ("testB" if winter else "testA")).iterdir())[:count]:
+        with Image.open(file) as image:
+            yield file.stem, np.asarray(image.convert("RGB").resize((size, size)))
+
+
+def _save(path: Path, pixels: Pixels) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path, compress_level=1)
+
+
+def make_run(
+    path: Path,
+    *,
+    methods: Sequence[str | Maker] = ("munit", "cyclegan", "identity"),
+    labels: Mapping[str, str] | None = None,
+    inputs: int = 3,
+    samples: int = 3,
+    size: int = 32,
+    seeds: Sequence[int] = (0,),
+    directions: Sequence[str] = ("summer2winter", "winter2summer"),
+    dataset: str = "yosemite",
+    failures: bool = True,
+    hostile: bool = False,
+    photos: Path | None = None,
+    pictures: bool = True,
+    share_pictures: bool = False,
+    seed: int = 0,
+) -> RunView:
+    """Write a finished run's folder and read it back.
+
+    Parameters
+    ----------
+    path
+        The run folder; made when it is not there.
+    methods
+        Names of `MAKERS`, or makers of one's own.
+    labels
+        Row names for methods that should not be called by their plugin's name.
+    inputs, samples, size
+        Test pictures per direction, outputs per picture, side in pixels.
+    seeds
+        Training seeds: one trial for each method and seed.
+    failures
+        Adds one trial for each way to fail.
+    hostile
+        Puts markup, quotes and formulas into every field that takes text.
+    photos
+        A folder with ``testA`` and ``testB`` to take inputs from, instead of drawing them.
+    pictures
+        False: the tables name pictures that are not there.
+    share_pictures
+        True: one picture of each method and sample is linked for all inputs (for runs of
+        tens of thousands of pictures).
+    """
+    path.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(seed)
+    makers = [MAKERS[m] if isinstance(m, str) else m for m in methods]
+    rows: dict[str, list[dict[str, Any]]] = {
+        name: [] for name in ("trials", "measurements", "samples", "timings")
+    }
+    given = labels or {}
+    bad = iter(HOSTILE * 1000)
+
+    def text(plain: str) -> str:
+        return f"{next(bad)}{plain}" if hostile else plain
+
+    dataset_name = text(dataset)
+    direction_names = {d: text(d) for d in directions}
+    extra = text("sharpness")
+    sources: dict[str, list[tuple[str, str, Pixels]]] = {}
+    for direction in directions:
+        found = _sources(inputs, size, rng, winter=direction.startswith("winter"), photos=photos)
+        sources[direction] = [(name, text(name), pixels) for name, pixels in found]
+        for name, _, pixels in sources[direction]:
+            if pictures:
+                _save(path / "inputs" / direction / f"{name}.png", pixels)
+
+    for maker in makers:
+        label = text(given.get(maker.name, maker.name))
+        for training_seed in seeds:
+            trial = f"{maker.name}-{dataset}-s{training_seed}"
+            base = {
+                "trial": trial,
+                "method": maker.name,
+                "label": label,
+                "dataset": dataset_name,
+                "seed": training_seed,
+            }
+            rows["trials"].append(
+                base
+                | {
+                    "status": "ok",
+                    "reason": None,
+                    "config": json.dumps({"name": text("style_dim"), "width": 64}),
+                    "budget": "600it" if maker.trained else None,
+                    "iterations": 600 if maker.trained else None,
+                    "parameters": maker.parameters or None,
+                    "device": text("cpu"),
+                    "precision": text("fp32"),
+                    "fit_seconds": 90.0 if maker.trained else None,
+                    "translate_seconds": maker.seconds * inputs * samples * 2,
+                    "score_seconds": 8.5,
+                    "time_seconds": maker.seconds * 40 + 1,
+                    "peak_memory_mb": 300 + maker.parameters / 1e5,
+                    "cached": "fit" if training_seed else "",
+                }
+            )
+            if maker.losses:
+                _losses(path / "trials" / trial, maker, rng, text)
+            for direction in directions:
+                where = base | {"direction": direction_names[direction]}
+                _outputs(
+                    path,
+                    where,
+                    maker,
+                    direction,
+                    sources[direction],
+                    rows,
+                    rng,
+                    samples=samples,
+                    pictures=pictures,
+                    share=share_pictures,
+                )
+                _measure(where, maker, rows, rng, inputs, samples, text, extra)
+                _time(where, maker, rows, rng)
+    if failures:
+        _failures(rows, dataset_name, text)
+    _write(path, rows, makers, dataset, samples, seeds, directions, text)
+    return read_run(path)
+
+
+def _outputs(
+    path: Path,
+    where: Mapping[str, Any],
+    maker: Maker,
+    direction: str,
+    sources: Sequence[tuple[str, str, Pixels]],
+    rows: dict[str, list[dict[str, Any]]],
+    rng: np.random.Generator,
+    *,
+    samples: int,
+    pictures: bool,
+    share: bool,
+) -> None:
+    """The pictures of one trial and direction, and their rows: two per picture."""
+    to_winter = direction.endswith("winter")
+    first: dict[int, Path] = {}
+    for name, input_id, source in sources:
+        fixed = _translate(source, maker, rng, to_winter=to_winter)
+        for sample in range(samples):
+            file = Path("trials", where["trial"], "images", direction, name, f"{sample}.png")
+            if pictures and share and sample in first:
+                (path / file).parent.mkdir(parents=True, exist_ok=True)
+                os.link(path / first[sample], path / file)
+            elif pictures:
+                made = (
+                    _translate(source, maker, rng, to_winter=to_winter) if maker.spread else fixed
+                )
+                _save(path / file, made)
+                first[sample] = file
+            row = where | {
+                "input_id": input_id,
+                "sample": sample,
+                "path": file.as_posix(),
+                "input_path": f"inputs/{direction}/{name}.png",
+            }
+            value = maker.strength * 0.45 + 0.03 * rng.normal() if maker.strength else 0.0
+            rows["samples"].append(row | {"metric": "lpips_input", "value": abs(value)})
+        spread = maker.spread * 0.8 * (1 + 0.2 * rng.normal())
+        rows["samples"].append(
+            where
+            | {
+                "input_id": input_id,
+                "sample": 0,
+                "path": Path(
+                    "trials", where["trial"], "images", direction, name, "0.png"
+                ).as_posix(),
+                "input_path": f"inputs/{direction}/{name}.png",
+                "metric": "lpips_diversity",
+                "value": abs(spread) if samples > 1 else None,
+            }
+        )
+
+
+def _measure(
+    where: Mapping[str, Any],
+    maker: Maker,
+    rows: dict[str, list[dict[str, Any]]],
+    rng: np.random.Generator,
+    inputs: int,
+    samples: int,
+    text: Any,
+    extra: str,
+) -> None:
+    """The headline measurements of one trial and direction, and one nobody knows."""
+    shift = 1.0 if str(where["direction"]).endswith("winter") else 1.25
+    kid = maker.kid * shift * (1 + 0.02 * rng.normal())
+    half = 0.006
+    floor = 61.0 * shift
+    content = maker.strength * 0.45
+    diversity = maker.spread * 0.8 if samples > 1 else 0.0
+    features = "efficientnet-lite0"
+    numbers: list[tuple[Any, ...]] = [
+        ("kid", "quality", kid, "", False, kid - half, kid + half, "bootstrap 95%", features),
+        ("fid", "quality", floor + kid * 1400, "", False, None, None, None, features),
+        ("fid_floor", "quality", floor, "", False, None, None, None, features),
+        ("fid_excess", "quality", kid * 1400, "", False, None, None, None, features),
+        (
+            "lpips_diversity",
+            "diversity",
+            diversity,
+            "",
+            True,
+            max(0, diversity - 0.02),
+            diversity + 0.02 if diversity else 0.0,
+            "bootstrap 95%",
+            "stlpips-alex",
+        ),
+        (
+            "lpips_input",
+            "content",
+            content,
+            "",
+            False,
+            max(0, content - 0.01),
+            content + 0.01 if content else 0.0,
+            "bootstrap 95%",
+            "stlpips-alex",
+        ),
+        ("latency", "throughput", maker.seconds, "s", False, *_near(maker.seconds), "IQR", None),
+        (
+            "throughput",
+            "throughput",
+            1.4 / maker.seconds,
+            "images/s",
+            True,
+            *_near(1.4 / maker.seconds),
+            "IQR",
+            None,
+        ),
+        (
+            "peak_memory",
+            "resource",
+            300 + maker.parameters / 1e5,
+            "MB",
+            False,
+            None,
+            None,
+            None,
+            None,
+        ),
+        (
+            extra,
+            "quality",
+            0.5 + maker.kid,
+            text("cd"),
+            True,
+            0.4,
+            0.7,
+            text("jackknife"),
+            text("laplacian"),
+        ),
+    ]
+    keys = (
+        "metric",
+        "kind",
+        "value",
+        "unit",
+        "higher_is_better",
+        "low",
+        "high",
+        "interval",
+        "extractor",
+    )
+    for number in numbers:
+        rows["measurements"].append(
+            dict(where) | dict(zip(keys, number, strict=True)) | {"n": inputs, "subset": "all"}
+        )
+    rows["measurements"].append(
+        dict(where)
+        | dict(zip(keys, numbers[0], strict=True))
+        | {"n": max(1, inputs - 1), "subset": "clean", "value": kid * 1.01}
+    )
+
+
+def _near(value: float) -> tuple[float, float]:
+    return value * 0.96, value * 1.05
+
+
+def _time(
+    where: Mapping[str, Any],
+    maker: Maker,
+    rows: dict[str, list[dict[str, Any]]],
+    rng: np.random.Generator,
+) -> None:
+    for number in range(12):
+        seconds = maker.seconds * float(rng.lognormal(0, 0.04))
+        rows["timings"].append(
+            dict(where)
+            | {"mode": "latency", "batch": 1, "round": number, "seconds": seconds, "images": 1}
+        )
+    for batch in (1, 2, 4, 8):
+        for number in range(3):
+            seconds = maker.seconds * (0.4 + 0.6 * batch) * float(rng.lognormal(0, 0.03))
+            rows["timings"].append(
+                dict(where)
+                | {
+                    "mode": "throughput",
+                    "batch": batch,
+                    "round": number,
+                    "seconds": seconds,
+                    "images": batch,
+                }
+            )
+
+
+def _losses(folder: Path, maker: Maker, rng: np.random.Generator, text: Any) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    names = [text(name) for name in maker.losses]
+    with (folder / "losses.jsonl").open("w", encoding="utf-8") as file:
+        for iteration in range(10, 601, 10):
+            decay = np.exp(-iteration / 200)
+            losses = {
+                name: float((1 + k) * (0.35 + decay) * rng.lognormal(0, 0.1))
+                for k, name in enumerate(names)
+            }
+            file.write(json.dumps({"iteration": iteration, "losses": losses}) + "\n")
+
+
+def _failures(rows: dict[str, list[dict[str, Any]]], dataset: str, text: Any) -> None:
+    """One row for each way in which a trial can end badly."""
+    reasons = {
+        "skipped": "needs paired training data, and this dataset has none",
+        "failed": "RuntimeError: size mismatch for encoder.conv.weight",
+        "timeout": "stopped after 600 s in stage fit",
+        "oom": "out of memory at batch 1 (needed 3.1 GB, 1.9 GB were free)",
+        "diverged": "loss generator was not finite at iteration 412",
+    }
+    for number, (status, reason) in enumerate(reasons.items()):
+        rows["trials"].append(
+            {
+                "trial": f"broken{number}-s0",
+                "method": f"broken{number}",
+                "label": text(f"broken_{status}"),
+                "dataset": dataset,
+                "seed": 0,
+                "status": status,
+                "reason": text(reason),
+                "config": "{}",
+            }
+        )
+
+
+def _write(
+    path: Path,
+    rows: Mapping[str, Sequence[Mapping[str, Any]]],
+    makers: Sequence[Maker],
+    dataset: str,
+    samples: int,
+    seeds: Sequence[int],
+    directions: Sequence[str],
+    text: Any,
+) -> None:
+    (path / "tables").mkdir(exist_ok=True)
+    for name, content in rows.items():
+        table(name, content).to_parquet(path / "tables" / f"{name}.parquet", index=False)
+    suite = {
+        "name": text("demo"),
+        "preset": "quick",
+        "dataset": dataset,
+        "methods": [maker.name for maker in makers],
+        "samples": samples,
+        "seeds": list(seeds),
+        "directions": list(directions),
+    }
+    # A JSON string is a TOML basic string, a JSON list of them a TOML array.
+    lines = [f"{key} = {json.dumps(value)}" for key, value in suite.items()]
+    (path / "suite.toml").write_text("\n".join(lines) + "\n", "utf-8")
+    environment = {
+        "python": "3.11.2",
+        "torch": "2.11.0",
+        "platform": text("Linux-6.1-x86_64"),
+        "cpu": text("2 cores"),
+        "device": "cpu",
+        "started": "2026-01-05T10:00:00Z",
+        "packages": {"torch": "2.11.0", "lpips": "0.1.4", text("other"): text("1.0")},
+    }
+    (path / "environment.json").write_text(json.dumps(environment), "utf-8")
+
+
+def only(run: RunView, **where: Any) -> pd.DataFrame:
+    """The measurements of a run that match `where`."""
+    frame = run.measurements
+    for column, value in where.items():
+        frame = frame[frame[column] == value]
+    return frame
