@@ -1,0 +1,55 @@
+"""MUNIT's configuration: the original's keys, flat."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from bench.api import Config
+
+
+class MUNITConfig(Config):
+    """Widths, loss weights and training settings.
+
+    The defaults are those of the original's summer2winter_yosemite256 configuration.
+    """
+
+    # generator
+    gen_dim: int = Field(64, ge=1, description="channels of the first convolution")
+    mlp_dim: int = Field(256, ge=1, description="width of the style MLP")
+    style_dim: int = Field(8, ge=1, description="numbers in a style code")
+    n_downsample: int = Field(2, ge=1, description="stride-2 steps of the content encoder")
+    n_res: int = Field(4, ge=1, description="residual blocks of encoder and decoder each")
+
+    # discriminator
+    dis_dim: int = Field(64, ge=1, description="channels of the first convolution")
+    dis_n_layer: int = Field(4, ge=1, description="stride-2 convolutions at each scale")
+    dis_num_scales: int = Field(3, ge=1, description="scales, each half the one before")
+
+    # loss weights
+    gan_w: float = Field(1.0, ge=0)
+    recon_x_w: float = Field(10.0, ge=0, description="image reconstruction")
+    recon_s_w: float = Field(1.0, ge=0, description="style reconstruction")
+    recon_c_w: float = Field(1.0, ge=0, description="content reconstruction")
+    recon_x_cyc_w: float = Field(10.0, ge=0, description="explicit cycle consistency")
+    vgg_w: float = Field(0.0, ge=0, description="domain-invariant perceptual loss")
+
+    # optimisation
+    lr: float = Field(1e-4, gt=0)
+    beta1: float = Field(0.5, ge=0, lt=1)
+    beta2: float = Field(0.999, ge=0, lt=1)
+    weight_decay: float = Field(1e-4, ge=0, description="L2, added to the gradient")
+    lr_steps: int = Field(10, ge=1, description="equal parts of the budget; each ends with a decay")
+    gamma: float = Field(0.5, gt=0, le=1, description="factor of one decay")
+    init: Literal["kaiming", "normal", "xavier", "orthogonal"] = "kaiming"
+    ema: float = Field(0.0, ge=0, lt=1, description="decay of averaged generator weights; 0: off")
+
+    # data
+    batch_size: int = Field(1, ge=1)
+    new_size: int | None = Field(None, ge=8, description="resize to this square first")
+    crop_size: int | None = Field(256, ge=8, description="random square crop; none: no crop")
+
+    # speed; neither changes results beyond rounding
+    capture: bool = Field(True, description="replay the step as a CUDA graph where there is CUDA")
+    compile: bool = Field(False, description="compile the networks with torch.compile")

@@ -1,0 +1,43 @@
+"""MUNIT's losses as pure functions (Huang et al. 2018, section 3.2, equations 1 to 5)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch.nn.functional as F
+
+from bench.nn.losses import lsgan
+from bench.nn.norms import instance_norm
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+
+def _wide(x: Tensor) -> Tensor:
+    return x.float() if x.dtype.itemsize < 4 else x
+
+
+def l1(x: Tensor, target: Tensor) -> Tensor:
+    """Mean absolute difference, in float32 at least; `target` is *not* detached."""
+    return F.l1_loss(_wide(x), _wide(target))
+
+
+def discriminator_loss(fake: Sequence[Tensor], real: Sequence[Tensor]) -> Tensor:
+    """Least squares against 0 and 1, summed over the scales; no factor 1/2."""
+    return sum((lsgan(f, 0.0) + lsgan(r, 1.0) for f, r in zip(fake, real, strict=True)), 0.0)  # type: ignore[return-value]
+
+
+def generator_loss(fake: Sequence[Tensor]) -> Tensor:
+    """Least squares against 1, summed over the scales."""
+    return sum((lsgan(f, 1.0) for f in fake), 0.0)  # type: ignore[return-value]
+
+
+def perceptual_loss(features: Tensor, target: Tensor) -> Tensor:
+    """Squared difference of instance-normalised features.
+
+    Without each map's mean and contrast the features say what is shown, hardly how it
+    looks, so an image may be compared with its own translation.
+    """
+    return F.mse_loss(instance_norm(_wide(features)), instance_norm(_wide(target)))

@@ -1,0 +1,260 @@
+"""MUNIT's generator and discriminator (Huang et al. 2018, appendix B.1).
+
+Modules are named so that a state dict has the original's keys. Two things differ from a
+plain reading and compute the same: the AdaIN parameters are passed down instead of being
+stored in the layers, so a forward pass changes no state; and upsampling convolutions run
+at low resolution (:mod:`bench.nn.upsample`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from bench.nn.norms import SampleNorm, adain, instance_norm
+from bench.nn.upsample import upsample_conv5
+
+if TYPE_CHECKING:
+    from bench_munit.config import MUNITConfig
+
+Activation = Literal["relu", "lrelu", "tanh", "none"]
+
+_STYLE_DOWNSAMPLE = 4
+"""Stride-2 steps of the style encoder: fixed in the original, whatever the content's."""
+
+
+def _activate(x: Tensor, activation: Activation) -> Tensor:
+    # In place: neither convolutions nor the norms need their own output for the gradient.
+    if activation == "relu":
+        return F.relu_(x)
+    if activation == "lrelu":
+        return F.leaky_relu_(x, 0.2)
+    return torch.tanh(x) if activation == "tanh" else x
+
+
+class ConvBlock(nn.Module):
+    """Reflection pad, convolution with bias, norm, activation.
+
+    Parameters
+    ----------
+    norm
+        ``instance``: without parameters; ``adain``: parameters come with the call.
+    """
+
+    def __init__(
+        self,
+        into: int,
+        out: int,
+        kernel: int,
+        stride: int,
+        padding: int,
+        norm: Literal["none", "instance", "adain"] = "none",
+        activation: Activation = "relu",
+    ) -> None:
+        super().__init__()
+        self.padding = padding
+        self.normalisation = norm
+        self.activation: Activation = activation
+        self.conv = nn.Conv2d(into, out, kernel, stride)
+
+    def forward(self, x: Tensor, bias: Tensor | None = None, weight: Tensor | None = None) -> Tensor:
+        """``(B, into, H, W)`` to ``(B, out, H', W')``; `bias`, `weight` ``(B, out)`` for AdaIN."""
+        x = self.conv(F.pad(x, (self.padding,) * 4, "reflect"))
+        if self.normalisation == "instance":
+            x = instance_norm(x)
+        elif self.normalisation == "adain":
+            x = adain(x, bias, weight)
+        return _activate(x, self.activation)
+
+
+class UpBlock(nn.Module):
+    """Nearest-neighbour doubling, 5x5 convolution, layer norm, ReLU."""
+
+    def __init__(self, into: int, out: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(into, out, 5)
+        self.norm = SampleNorm(out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(B, into, H, W)`` to ``(B, out, 2H, 2W)``."""
+        y: Tensor = self.norm(upsample_conv5(x, self.conv.weight, self.conv.bias))
+        return F.relu_(y)
+
+
+class ResBlock(nn.Module):
+    """``x + f(x)`` with two 3x3 convolutions and no activation after the sum."""
+
+    def __init__(self, channels: int, norm: Literal["instance", "adain"]) -> None:
+        super().__init__()
+        self.model = nn.ModuleList(
+            [
+                ConvBlock(channels, channels, 3, 1, 1, norm, "relu"),
+                ConvBlock(channels, channels, 3, 1, 1, norm, "none"),
+            ]
+        )
+
+    def forward(self, x: Tensor, affine: Tensor | None = None) -> Tensor:
+        """`affine` is ``(B, 4, C)``: bias and weight of the first norm, then of the second."""
+        if affine is None:
+            return x + self.model[1](self.model[0](x))
+        y = self.model[0](x, affine[:, 0], affine[:, 1])
+        return x + self.model[1](y, affine[:, 2], affine[:, 3])
+
+
+class ResBlocks(nn.Module):
+    """Residual blocks in a row."""
+
+    def __init__(self, count: int, channels: int, norm: Literal["instance", "adain"]) -> None:
+        super().__init__()
+        self.model = nn.ModuleList(ResBlock(channels, norm) for _ in range(count))
+
+    def forward(self, x: Tensor, affine: Tensor | None = None) -> Tensor:
+        """`affine` is ``(B, blocks, 4, C)`` or None."""
+        for index, block in enumerate(self.model):
+            x = block(x, None if affine is None else affine[:, index])
+        return x
+
+
+class ContentEncoder(nn.Module):
+    """Image to spatial content code, instance-normalised throughout."""
+
+    def __init__(self, dim: int, n_downsample: int, n_res: int) -> None:
+        super().__init__()
+        blocks: list[nn.Module] = [ConvBlock(3, dim, 7, 1, 3, "instance")]
+        for _ in range(n_downsample):
+            blocks.append(ConvBlock(dim, 2 * dim, 4, 2, 1, "instance"))
+            dim *= 2
+        blocks.append(ResBlocks(n_res, dim, "instance"))
+        self.model = nn.Sequential(*blocks)
+        self.channels = dim
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(B, 3, H, W)`` in [-1, 1] to ``(B, dim·2^n, H/2^n, W/2^n)``."""
+        y: Tensor = self.model(x)
+        return y
+
+
+class StyleEncoder(nn.Module):
+    """Image to style code; no norm, which would take the style away."""
+
+    def __init__(self, dim: int, style_dim: int) -> None:
+        super().__init__()
+        blocks: list[nn.Module] = [ConvBlock(3, dim, 7, 1, 3)]
+        for step in range(_STYLE_DOWNSAMPLE):
+            wider = 2 * dim if step < 2 else dim
+            blocks.append(ConvBlock(dim, wider, 4, 2, 1))
+            dim = wider
+        blocks += [nn.AdaptiveAvgPool2d(1), nn.Conv2d(dim, style_dim, 1)]
+        self.model = nn.Sequential(*blocks)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(B, 3, H, W)`` in [-1, 1] to ``(B, style_dim, 1, 1)``."""
+        y: Tensor = self.model(x)
+        return y
+
+
+class Linear(nn.Module):
+    """A linear layer under the original's key ``fc``."""
+
+    def __init__(self, into: int, out: int) -> None:
+        super().__init__()
+        self.fc = nn.Linear(into, out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(B, into)`` to ``(B, out)``."""
+        y: Tensor = self.fc(x)
+        return y
+
+
+class StyleMLP(nn.Module):
+    """Style code to the parameters of every AdaIN layer; always in full precision."""
+
+    def __init__(self, style_dim: int, dim: int, out: int) -> None:
+        super().__init__()
+        self.model = nn.ModuleList([Linear(style_dim, dim), Linear(dim, dim), Linear(dim, out)])
+
+    def forward(self, style: Tensor) -> Tensor:
+        """``(B, style_dim, 1, 1)`` to ``(B, out)``."""
+        with torch.autocast(style.device.type, enabled=False):
+            first, second, third = self.model
+            x = style.flatten(1).to(first.fc.weight.dtype)
+            y: Tensor = third(F.relu_(second(F.relu_(first(x)))))
+        return y
+
+
+class Decoder(nn.Module):
+    """Content and AdaIN parameters to an image.
+
+    Indices 1 and 3 of ``model`` are the original's parameterless upsampling layers, here
+    part of :class:`UpBlock`.
+    """
+
+    def __init__(self, channels: int, n_upsample: int, n_res: int) -> None:
+        super().__init__()
+        self.n_res = n_res
+        self.channels = channels
+        blocks: list[nn.Module] = [ResBlocks(n_res, channels, "adain")]
+        for _ in range(n_upsample):
+            blocks += [nn.Identity(), UpBlock(channels, channels // 2)]
+            channels //= 2
+        blocks.append(ConvBlock(channels, 3, 7, 1, 3, "none", "tanh"))
+        self.model = nn.ModuleList(blocks)
+
+    def forward(self, content: Tensor, parameters: Tensor) -> Tensor:
+        """`parameters` ``(B, n_res·4·C)``: for each norm in order its biases, then weights."""
+        x = self.model[0](content, parameters.view(-1, self.n_res, 4, self.channels))
+        for block in self.model[1:]:
+            x = block(x)
+        image: Tensor = x
+        return image
+
+
+class Generator(nn.Module):
+    """One domain's auto-encoder: content and style encoders, style MLP, decoder."""
+
+    def __init__(self, config: MUNITConfig) -> None:
+        super().__init__()
+        self.enc_style = StyleEncoder(config.gen_dim, config.style_dim)
+        self.enc_content = ContentEncoder(config.gen_dim, config.n_downsample, config.n_res)
+        channels = self.enc_content.channels
+        self.dec = Decoder(channels, config.n_downsample, config.n_res)
+        self.mlp = StyleMLP(config.style_dim, config.mlp_dim, 4 * config.n_res * channels)
+
+    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Images ``(B, 3, H, W)`` in [-1, 1] to content and style ``(B, style_dim, 1, 1)``."""
+        return self.enc_content(x), self.enc_style(x)
+
+    def decode(self, content: Tensor, style: Tensor) -> Tensor:
+        """Codes to images in [-1, 1]."""
+        image: Tensor = self.dec(content, self.mlp(style))
+        return image
+
+
+class Discriminator(nn.Module):
+    """Patch discriminators on an image pyramid; no norm."""
+
+    def __init__(self, config: MUNITConfig) -> None:
+        super().__init__()
+        self.cnns = nn.ModuleList(
+            self._scale(config.dis_dim, config.dis_n_layer) for _ in range(config.dis_num_scales)
+        )
+
+    @staticmethod
+    def _scale(dim: int, n_layer: int) -> nn.Sequential:
+        blocks: list[nn.Module] = [ConvBlock(3, dim, 4, 2, 1, "none", "lrelu")]
+        for _ in range(n_layer - 1):
+            blocks.append(ConvBlock(dim, 2 * dim, 4, 2, 1, "none", "lrelu"))
+            dim *= 2
+        return nn.Sequential(*blocks, nn.Conv2d(dim, 1, 1))
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """``(B, 3, H, W)`` in [-1, 1] to one ``(B, 1, h, w)`` map for each scale."""
+        maps = []
+        for index, cnn in enumerate(self.cnns):
+            if index:
+                x = F.avg_pool2d(x, 3, 2, 1, count_include_pad=False)
+            maps.append(cnn(x))
+        return maps

@@ -1,0 +1,174 @@
+"""One training step of MUNIT: discriminators, then generators.
+
+The step is a function of networks, optimisers, a batch and style codes; it draws nothing.
+It computes what the original's two updates compute, with what is known beforehand to be
+unused or equal left out:
+
+- the discriminator update does not change the generators, so the images are encoded once
+  for both updates, and not through the style encoder for the first;
+- translations for the discriminators carry no graph;
+- in the generator update the discriminators get no weight gradients, which would be
+  thrown away;
+- passes through the same network are batched: reconstruction with translation, generated
+  with real images. All norms work on one sample, so this changes rounding only.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from bench_munit.losses import discriminator_loss, generator_loss, l1
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from bench_munit.config import MUNITConfig
+    from bench_munit.networks import Discriminator, Generator
+
+
+class Styles(NamedTuple):
+    """The style codes of one step, ``(B, style_dim, 1, 1)`` each, in the order of drawing.
+
+    First the discriminator update's for domain a and b, then the generator update's.
+    """
+
+    dis_a: Tensor
+    dis_b: Tensor
+    gen_a: Tensor
+    gen_b: Tensor
+
+
+@dataclass(frozen=True)
+class Networks:
+    """The four networks of a training."""
+
+    gen_a: Generator
+    gen_b: Generator
+    dis_a: Discriminator
+    dis_b: Discriminator
+
+    def modules(self) -> dict[str, nn.Module]:
+        """All four by name."""
+        return {
+            "gen_a": self.gen_a,
+            "gen_b": self.gen_b,
+            "dis_a": self.dis_a,
+            "dis_b": self.dis_b,
+        }
+
+    def generator_parameters(self) -> Iterator[nn.Parameter]:
+        """Of both generators."""
+        yield from self.gen_a.parameters()
+        yield from self.gen_b.parameters()
+
+    def discriminator_parameters(self) -> Iterator[nn.Parameter]:
+        """Of both discriminators."""
+        yield from self.dis_a.parameters()
+        yield from self.dis_b.parameters()
+
+
+def _halves(maps: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+    pairs = [m.chunk(2) for m in maps]
+    return [first for first, _ in pairs], [second for _, second in pairs]
+
+
+def _detach(losses: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value.detach() for name, value in losses.items()}
+
+
+def train_step(
+    nets: Networks,
+    optimizers: Mapping[str, torch.optim.Optimizer],
+    x_a: Tensor,
+    x_b: Tensor,
+    styles: Styles,
+    config: MUNITConfig,
+    *,
+    autocast: Callable[[], AbstractContextManager[object]] = nullcontext,
+    perceptual: Callable[[Tensor, Tensor], Tensor] | None = None,
+) -> dict[str, Tensor]:
+    """Update the discriminators, then the generators.
+
+    Parameters
+    ----------
+    nets
+        Changed in place, through `optimizers` (``gen`` and ``dis``).
+    x_a, x_b
+        ``(B, 3, H, W)`` in [-1, 1]; H and W divide by ``2 ** n_downsample``.
+    styles
+        The four draws.
+    config
+        The loss weights.
+    autocast
+        Precision of the forward passes. Every pass gets a context of its own: the weights
+        that autocast keeps converted must not go from a pass without a graph into one with.
+    perceptual
+        ``(translation, source) -> loss``; needed where ``vgg_w`` is not 0.
+
+    Returns
+    -------
+    dict of Tensor
+        Detached scalars on the device.
+    """
+    with autocast():
+        content_a, own_a = nets.gen_a.encode(x_a)
+        content_b, own_b = nets.gen_b.encode(x_b)
+
+    with torch.no_grad(), autocast():
+        fake_a = nets.gen_a.decode(content_b.detach(), styles.dis_a)
+        fake_b = nets.gen_b.decode(content_a.detach(), styles.dis_b)
+    with autocast():
+        dis_a = discriminator_loss(*_halves(nets.dis_a(torch.cat([fake_a.to(x_a.dtype), x_a]))))
+        dis_b = discriminator_loss(*_halves(nets.dis_b(torch.cat([fake_b.to(x_b.dtype), x_b]))))
+    losses = {"dis_a": dis_a, "dis_b": dis_b, "dis_total": config.gan_w * (dis_a + dis_b)}
+    optimizers["dis"].zero_grad(set_to_none=True)
+    losses["dis_total"].backward()
+    optimizers["dis"].step()
+
+    with autocast():
+        recon_a, x_ba = nets.gen_a.decode(
+            torch.cat([content_a, content_b]), torch.cat([own_a, styles.gen_a.to(own_a.dtype)])
+        ).chunk(2)
+        recon_b, x_ab = nets.gen_b.decode(
+            torch.cat([content_b, content_a]), torch.cat([own_b, styles.gen_b.to(own_b.dtype)])
+        ).chunk(2)
+        content_b_again, style_a_again = nets.gen_a.encode(x_ba)
+        content_a_again, style_b_again = nets.gen_b.encode(x_ab)
+        gen = {
+            "gen_recon_x_a": l1(recon_a, x_a),
+            "gen_recon_x_b": l1(recon_b, x_b),
+            "gen_recon_s_a": l1(style_a_again, styles.gen_a),
+            "gen_recon_s_b": l1(style_b_again, styles.gen_b),
+            "gen_recon_c_a": l1(content_a_again, content_a),
+            "gen_recon_c_b": l1(content_b_again, content_b),
+            "gen_adv_a": generator_loss(nets.dis_a(x_ba)),
+            "gen_adv_b": generator_loss(nets.dis_b(x_ab)),
+        }
+        if config.recon_x_cyc_w > 0:
+            gen["gen_cycrecon_x_a"] = l1(nets.gen_a.decode(content_a_again, own_a), x_a)
+            gen["gen_cycrecon_x_b"] = l1(nets.gen_b.decode(content_b_again, own_b), x_b)
+        if config.vgg_w > 0:
+            assert perceptual is not None, "vgg_w needs a perceptual loss"
+            gen["gen_vgg_a"] = perceptual(x_ba, x_b)
+            gen["gen_vgg_b"] = perceptual(x_ab, x_a)
+    weights = {
+        "gen_recon_x": config.recon_x_w,
+        "gen_recon_s": config.recon_s_w,
+        "gen_recon_c": config.recon_c_w,
+        "gen_adv": config.gan_w,
+        "gen_cycrecon_x": config.recon_x_cyc_w,
+        "gen_vgg": config.vgg_w,
+    }
+    losses["gen_total"] = torch.stack(
+        [weights[name[:-2]] * value for name, value in gen.items()]
+    ).sum()
+    optimizers["gen"].zero_grad(set_to_none=True)
+    # Gradients are asked for by name, so none are computed for the discriminators' weights.
+    losses["gen_total"].backward(inputs=list(nets.generator_parameters()))
+    optimizers["gen"].step()
+    return _detach(losses | gen)

@@ -1,0 +1,139 @@
+"""MUNIT against tensors recorded from the original implementation."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from bench_munit.checkpoints import generator_from_original
+from bench_munit.config import MUNITConfig
+from bench_munit.networks import Discriminator, Generator
+from bench_munit.step import Networks, Styles, train_step
+
+from bench.training.loop import set_learning_rate, step_decay
+
+_spec = importlib.util.spec_from_file_location(
+    "munit_oracle", Path(__file__).with_name("munit_oracle.py")
+)
+oracle = importlib.util.module_from_spec(_spec)
+sys.modules["munit_oracle"] = oracle
+_spec.loader.exec_module(oracle)
+
+CONFIG = MUNITConfig(gen_dim=4, mlp_dim=8, dis_dim=4)
+
+
+@pytest.fixture(scope="module")
+def recorded(golden):
+    return torch.load(golden / "munit_float64.pt", weights_only=True)
+
+
+def build(state, dtype):
+    nets = Networks(
+        Generator(CONFIG), Generator(CONFIG), Discriminator(CONFIG), Discriminator(CONFIG)
+    )
+    for domain in "ab":
+        gen, dis = getattr(nets, f"gen_{domain}"), getattr(nets, f"dis_{domain}")
+        gen.to(dtype).load_state_dict(generator_from_original(state["gen"][domain]))
+        dis.to(dtype).load_state_dict(state["dis"][domain])
+    return nets
+
+
+def build_oracle(state):
+    gens = [oracle.Gen(4, 8).double() for _ in "ab"]
+    diss = [oracle.Dis(4).double() for _ in "ab"]
+    for domain, gen, dis in zip("ab", gens, diss, strict=True):
+        gen.load_state_dict(state["gen"][domain])
+        dis.load_state_dict(state["dis"][domain])
+    return gens, diss
+
+
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-12)], ids=str
+)
+def test_forward_equals_the_original(recorded, dtype, tolerance):
+    nets = build(recorded["init"], dtype)
+    x_a, style = recorded["x_a"].to(dtype), recorded["style"].to(dtype)
+    with torch.no_grad():
+        content, own = nets.gen_a.encode(x_a)
+        got = {
+            "content_a": content,
+            "style_a": own,
+            "a2b": nets.gen_b.decode(recorded["out"]["content_a"].to(dtype), style),
+        }
+        maps = nets.dis_a(x_a)
+    for name, value in got.items():
+        torch.testing.assert_close(
+            value.double(), recorded["out"][name], rtol=tolerance, atol=tolerance, msg=name
+        )
+    for value, expected in zip(maps, recorded["out"]["dis_a"], strict=True):
+        torch.testing.assert_close(value.double(), expected, rtol=tolerance, atol=tolerance)
+
+
+def close(got, expected, name):
+    torch.testing.assert_close(
+        torch.as_tensor(got, dtype=torch.float64),
+        torch.as_tensor(expected, dtype=torch.float64),
+        rtol=1e-9,
+        atol=1e-12,
+        msg=lambda text: f"{name}: {text}",
+    )
+
+
+def check_losses(got, expected):
+    for name, value in expected.items():
+        close(got[name.removeprefix("loss_")], value, name)
+
+
+def test_oracle_follows_the_recorded_trajectory(recorded):
+    gens, diss = build_oracle(recorded["init"])
+    opt_gen = oracle.adam([p for gen in gens for p in gen.parameters()])
+    opt_dis = oracle.adam([p for dis in diss for p in dis.parameters()])
+    for index, (x_a, x_b) in enumerate(recorded["batches"]):
+        draws = recorded["draws"][4 * index : 4 * index + 4]
+        check_losses(
+            oracle.step(gens, diss, opt_gen, opt_dis, x_a, x_b, draws), recorded["losses"][index]
+        )
+    for kind, modules in (("gen", gens), ("dis", diss)):
+        for domain, module in zip("ab", modules, strict=True):
+            for name, value in module.state_dict().items():
+                close(value, recorded["final"][kind][domain][name], f"{kind} {domain} {name}")
+
+
+@pytest.mark.parametrize("adam", [{"foreach": True}, {"fused": True}], ids=["foreach", "fused"])
+def test_fast_step_follows_the_recorded_trajectory(recorded, adam):
+    nets = build(recorded["init"], torch.float64)
+    settings = {"lr": 1e-4, "betas": (0.5, 0.999), "weight_decay": 1e-4} | adam
+    optimizers = {
+        "gen": torch.optim.Adam(list(nets.generator_parameters()), **settings),
+        "dis": torch.optim.Adam(list(nets.discriminator_parameters()), **settings),
+    }
+    for index, (x_a, x_b) in enumerate(recorded["batches"]):
+        for optimizer in optimizers.values():
+            set_learning_rate(optimizer, 1e-4 * step_decay(index, 1_000_000, steps=10))
+        styles = Styles(*recorded["draws"][4 * index : 4 * index + 4])
+        losses = train_step(nets, optimizers, x_a, x_b, styles, CONFIG)
+        check_losses(losses, recorded["losses"][index])
+    for domain in "ab":
+        final = generator_from_original(recorded["final"]["gen"][domain])
+        for name, value in getattr(nets, f"gen_{domain}").state_dict().items():
+            close(value, final[name], f"gen {domain} {name}")
+        for name, value in getattr(nets, f"dis_{domain}").state_dict().items():
+            close(value, recorded["final"]["dis"][domain][name], f"dis {domain} {name}")
+
+
+def test_parameter_counts_are_the_papers():
+    paper = MUNITConfig()
+    generator, discriminator = Generator(paper), Discriminator(paper)
+
+    def count(module):
+        return sum(p.numel() for p in module.parameters())
+
+    assert count(generator.enc_content) == 5_385_856
+    assert count(generator.enc_style) == 2_764_936
+    assert count(generator.dec) == 5_754_627
+    assert count(generator.mlp) == 1_120_768
+    assert count(generator) == 15_026_187
+    assert count(discriminator) == 8_271_171
