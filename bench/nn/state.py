@@ -1,0 +1,47 @@
+"""State dicts of several networks as one flat mapping, and loading them with a clear word."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bench.api import BenchError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import Tensor, nn
+
+
+def check_state(state: Mapping[str, Tensor], module: nn.Module, what: str) -> None:
+    """Raise `BenchError` naming the first key of `state` that does not fit `module`.
+
+    Parameters
+    ----------
+    what
+        Where the state comes from, to begin the message with.
+    """
+    expected = module.state_dict()
+    for key, wanted in expected.items():
+        if key not in state:
+            raise BenchError(f"{what} has no {key!r}: it belongs to another network")
+        if state[key].shape != wanted.shape:
+            raise BenchError(
+                f"{what}: {key!r} has shape {tuple(state[key].shape)} where the network has "
+                f"{tuple(wanted.shape)}: give the widths and depth it was trained with"
+            )
+    for key in state:
+        if key not in expected:
+            raise BenchError(
+                f"{what} has {key!r}, which the network does not: it belongs to another network"
+            )
+
+
+def load_state(module: nn.Module, state: Mapping[str, Tensor], what: str) -> None:
+    """Load `state` into `module`, all of it or nothing; see :func:`check_state`."""
+    check_state(state, module, what)
+    module.load_state_dict(dict(state))
+
+
+def select_prefix(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The entries whose keys begin with `prefix`, without it."""
+    return {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}

@@ -1,0 +1,168 @@
+"""Generators from and to files: the official layout, and this project's own.
+
+Officially a file holds one generator, ``model.<i>…`` keys only: ``<epoch>_net_G_A.pth``
+translates domain a to b, ``<epoch>_net_G_B.pth`` back, and the published ones are called
+after what they do (``summer2winter_yosemite.pth``). Files from before PyTorch 0.4 also hold
+statistics of the instance norms, which mean nothing and are dropped.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import re
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from bench.api import BenchError
+from bench.nn.state import select_prefix
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from torch import Tensor
+
+DIRECTIONS = ("a2b", "b2a")
+
+_PUBLISHED_B2A = re.compile(
+    r"(winter2summer|zebra2horse|orange2apple|style_|map2sat|"
+    r"cityscapes_label2photo|facades_label2photo)"
+)
+"""Published generators whose source is the second domain of their dataset."""
+
+_STATISTICS = (".running_mean", ".running_var", ".num_batches_tracked")
+_BLOCK = re.compile(r"model\.(\d+)\.conv_block\.1\.weight")
+
+
+def read_file(path: Path) -> dict[str, Any]:
+    """Read a mapping from a ``.safetensors`` file or one that `torch.save` wrote.
+
+    Raises
+    ------
+    BenchError
+        When there is no such file, or it holds something else.
+    """
+    try:
+        if path.suffix == ".safetensors":
+            return dict(load_file(path))
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise BenchError(f"{path}: no such file") from None
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, SafetensorError) as error:
+        reason = (str(error).splitlines() or ["empty"])[0]
+        raise BenchError(f"{path} is not a file of weights ({reason}): download it anew") from error
+    if not hasattr(state, "items"):
+        raise BenchError(f"{path} holds a {type(state).__name__}, not a state dict")
+    return dict(state)
+
+
+def clean_official(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Drop what old files have besides weights, and undo what wrappers added to the keys.
+
+    A ``module.`` before every key is a parallel wrapper's. With dropout between the two
+    convolutions of a block, the second one is called 6; dropout rests in translation.
+    """
+    cleaned = {}
+    for key, value in state.items():
+        name = key.removeprefix("module.")
+        if not name.endswith(_STATISTICS):
+            cleaned[name.replace(".conv_block.6.", ".conv_block.5.")] = value
+    return cleaned
+
+
+def infer_widths(state: Mapping[str, Tensor], path: Path) -> dict[str, int]:
+    """Read ``ngf`` and ``n_blocks`` from the shapes of one generator.
+
+    Raises
+    ------
+    BenchError
+        When the state is not that of such a generator.
+    """
+    first = state.get("model.1.weight")
+    if first is None or first.ndim != 4 or tuple(first.shape[1:]) != (3, 7, 7):
+        found = next(iter(state), "no keys")
+        raise BenchError(
+            f"{path} is not a CycleGAN resnet generator: 'model.1.weight' (ngf, 3, 7, 7) is "
+            f"missing, the first key is {found!r}"
+        )
+    blocks = sum(_BLOCK.fullmatch(key) is not None for key in state)
+    return {"ngf": first.shape[0], "n_blocks": blocks}
+
+
+def direction_of(path: Path) -> str:
+    """``a2b`` or ``b2a``, from the name of a file that holds one generator."""
+    name = path.stem
+    return "b2a" if name.endswith("_net_G_B") or _PUBLISHED_B2A.match(name) else "a2b"
+
+
+def read_generators(path: Path, direction: str | None = None) -> dict[str, dict[str, Tensor]]:
+    """Read one or both generators.
+
+    Parameters
+    ----------
+    path
+        A file with one generator (its ``_net_G_A``/``_net_G_B`` sibling is read too), a
+        folder with such a pair, or a file this project wrote, with both.
+    direction
+        ``a2b`` or ``b2a``: which way a file with one generator goes, instead of what its
+        name says; no sibling is then read.
+
+    Returns
+    -------
+    dict
+        A state dict for ``a2b``, ``b2a`` or both.
+    """
+    if direction is not None and direction not in DIRECTIONS:
+        raise BenchError(f"direction {direction!r} is unknown: choose from a2b, b2a")
+    if path.is_dir():
+        pairs = sorted(path.glob("*_net_G_[AB].pth"), key=lambda p: p.stat().st_mtime)
+        if not pairs:
+            raise BenchError(f"{path} holds no <epoch>_net_G_A.pth or <epoch>_net_G_B.pth")
+        path = pairs[-1]
+    state = read_file(path)
+    if isinstance(state.get("modules"), dict):  # a checkpoint of the training loop
+        state = {f"{d}.{k}": v for d in DIRECTIONS for k, v in state["modules"].get(d, {}).items()}
+    both = {d: select_prefix(state, f"{d}.") for d in DIRECTIONS}
+    if any(both.values()):
+        return {d: part for d, part in both.items() if part}
+    found = {direction or direction_of(path): clean_official(state)}
+    if direction is None and path.stem.endswith(("_net_G_A", "_net_G_B")):
+        sibling = path.with_stem(path.stem[:-1] + ("B" if path.stem[-1] == "A" else "A"))
+        if sibling.exists():
+            found[direction_of(sibling)] = clean_official(read_file(sibling))
+    return found
+
+
+def write_official(
+    generators: Mapping[str, Mapping[str, Tensor]], folder: Path, epoch: str = "latest"
+) -> list[Path]:
+    """Write ``<epoch>_net_G_A.pth`` and ``<epoch>_net_G_B.pth`` for other programs to load.
+
+    Parameters
+    ----------
+    generators
+        A state dict for ``a2b``, ``b2a`` or both.
+
+    Returns
+    -------
+    list of Path
+        The files, each whole or not there.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for direction, letter in zip(DIRECTIONS, "AB", strict=True):
+        if direction not in generators:
+            continue
+        path = folder / f"{epoch}_net_G_{letter}.pth"
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        with temporary.open("wb") as file:
+            torch.save({k: v.cpu().contiguous() for k, v in generators[direction].items()}, file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        written.append(path)
+    return written

@@ -1,0 +1,228 @@
+"""CycleGAN as a method of the suite."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self
+
+import torch
+from pydantic import ValidationError
+from torch import nn
+
+from bench.api import BenchError
+from bench.nn.init import init_weights
+from bench.nn.patch import PatchDiscriminator, smallest_side
+from bench.nn.state import load_state, select_prefix
+from bench.training.loop import linear_decay, run_training, set_learning_rate
+from bench.training.pool import ImagePool
+from bench.training.precision import apply_float32_policy, autocast
+from bench.training.sampling import batch
+from bench.training.seeding import generator
+from bench_cyclegan.checkpoints import (
+    DIRECTIONS,
+    infer_widths,
+    read_generators,
+    write_official,
+)
+from bench_cyclegan.config import CycleGANConfig
+from bench_cyclegan.networks import MULTIPLE_OF, ResnetGenerator
+from bench_cyclegan.step import Networks, discriminator_losses, generator_losses, total
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from bench.api import Budget, Context, Direction, Domain, TrainData
+
+
+class CycleGANTrainer:
+    """The state of training, and its step: both generators, then both discriminators.
+
+    Step `t` draws, each from a stream of its own: the images of both domains, their crops
+    and flips, and what the two pools do.
+    """
+
+    def __init__(
+        self, config: CycleGANConfig, ctx: Context, generators: nn.ModuleDict, data: TrainData
+    ) -> None:
+        self.config, self.ctx, self.data = config, ctx, data
+        modules: dict[str, nn.Module] = dict(generators.items())
+        for domain in ("a", "b"):
+            dis = PatchDiscriminator(3, config.ndf, config.n_layers_d)
+            init_weights(dis, "normal", generator=generator(ctx.seed, "cyclegan", "dis", domain))
+            modules[f"dis_{domain}"] = dis.to(ctx.device)
+        self.modules: Mapping[str, nn.Module] = modules
+        self.nets = Networks(**modules)
+        self.optimizers: Mapping[str, torch.optim.Optimizer] = {
+            "gen": self._adam("a2b", "b2a"),
+            "dis": self._adam("dis_a", "dis_b"),
+        }
+        self.pools = {
+            "a": ImagePool(config.pool_size, ctx.seed, "a"),
+            "b": ImagePool(config.pool_size, ctx.seed, "b"),
+        }
+
+    def _adam(self, *names: str) -> torch.optim.Adam:
+        weights = [p for name in names for p in self.modules[name].parameters()]
+        return torch.optim.Adam(
+            weights, lr=self.config.lr, betas=(self.config.beta1, 0.999), fused=True
+        )
+
+    def _batch(self, domain: Domain, iteration: int) -> torch.Tensor:
+        config = self.config
+        return batch(
+            self.data,
+            domain,
+            seed=self.ctx.seed,
+            step=iteration,
+            batch_size=config.batch_size,
+            crop=config.crop,
+            load=config.load,
+        )
+
+    def step(self, iteration: int, total_iterations: int | None) -> Mapping[str, torch.Tensor]:
+        """Run one iteration; see :class:`bench.training.loop.Trainer`."""
+        config = self.config
+        rate = config.lr * linear_decay(iteration, total_iterations, config.constant)
+        for optimizer in self.optimizers.values():
+            set_learning_rate(optimizer, rate)
+        a, b = self._batch("a", iteration), self._batch("b", iteration)
+
+        self.optimizers["gen"].zero_grad()
+        with autocast(self.ctx):
+            losses, fake_a, fake_b = generator_losses(self.nets, a, b, config)
+        torch.autograd.backward(total(losses))
+        self.optimizers["gen"].step()
+
+        self.optimizers["dis"].zero_grad()
+        fake_a = self.pools["a"].query(fake_a, iteration)
+        fake_b = self.pools["b"].query(fake_b, iteration)
+        with autocast(self.ctx):
+            dis_losses = discriminator_losses(self.nets, a, b, fake_a, fake_b)
+        torch.autograd.backward(total(dis_losses))
+        self.optimizers["dis"].step()
+        return {name: loss.detach() for name, loss in (losses | dis_losses).items()}
+
+    def extra_state(self) -> dict[str, Any]:
+        """The images of both pools."""
+        return {f"pool_{name}": pool.state() for name, pool in self.pools.items()}
+
+    def load_extra_state(self, state: Mapping[str, Any]) -> None:
+        """Take back the images of both pools."""
+        for name, pool in self.pools.items():
+            pool.load_state(state[f"pool_{name}"], self.ctx.device)
+
+
+class CycleGAN:
+    """Unpaired translation by cycle-consistent adversarial networks (Zhu et al. 2017).
+
+    Deterministic: one output for one input.
+
+    Parameters
+    ----------
+    config
+        Widths, losses, training settings.
+    ctx
+        Where and how it computes.
+    directions
+        Which generators there are; loaded weights may bring one only.
+    """
+
+    def __init__(
+        self, config: CycleGANConfig, ctx: Context, directions: Sequence[str] = DIRECTIONS
+    ) -> None:
+        apply_float32_policy(ctx)
+        self.config, self.ctx = config, ctx
+        self.generators = nn.ModuleDict()
+        for direction in directions:
+            net = ResnetGenerator(config.ngf, config.n_blocks)
+            init_weights(net, "normal", generator=generator(ctx.seed, "cyclegan", direction))
+            self.generators[direction] = net.to(ctx.device)
+
+    @classmethod
+    def from_weights(
+        cls, path: Path, ctx: Context, *, direction: str | None = None, **config: Any
+    ) -> Self:
+        """Build from a file of weights; widths are read from it.
+
+        Parameters
+        ----------
+        path, direction
+            As in :func:`bench_cyclegan.checkpoints.read_generators`.
+        **config
+            Further configuration.
+
+        Raises
+        ------
+        BenchError
+            When the file cannot be read or holds another network.
+        """
+        states = read_generators(path, direction)
+        widths = infer_widths(next(iter(states.values())), path)
+        try:
+            settings = CycleGANConfig(**(config | widths))
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise BenchError(f"cyclegan: {first['loc'][0]}: {first['msg']}") from error
+        method = cls(settings, ctx, tuple(states))
+        for name, state in states.items():
+            load_state(method.generators[name], state, f"{path} ({name})")
+        return method
+
+    def fit(self, data: TrainData, budget: Budget) -> None:
+        """Train both generators within `budget`, resuming from ``ctx.work_dir``."""
+        if missing := [d for d in DIRECTIONS if d not in self.generators]:
+            raise BenchError(f"CycleGAN trains both generators, but {missing[0]} was not loaded")
+        self._check_sizes(data)
+        self.generators.train()
+        run_training(
+            CycleGANTrainer(self.config, self.ctx, self.generators, data), budget, self.ctx
+        )
+
+    def _check_sizes(self, data: TrainData) -> None:
+        config, least = self.config, smallest_side(self.config.n_layers_d)
+        for domain, images in zip(data.domains, (data.a, data.b), strict=True):
+            loaded = [config.load] * 2 if config.load else list(images.shape[-2:])
+            sides = [config.crop] * 2 if config.crop else loaded
+            if config.crop and config.crop > min(loaded):
+                raise BenchError(
+                    f"crop {config.crop} is larger than the {loaded[0]}×{loaded[1]} images of "
+                    f"{domain}: set crop, or load to resize them first"
+                )
+            if any(side % MULTIPLE_OF or side < least for side in sides):
+                raise BenchError(
+                    f"CycleGAN cannot train on {sides[0]}×{sides[1]} images ({domain}): set crop "
+                    f"to a multiple of {MULTIPLE_OF} that is at least {least}"
+                )
+
+    @torch.no_grad()
+    def translate(
+        self, images: torch.Tensor, direction: Direction, *, samples: int, seeds: torch.Tensor
+    ) -> torch.Tensor:
+        """Translate a batch; the one output of an input is repeated `samples` times."""
+        if direction.key not in self.generators:
+            there = ", ".join(self.generators)
+            raise BenchError(f"no weights for {direction.name}: the loaded ones go {there} only")
+        net = self.generators[direction.key].eval()
+        with autocast(self.ctx):
+            out: torch.Tensor = net(images.to(self.ctx.device) * 2 - 1)
+        out = (out.float() + 1).div_(2).clamp_(0, 1)
+        return out[:, None].expand(-1, samples, -1, -1, -1).contiguous()
+
+    def state_dict(self) -> dict[str, torch.Tensor]:
+        """Both generators, flat: ``a2b.model.1.weight`` and so on."""
+        return dict(self.generators.state_dict())
+
+    def load_state_dict(self, state: Mapping[str, torch.Tensor]) -> None:
+        """Take back what :meth:`state_dict` gave; one generator alone is enough."""
+        present = [d for d in DIRECTIONS if select_prefix(state, f"{d}.")]
+        if present and list(self.generators) != present:
+            self.generators = nn.ModuleDict(
+                {d: ResnetGenerator(self.config.ngf, self.config.n_blocks) for d in present}
+            ).to(self.ctx.device)
+        load_state(self.generators, state, "CycleGAN's weights")
+
+    def save_official(self, folder: Path, epoch: str = "latest") -> list[Path]:
+        """Write the generators as ``<epoch>_net_G_A.pth`` and ``<epoch>_net_G_B.pth``."""
+        return write_official(
+            {name: net.state_dict() for name, net in self.generators.items()}, folder, epoch
+        )
