@@ -8,9 +8,9 @@ import importlib
 import importlib.metadata
 import importlib.util
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
@@ -116,6 +116,13 @@ def _load_file(path: Path) -> ModuleType:
     return module
 
 
+def _checked(hook: str, kind: type, specs: Iterable[Any]) -> Iterator[Any]:
+    for spec in specs:
+        if not isinstance(spec, kind):
+            raise TypeError(f"{hook} gave a {type(spec).__name__}")
+        yield spec
+
+
 def _collect(registry: Registry, manager: pluggy.PluginManager) -> None:
     """Ask every plugin for its specs; the first to use a name keeps it."""
     kinds: list[tuple[str, dict[str, Any], type]] = [
@@ -132,9 +139,7 @@ def _collect(registry: Registry, manager: pluggy.PluginManager) -> None:
             if implementation is None or manager.parse_hookimpl_opts(plugin, hook) is None:
                 continue
             try:
-                for spec in implementation():
-                    if not isinstance(spec, kind):
-                        raise TypeError(f"{hook} gave a {type(spec).__name__}")
+                for spec in _checked(hook, kind, implementation()):
                     if spec.name in known:
                         raise BenchError(f"{spec.name!r} is already offered by another plugin")
                     known[spec.name] = spec
@@ -165,7 +170,7 @@ def load_plugins(files: Sequence[Path] = ()) -> Registry:
     for entry in sorted(importlib.metadata.entry_points(group=GROUP), key=lambda e: e.name):
         register(entry.name, entry.value, entry.load)
     for file in registry.files:
-        register(file.stem, str(file), lambda file=file: _load_file(file))
+        register(file.stem, str(file), partial(_load_file, file))
         if registry.broken and registry.broken[-1].origin == str(file):
             raise BenchError(f"plugin {file}: {registry.broken[-1].reason}")
     _collect(registry, manager)
@@ -187,9 +192,7 @@ def resolve(implementation: str) -> Any:
         raise BenchError(f"{implementation} cannot be imported: {_reason(error)}") from error
 
 
-def make_config(
-    kind: str, name: str, model: type[Config], values: Mapping[str, Any]
-) -> Config:
+def make_config(kind: str, name: str, model: type[Config], values: Mapping[str, Any]) -> Config:
     """Validate a plugin's configuration.
 
     Raises

@@ -28,7 +28,7 @@ import json
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import pandas as pd
 
@@ -136,7 +136,7 @@ def table(name: str, rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
         if unknown := row.keys() - schema.keys():
             raise KeyError(f"{name} has no column {sorted(unknown)}")
     columns = {
-        column: pd.Series([row.get(column) for row in rows], dtype="object").astype(dtype)
+        column: pd.Series([row.get(column) for row in rows], dtype=cast("Any", dtype))
         for column, dtype in schema.items()
     }
     return pd.DataFrame(columns)

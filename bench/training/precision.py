@@ -15,8 +15,8 @@ def apply_float32_policy(ctx: Context) -> None:
     """Allow TF32 on CUDA unless the context asks for full float32."""
     if ctx.device.type == "cuda":
         allow = ctx.precision != "fp32"
-        torch.backends.cuda.matmul.fp32_precision = "tf32" if allow else "ieee"
-        torch.backends.cudnn.conv.fp32_precision = "tf32" if allow else "ieee"
+        torch.set_float32_matmul_precision("high" if allow else "highest")
+        torch.backends.cudnn.allow_tf32 = allow
 
 
 def autocast(ctx: Context) -> AbstractContextManager[object]:

@@ -22,7 +22,9 @@ def generator(*parts: object) -> torch.Generator:
     return torch.Generator().manual_seed(derive_seed(*parts))
 
 
-def normal(shape: tuple[int, ...], *parts: object, dtype: torch.dtype | None = None) -> torch.Tensor:
+def normal(
+    shape: tuple[int, ...], *parts: object, dtype: torch.dtype | None = None
+) -> torch.Tensor:
     """Standard normal draws of the given shape, on the CPU."""
     return torch.randn(shape, generator=generator(*parts), dtype=dtype or torch.float32)
 

@@ -1,0 +1,100 @@
+"""Devices: choosing one, waiting for it, its memory, and what it is called."""
+
+from __future__ import annotations
+
+import os
+import platform
+import resource
+import sys
+
+import torch
+
+from bench.api import BenchError, Precision
+
+
+def choose_device(name: str) -> torch.device:
+    """``auto`` is the first GPU, or the CPU where there is none.
+
+    Raises
+    ------
+    BenchError
+        When the named device does not exist here.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise BenchError(f"device {name!r} is not understood: write auto, cpu or cuda:0") from None
+    if device.type == "cuda":
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if (device.index or 0) >= count:
+            raise BenchError(f"device {name} is not there: this machine has {count} CUDA devices")
+    elif device.type != "cpu":
+        raise BenchError(f"device {name} is not supported: use cpu or cuda")
+    return device
+
+
+def choose_precision(name: str, device: torch.device) -> Precision:
+    """``auto`` is TF32 on a GPU and float32 on the CPU."""
+    if name == "auto":
+        return "tf32" if device.type == "cuda" else "fp32"
+    if name == "tf32" and device.type == "cpu":
+        return "fp32"
+    if name in ("fp32", "tf32", "bf16"):
+        return name  # type: ignore[return-value]
+    raise BenchError(f"precision {name!r} is unknown: write auto, fp32, tf32 or bf16")
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait until everything queued on a device is done."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def peak_memory_mb(device: torch.device) -> float:
+    """Highest memory so far, MB: of tensors on a GPU, of the whole process on the CPU."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 1e6
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak * (1e-6 if sys.platform == "darwin" else 1.024e-3)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out, on a GPU or on the host."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    text = str(error)
+    return isinstance(error, RuntimeError) and (
+        "not enough memory" in text or "out of memory" in text
+    )
+
+
+def _cpu_name() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:  # noqa: PTH123
+            for line in file:
+                if line.startswith("model name"):
+                    return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def describe_device(device: torch.device) -> dict[str, str | int]:
+    """What a speed figure must say of the hardware."""
+    facts: dict[str, str | int] = {
+        "device": str(device),
+        "cpu": _cpu_name(),
+        "cores": os.cpu_count() or 1,
+        "threads": torch.get_num_threads(),
+        "torch": str(torch.__version__),
+    }
+    if device.type == "cuda":
+        properties = torch.cuda.get_device_properties(device)
+        facts |= {
+            "gpu": properties.name,
+            "gpu_memory_mb": round(properties.total_memory / 1e6),
+            "cuda": str(torch.version.cuda),
+        }
+    return facts

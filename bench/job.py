@@ -1,0 +1,84 @@
+"""What a worker gets to do: a job, and the dataset it is about."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.api import Dataset
+from bench.plugins import make_config, resolve
+
+if TYPE_CHECKING:
+    from bench.api import DatasetSpec
+
+
+@dataclass(frozen=True)
+class Job:
+    """Everything a worker needs to run one trial; plain values, so it travels as JSON.
+
+    ``skip`` holds the reason why the trial is not run; ``fit_key`` is the cache key of its
+    first stage, from which those of the later stages follow.
+    """
+
+    trial: str
+    method: str
+    label: str
+    config: dict[str, Any]
+    budget: str
+    weights: str | None
+    dataset: str
+    dataset_config: dict[str, Any]
+    fingerprint: str
+    directions: tuple[str, ...]
+    size: int
+    samples: int
+    seed: int
+    test_limit: int | None
+    metrics: tuple[str, ...] | None
+    device: str
+    precision: str
+    weights_dir: str | None
+    offline: bool
+    plugins: tuple[str, ...]
+    cache: str
+    fit_key: str
+    skip: str = ""
+
+    def to_json(self) -> str:
+        """One line."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> Job:
+        """What :meth:`to_json` gave."""
+        values = json.loads(text)
+        for name in ("directions", "plugins"):
+            values[name] = tuple(values[name])
+        if values["metrics"] is not None:
+            values["metrics"] = tuple(values["metrics"])
+        return cls(**values)
+
+
+def open_dataset(
+    spec: DatasetSpec,
+    config: dict[str, Any],
+    cache: Path,
+    *,
+    offline: bool,
+    progress: Callable[[str], None],
+) -> Dataset:
+    """Build a dataset and make its pictures available.
+
+    Raises
+    ------
+    BenchError
+        When it cannot be had, or a split is empty.
+    """
+    dataset: Dataset = resolve(spec.implementation)(
+        make_config("dataset", spec.name, spec.config, config)
+    )
+    dataset.prepare(cache / "datasets" / spec.name, offline=offline, progress=progress)
+    return dataset

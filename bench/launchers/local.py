@@ -1,0 +1,187 @@
+"""Trials in worker processes on this machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bench.api import Event
+from bench.job import Job
+from bench.launchers.worker import JOB, RESULT
+from bench.store import write_atomic
+
+OnEvent = Callable[[str, Event], None]
+OnResult = Callable[[Job, dict[str, Any]], None]
+
+GRACE_SECONDS = 5.0
+"""Between the polite signal and the one that cannot be ignored."""
+
+
+@dataclass
+class _Worker:
+    """One running process and what is known of it."""
+
+    job: Job
+    process: subprocess.Popen[str]
+    begun: float
+    verdict: tuple[str, str] | None = None
+    kill_at: float | None = None
+    lines: queue.SimpleQueue[str | None] = field(default_factory=queue.SimpleQueue)
+
+    def signal_group(self, number: signal.Signals) -> None:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.process.pid, number)
+
+    def stop(self, status: str, reason: str) -> None:
+        """Ask the whole process group to end; it is killed when it does not."""
+        if self.verdict is None:
+            self.verdict = (status, reason)
+            self.kill_at = time.monotonic() + GRACE_SECONDS
+            self.signal_group(signal.SIGTERM)
+
+
+class LocalLauncher:
+    """Runs jobs in processes of their own, a few at a time.
+
+    Parameters
+    ----------
+    workers
+        How many trials run at once; the cores are shared out between them.
+    timeout
+        Seconds after which a trial's process group is killed; None: never.
+    """
+
+    def __init__(self, workers: int = 1, timeout: float | None = None) -> None:
+        self.workers = workers
+        self.timeout = timeout
+
+    def launch(
+        self,
+        jobs: Sequence[Job],
+        run: Path,
+        *,
+        on_event: OnEvent,
+        on_result: OnResult,
+        fail_fast: bool = False,
+    ) -> None:
+        """Run all jobs; every one of them ends in exactly one `on_result`.
+
+        A ``KeyboardInterrupt`` ends the running trials as ``interrupted``, reports the
+        waiting ones likewise, and is raised again.
+        """
+        waiting = list(jobs)
+        running: list[_Worker] = []
+        try:
+            while waiting or running:
+                while waiting and len(running) < self.workers:
+                    running.append(self._start(waiting.pop(0), run))
+                time.sleep(0.05)
+                for worker in list(running):
+                    self._drain(worker, on_event)
+                    if self._ended(worker):
+                        running.remove(worker)
+                        result = self._result(worker, run)
+                        on_result(worker.job, result)
+                        if fail_fast and result["trial"]["status"] != "ok":
+                            reason = f"not run: {worker.job.label} failed (--fail-fast)"
+                            for job in waiting:
+                                on_result(job, _row("skipped", reason))
+                            waiting.clear()
+        except KeyboardInterrupt:
+            for worker in running:
+                worker.stop("interrupted", "interrupted")
+            self._wait_for_end(running)
+            for worker in running:
+                on_result(worker.job, self._result(worker, run))
+            for job in waiting:
+                on_result(job, _row("interrupted", "not begun when the run was interrupted"))
+            raise
+        finally:
+            for worker in running:
+                worker.signal_group(signal.SIGKILL)
+
+    def _start(self, job: Job, run: Path) -> _Worker:
+        folder = run / "trials" / job.trial
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / RESULT).unlink(missing_ok=True)
+        write_atomic(folder / JOB, job.to_json())
+        threads = max(1, (os.cpu_count() or 1) // self.workers)
+        environment = {"OMP_NUM_THREADS": str(threads), **os.environ}
+        with (folder / "log.txt").open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "bench.launchers.worker", str(run), job.trial],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                encoding="utf-8",
+                env=environment,
+                # A group of its own: Ctrl-C reaches us alone, and a kill reaches all of it.
+                start_new_session=True,
+            )
+        worker = _Worker(job, process, time.monotonic())
+        threading.Thread(target=_read_lines, args=(process, worker.lines), daemon=True).start()
+        return worker
+
+    def _drain(self, worker: _Worker, on_event: OnEvent) -> None:
+        with suppress(queue.Empty):
+            while (line := worker.lines.get_nowait()) is not None:
+                with suppress(ValueError, TypeError):
+                    on_event(worker.job.trial, Event(**json.loads(line)))
+
+    def _ended(self, worker: _Worker) -> bool:
+        if worker.process.poll() is not None:
+            return True
+        now = time.monotonic()
+        if self.timeout is not None and now - worker.begun > self.timeout:
+            worker.stop("timeout", f"stopped after {self.timeout:g} s (--timeout)")
+        if worker.kill_at is not None and now > worker.kill_at:
+            worker.signal_group(signal.SIGKILL)
+        return False
+
+    def _wait_for_end(self, running: Sequence[_Worker]) -> None:
+        deadline = time.monotonic() + GRACE_SECONDS
+        for worker in running:
+            try:
+                worker.process.wait(max(0.0, deadline - time.monotonic()))
+            except (subprocess.TimeoutExpired, KeyboardInterrupt):
+                worker.signal_group(signal.SIGKILL)
+                worker.process.wait()
+
+    def _result(self, worker: _Worker, run: Path) -> dict[str, Any]:
+        """What the worker wrote, or what its end says where it wrote nothing."""
+        worker.signal_group(signal.SIGKILL)  # children a plugin left behind
+        if worker.verdict is not None:
+            return _row(*worker.verdict)
+        file = run / "trials" / worker.job.trial / RESULT
+        with suppress(OSError, ValueError):
+            result: dict[str, Any] = json.loads(file.read_text("utf-8"))
+            return result
+        code = worker.process.returncode
+        if code < 0:
+            name = signal.Signals(-code).name
+            hint = " (was memory short?)" if code == -signal.SIGKILL else ""
+            return _row("failed", f"the worker was killed by {name}{hint}: see its log.txt")
+        return _row("failed", f"the worker ended with exit code {code}: see its log.txt")
+
+
+def _row(status: str, reason: str) -> dict[str, Any]:
+    return {"trial": {"status": status, "reason": reason}}
+
+
+def _read_lines(process: subprocess.Popen[str], lines: queue.SimpleQueue[str | None]) -> None:
+    assert process.stdout is not None
+    with process.stdout:
+        for line in process.stdout:
+            lines.put(line)

@@ -1,0 +1,17 @@
+"""The built-in launchers, registered like anyone's."""
+
+from __future__ import annotations
+
+from bench.api import LauncherSpec, hookimpl
+
+
+@hookimpl
+def bench_launchers() -> list[LauncherSpec]:
+    """The launchers that come with the suite."""
+    return [
+        LauncherSpec(
+            name="local",
+            summary="worker processes on this machine, one per trial, killed at a timeout",
+            implementation="bench.launchers.local:LocalLauncher",
+        )
+    ]

@@ -1,0 +1,115 @@
+"""The process of one trial: ``python -m bench.launchers.worker RUN TRIAL``.
+
+It reads the trial's ``job.json``, prints events as JSON lines on its standard output and
+writes ``result.json`` last. Whatever goes wrong becomes a status and a reason; a traceback
+goes to the trial's ``log.txt`` only.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from bench.api import BenchError, Diverged, Event
+from bench.job import Job
+from bench.store import write_json
+
+RESULT = "result.json"
+JOB = "job.json"
+
+
+def _interrupt(signum: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _emitter() -> Any:
+    """Events go to the real standard output; anything a plugin prints goes to the log."""
+    channel = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
+    os.dup2(2, 1)
+
+    def emit(event: Event) -> None:
+        channel.write(json.dumps(asdict(event)) + "\n")
+
+    return emit
+
+
+def _end_with_parent() -> None:
+    """Leave when the launcher is gone, even killed: its resumed run must find no rival."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.25)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Wait until no other worker is busy with this trial."""
+    import fcntl
+
+    with (folder / ".lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def classify(error: BaseException) -> tuple[str, str]:
+    """The status of a trial that ended with `error`, and the reason in one line."""
+    from bench.devices import is_out_of_memory
+
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted", "interrupted"
+    if isinstance(error, Diverged):
+        return "diverged", str(error)
+    if is_out_of_memory(error):
+        return "oom", "out of memory: use a smaller size, batch or model"
+    if isinstance(error, BenchError):
+        return "failed", str(error)
+    lines = str(error).strip().splitlines()
+    name = type(error).__name__
+    return "failed", f"{name}: {lines[0]}" if lines else name
+
+
+def main(run: Path, trial_id: str) -> int:
+    """Run one trial; 0 when it ended ``ok``."""
+    _end_with_parent()
+    with _alone_in(run / "trials" / trial_id):
+        return _run(run, trial_id)
+
+
+def _run(run: Path, trial_id: str) -> int:
+    signal.signal(signal.SIGTERM, _interrupt)
+    emit = _emitter()
+    folder = run / "trials" / trial_id
+    job = Job.from_json((folder / JOB).read_text("utf-8"))
+    result: dict[str, Any]
+    try:
+        from bench.plugins import load_plugins
+        from bench.trial import Trial
+
+        registry = load_plugins([Path(file) for file in job.plugins])
+        trial = Trial(job, run, registry, emit)
+        result = asdict(trial.run())
+    except BaseException as error:  # a SystemExit of a plugin included
+        traceback.print_exc()
+        status, reason = classify(error)
+        result = {"trial": {"status": status, "reason": reason}}
+    write_json(folder / RESULT, result)
+    return 0 if result["trial"]["status"] == "ok" else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1]), sys.argv[2]))

@@ -1,0 +1,175 @@
+"""A validated suite becomes the list of trials, with what is skipped, and why.
+
+Planning makes the dataset available (it must be known what there is) and touches neither
+torch nor a GPU.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.api import BenchError, Budget, Dataset, Direction
+from bench.job import Job, open_dataset
+from bench.plugins import Registry, code_hash, make_config
+from bench.store import key_of
+
+if TYPE_CHECKING:
+    from bench.api import DatasetSpec, MethodSpec
+    from bench.suite import MethodEntry, Suite
+
+SHARED_CODE = ("bench.api", "bench.nn", "bench.training", "bench.images")
+"""Harness code that what a method trains and translates depends on."""
+
+
+def dataset_config(spec: DatasetSpec, suite: Suite) -> dict[str, Any]:
+    """The dataset's configuration: the preset's, then what the suite says.
+
+    ``root`` and ``size`` of the suite reach a dataset whose configuration has such a field.
+
+    Raises
+    ------
+    BenchError
+        When a root is given to a dataset that lives in no folder, or a value is wrong.
+    """
+    values: dict[str, Any] = dict(spec.presets.get(suite.preset, {}))
+    if "size" in spec.config.model_fields:
+        values["size"] = suite.size
+    values |= suite.dataset.config
+    if suite.dataset.root is not None:
+        if "root" not in spec.config.model_fields:
+            raise BenchError(f"dataset {spec.name} lives in no folder: leave --data-root out")
+        values["root"] = str(suite.dataset.root.expanduser().resolve())
+    return make_config("dataset", spec.name, spec.config, values).model_dump(mode="json")
+
+
+def _skip_reason(spec: MethodSpec, dataset: Dataset, directions: tuple[Direction, ...]) -> str:
+    if spec.paired and not dataset.paired:
+        return f"{spec.name} trains on pairs, and this dataset has none"
+    missing = [d.name for d in directions if d.key not in spec.directions]
+    if missing:
+        return f"{spec.name} cannot go {', '.join(missing)}"
+    return ""
+
+
+def _trial_id(entry: MethodEntry, seed: int, key: str) -> str:
+    label = re.sub(r"[^A-Za-z0-9_.-]+", "-", entry.title).strip("-.")[:40] or "method"
+    return f"{label}-s{seed}-{key[:8]}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The trials of a suite on an opened dataset."""
+
+    jobs: tuple[Job, ...]
+    dataset: Dataset
+    directions: tuple[Direction, ...]
+
+
+def make_plan(
+    suite: Suite,
+    registry: Registry,
+    cache: Path,
+    *,
+    progress: Callable[[str], None] = lambda _: None,
+) -> Plan:
+    """Turn a suite into trials.
+
+    Raises
+    ------
+    BenchError
+        On a name, value or folder that is wrong; nothing has been written then, but for
+        what the dataset keeps in its cache.
+    """
+    specs = [registry.method(entry.name) for entry in suite.methods]
+    for name in suite.metrics or ():
+        registry.metric(name)
+    resolved = [_method_config(s, e, suite) for s, e in zip(specs, suite.methods, strict=True)]
+    dataset_spec = registry.dataset(suite.dataset.name)
+    data_config = dataset_config(dataset_spec, suite)
+    if suite.weights_dir is not None and not suite.weights_dir.is_dir():
+        raise BenchError(f"--weights-dir {suite.weights_dir} is not a folder")
+
+    dataset = open_dataset(
+        dataset_spec, data_config, cache, offline=suite.offline, progress=progress
+    )
+    directions = tuple(Direction.parse(text, dataset.domains) for text in suite.directions)
+    if len({d.key for d in directions}) != len(directions):
+        raise BenchError("a direction is named twice")
+    fingerprint = dataset.fingerprint()
+    jobs = []
+    for seed in suite.seeds:
+        for spec, entry, (config, budget) in zip(specs, suite.methods, resolved, strict=True):
+            weights = _weights_digest(entry)
+            fit_key = key_of(
+                stage="fit",
+                method=spec.name,
+                version=spec.version,
+                code=code_hash(
+                    spec.implementation.partition(":")[0].partition(".")[0], *SHARED_CODE
+                ),
+                config=config,
+                data=fingerprint,
+                size=suite.size,
+                seed=seed,
+                budget=budget,
+                precision=suite.precision,
+                weights=weights,
+            )
+            jobs.append(
+                Job(
+                    trial=_trial_id(entry, seed, fit_key),
+                    method=spec.name,
+                    label=entry.title,
+                    config=config,
+                    budget=budget,
+                    weights=str(entry.weights.resolve()) if entry.weights else None,
+                    dataset=dataset_spec.name,
+                    dataset_config=data_config,
+                    fingerprint=fingerprint,
+                    directions=tuple(d.key for d in directions),
+                    size=suite.size,
+                    samples=suite.samples if spec.multimodal else 1,
+                    seed=seed,
+                    test_limit=suite.test_limit,
+                    metrics=suite.metrics,
+                    device=suite.device,
+                    precision=suite.precision,
+                    weights_dir=str(suite.weights_dir.resolve()) if suite.weights_dir else None,
+                    offline=suite.offline,
+                    plugins=tuple(str(file) for file in registry.files),
+                    cache=str(cache),
+                    fit_key=fit_key,
+                    skip=_skip_reason(spec, dataset, directions),
+                )
+            )
+    return Plan(tuple(jobs), dataset, directions)
+
+
+def _method_config(
+    spec: MethodSpec, entry: MethodEntry, suite: Suite
+) -> tuple[dict[str, Any], str]:
+    """The validated configuration of a method, and its budget as text ("" when not trained)."""
+    values = {**spec.presets.get(suite.preset, {}), **entry.config}
+    config = make_config("method", entry.title, spec.config, values).model_dump(mode="json")
+    if not spec.trained or entry.weights is not None:
+        return config, ""
+    budget = entry.budget or suite.budget or spec.budgets.get(suite.preset)
+    if budget is None:
+        raise BenchError(
+            f"method {spec.name} has no budget for preset {suite.preset}: give --budget"
+        )
+    return config, str(Budget.parse(budget))
+
+
+def _weights_digest(entry: MethodEntry) -> str:
+    from bench.weights import sha256_of
+
+    if entry.weights is None:
+        return ""
+    if not entry.weights.is_file():
+        raise BenchError(f"weights {entry.weights} of method {entry.title} do not exist")
+    return sha256_of(entry.weights)

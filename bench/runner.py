@@ -1,0 +1,309 @@
+"""One execution of a suite: a folder that fills with trials, tables and reports."""
+
+from __future__ import annotations
+
+import json
+import platform
+import shlex
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Protocol
+
+from bench.api import BenchError, Event, RunView
+from bench.job import Job
+from bench.plan import Plan, make_plan
+from bench.plugins import Registry, load_plugins, resolve
+from bench.results import SCHEMAS, read_run, table
+from bench.store import check_writable, key_of, run_lock, write_atomic, write_json
+from bench.suite import Suite, make_suite, read_suite, to_toml
+from bench.weights import cache_folder
+
+DONE = "DONE"
+_VERSIONS = (
+    "translation-bench",
+    "torch",
+    "torchvision",
+    "torch-fidelity",
+    "lpips",
+    "numpy",
+    "pandas",
+    "pluggy",
+)
+
+
+class Listener(Protocol):
+    """Who watches a run."""
+
+    def planned(self, run: Path, jobs: Sequence[Job]) -> None:
+        """The run begins; skipped jobs are among `jobs`."""
+        ...
+
+    def event(self, trial: str, event: Event) -> None:
+        """Something happened in a trial."""
+        ...
+
+    def finished(self, job: Job, row: Mapping[str, Any]) -> None:
+        """A trial ended; `row` has its status and reason."""
+        ...
+
+
+class Silent:
+    """A listener that shows nothing."""
+
+    def planned(self, run: Path, jobs: Sequence[Job]) -> None:
+        """Show nothing."""
+
+    def event(self, trial: str, event: Event) -> None:
+        """Show nothing."""
+
+    def finished(self, job: Job, row: Mapping[str, Any]) -> None:
+        """Show nothing."""
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How a run ended."""
+
+    view: RunView
+    report: Path | None
+    problems: tuple[str, ...] = ()
+
+    @property
+    def failures(self) -> int:
+        """Trials that should have run and did not end well."""
+        return int((~self.view.trials["status"].isin(["ok", "skipped"])).sum())
+
+
+def new_run_folder(suite: Suite, runs: Path = Path("runs")) -> Path:
+    """``runs/<utc>-<hash8>``: sortable by time, recognisable by suite."""
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    return runs / f"{stamp}-{key_of(suite=suite.model_dump(mode='json'))[:8]}"
+
+
+def unfinished_run(runs: Path = Path("runs")) -> Path:
+    """The newest run folder that has not ended.
+
+    Raises
+    ------
+    BenchError
+        When there is none.
+    """
+    folders = sorted(runs.glob("*/suite.toml"), reverse=True) if runs.is_dir() else []
+    for suite in folders:
+        if not (suite.parent / DONE).exists():
+            return suite.parent
+    raise BenchError(f"nothing to resume: {runs} has no unfinished run (name one with --out)")
+
+
+def describe_environment() -> dict[str, Any]:
+    """Versions, hardware and the command: how the run was made."""
+    from bench.devices import choose_device, describe_device
+
+    versions = {}
+    for name in _VERSIONS:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return {
+        "command": shlex.join(["bench", *sys.argv[1:]]),
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "hardware": describe_device(choose_device("auto")),
+        "versions": versions,
+    }
+
+
+class _Recorder:
+    """Turns what workers report into files, as it comes."""
+
+    def __init__(self, run: Path, plan: Plan, listener: Listener) -> None:
+        self.run = run
+        self.plan = plan
+        self.listener = listener
+        self.results: dict[str, Mapping[str, Any]] = {}
+        self.log = (run / "events.jsonl").open("a", encoding="utf-8")
+
+    def event(self, trial: str, event: Event) -> None:
+        entry = {"time": round(time.time(), 3), "trial": trial, **asdict(event)}
+        self.log.write(json.dumps(entry) + "\n")
+        self.log.flush()
+        self.listener.event(trial, event)
+
+    def result(self, job: Job, result: Mapping[str, Any]) -> None:
+        row = result["trial"]
+        folder = self.run / "trials" / job.trial
+        write_json(folder / "result.json", result)
+        if row["status"] == "ok":
+            write_atomic(folder / DONE, job.fit_key + "\n")
+        self.results[job.trial] = result
+        self.event(job.trial, Event("stage", "trial", f"{row['status']} {row['reason']}".strip()))
+        self.listener.finished(job, row)
+        self.write_tables()
+
+    def write_tables(self) -> None:
+        """All four tables from what is known so far; a trial not yet ended has no row."""
+        rows: dict[str, list[Mapping[str, Any]]] = {name: [] for name in SCHEMAS}
+        for job in self.plan.jobs:
+            result = self.results.get(job.trial)
+            if result is None:
+                continue
+            base = {
+                "trial": job.trial,
+                "method": job.method,
+                "label": job.label,
+                "dataset": job.dataset,
+                "seed": job.seed,
+                "config": json.dumps(job.config, sort_keys=True),
+                "budget": job.budget,
+            }
+            rows["trials"].append(base | dict(result["trial"]))
+            for name in ("measurements", "samples", "timings"):
+                rows[name] += result.get(name, [])
+        folder = self.run / "tables"
+        folder.mkdir(exist_ok=True)
+        for name, entries in rows.items():
+            temporary = folder / f".{name}.parquet"
+            table(name, entries).to_parquet(temporary, index=False)
+            temporary.replace(folder / f"{name}.parquet")
+
+
+def _prepare_folder(out: Path, resume: bool) -> None:
+    if out.exists() and not out.is_dir():
+        raise BenchError(f"{out} is a file: choose another place with --out")
+    if out.is_dir() and any(out.iterdir()):
+        if not (out / "suite.toml").exists():
+            raise BenchError(f"{out} is not empty and no run: choose another place with --out")
+        if not resume:
+            raise BenchError(f"{out} holds a run already: add --resume, or choose another --out")
+    check_writable(out)
+
+
+def _finished_before(run: Path, job: Job) -> Mapping[str, Any] | None:
+    """The stored result of a trial that ended well in an earlier attempt."""
+    folder = run / "trials" / job.trial
+    try:
+        if (folder / DONE).read_text("utf-8").strip() != job.fit_key:
+            return None
+        if Job.from_json((folder / "job.json").read_text("utf-8")) != job:
+            return None
+        result: Mapping[str, Any] = json.loads((folder / "result.json").read_text("utf-8"))
+        return result
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def execute(
+    suite: Suite,
+    *,
+    registry: Registry | None = None,
+    out: Path | None = None,
+    resume: bool = False,
+    fail_fast: bool = False,
+    launcher: str = "local",
+    listener: Listener | None = None,
+) -> Execution:
+    """Run a suite: plan, trials, tables, reports.
+
+    Parameters
+    ----------
+    suite
+        What to run.
+    out
+        The run folder; None: a new one under ``runs/``.
+    resume
+        Go on with an unfinished run in `out`.
+    fail_fast
+        Begin no further trial once one has failed.
+
+    Raises
+    ------
+    BenchError
+        When something is wrong before the first trial; nothing is half-written then.
+    KeyboardInterrupt
+        After partial results have been saved.
+    """
+    registry = registry or load_plugins()
+    listener = listener or Silent()
+    launch = resolve(registry.launcher(launcher).implementation)(suite.workers, suite.timeout)
+    cache = cache_folder().resolve()
+    check_writable(cache)
+    plan = make_plan(
+        suite, registry, cache, progress=lambda text: listener.event("", Event("log", "", text))
+    )
+    run = (out or new_run_folder(suite)).resolve()
+    _prepare_folder(run, resume)
+    with run_lock(run):
+        (run / DONE).unlink(missing_ok=True)
+        write_atomic(run / "suite.toml", to_toml(suite))
+        write_atomic(run / "plan.jsonl", "".join(job.to_json() + "\n" for job in plan.jobs))
+        write_json(run / "environment.json", describe_environment())
+        recorder = _Recorder(run, plan, listener)
+        listener.planned(run, plan.jobs)
+        todo = []
+        for job in plan.jobs:
+            if job.skip:
+                recorder.result(job, {"trial": {"status": "skipped", "reason": job.skip}})
+            elif (result := _finished_before(run, job)) is not None:
+                recorder.result(job, result)
+            else:
+                todo.append(job)
+        try:
+            launch.launch(
+                todo,
+                run,
+                on_event=recorder.event,
+                on_result=recorder.result,
+                fail_fast=fail_fast,
+            )
+        finally:
+            recorder.write_tables()
+            recorder.log.close()
+        view = read_run(run)
+        report, problems = render_reports(view, registry)
+        if bool(view.trials["status"].isin(["ok", "skipped"]).all()):
+            write_atomic(run / DONE, "")
+        return Execution(view, report, problems)
+
+
+def render_reports(
+    view: RunView, registry: Registry, only: Sequence[str] = ()
+) -> tuple[Path | None, tuple[str, ...]]:
+    """Render every report (or `only` these); gives the page's path, and what went wrong.
+
+    One broken report keeps no other from being written.
+    """
+    page: Path | None = None
+    problems = []
+    for name in only or tuple(registry.reports):
+        spec = registry.report(name)
+        out = view.path / "report"
+        try:
+            made = Path(resolve(spec.implementation)(view, out))
+        except Exception as error:  # a plugin's fault must not cost the run
+            if only:
+                raise
+            reason = str(error).strip().splitlines()[0] if str(error).strip() else ""
+            problems.append(f"report {name} failed: {type(error).__name__}: {reason}")
+            continue
+        if made.suffix == ".html":
+            page = made
+    return page, tuple(problems)
+
+
+def run(suite: Suite | Mapping[str, Any] | str | Path, **options: Any) -> RunView:
+    """Run a suite from Python: a :class:`Suite`, its values, or the path of a TOML file.
+
+    Options are those of :func:`execute`. Gives the run with its four tables.
+    """
+    if isinstance(suite, str | Path):
+        suite = make_suite(read_suite(Path(suite)), str(suite))
+    elif not isinstance(suite, Suite):
+        suite = make_suite(suite)
+    return execute(suite, **options).view

@@ -1,0 +1,228 @@
+"""A suite: what to run, validated. TOML file, command line and Python share this schema."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import tomli_w
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from bench.api import BenchError, Budget
+from bench.plugins import explain_validation
+
+Preset = Literal["demo", "quick", "paper"]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class MethodEntry(_Strict):
+    """One method of a suite.
+
+    ``label`` names its rows where a suite runs one method several times; ``budget`` and
+    ``config`` override the preset's; ``weights`` names trained weights to load instead of
+    training.
+    """
+
+    name: str = Field(min_length=1)
+    label: str = ""
+    budget: str | None = None
+    weights: Path | None = None
+    config: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        """The label, or the name where none is given."""
+        return self.label or self.name
+
+    @field_validator("budget")
+    @classmethod
+    def _budget(cls, value: str | None) -> str | None:
+        return _checked_budget(value)
+
+
+class DatasetEntry(_Strict):
+    """The dataset of a suite; ``root`` is a local folder, ``config`` the plugin's own options."""
+
+    name: str = Field(min_length=1)
+    root: Path | None = None
+    config: dict[str, Any] = Field(default_factory=dict)
+
+
+class Suite(_Strict):
+    """What to run.
+
+    Parameters
+    ----------
+    preset
+        ``demo`` (minutes, embedded data), ``quick`` (small, real photographs) or ``paper``
+        (the published configurations). It sets whatever is not given.
+    methods, dataset, directions, seeds
+        The trials: every method with every seed, both directions in one trial.
+    size
+        Side in pixels of the squares that are translated and scored.
+    samples
+        Outputs per input for methods that can give several.
+    budget
+        Training budget for every trained method; else each method's own for the preset.
+    metrics
+        Names; None: every default metric that applies.
+    test_limit
+        At most this many test inputs per direction, spread evenly; None: all.
+    device, precision
+        ``auto`` takes a GPU where there is one, and TF32 on it.
+    timeout
+        Seconds after which a trial's process group is killed; None: never.
+    workers
+        Trials that run at the same time.
+    weights_dir, offline
+        Where official pretrained weights lie; whether downloads are forbidden.
+    """
+
+    name: str = "bench"
+    preset: Preset = "demo"
+    methods: tuple[MethodEntry, ...] = Field(min_length=1)
+    dataset: DatasetEntry
+    directions: tuple[str, ...] = Field(default=("a2b", "b2a"), min_length=1)
+    size: int = Field(default=256, ge=16, le=4096)
+    samples: int = Field(default=1, ge=1, le=1000)
+    seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
+    budget: str | None = None
+    metrics: tuple[str, ...] | None = None
+    test_limit: int | None = Field(default=None, ge=1)
+    device: str = "auto"
+    precision: Literal["auto", "fp32", "tf32", "bf16"] = "auto"
+    timeout: float | None = Field(default=None, gt=0)
+    workers: int = Field(default=1, ge=1, le=256)
+    weights_dir: Path | None = None
+    offline: bool = False
+
+    @field_validator("methods", mode="before")
+    @classmethod
+    def _names(cls, value: Any) -> Any:
+        """A plain name stands for an entry with that name."""
+        if isinstance(value, list | tuple):
+            return [{"name": item} if isinstance(item, str) else item for item in value]
+        return value
+
+    @field_validator("dataset", mode="before")
+    @classmethod
+    def _dataset_name(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
+
+    @field_validator("methods")
+    @classmethod
+    def _unique(cls, value: tuple[MethodEntry, ...]) -> tuple[MethodEntry, ...]:
+        titles = [entry.title for entry in value]
+        for title in titles:
+            if titles.count(title) > 1:
+                raise ValueError(f"{title} is named twice: give each its own label")
+        return value
+
+    @field_validator("seeds")
+    @classmethod
+    def _seeds(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(value)) != len(value):
+            raise ValueError("a seed is named twice")
+        if min(value) < 0:
+            raise ValueError("seeds are not negative")
+        return value
+
+    @field_validator("budget")
+    @classmethod
+    def _budget(cls, value: str | None) -> str | None:
+        return _checked_budget(value)
+
+
+def _checked_budget(value: str | None) -> str | None:
+    if value is not None:
+        try:
+            Budget.parse(value)
+        except BenchError as error:
+            raise ValueError(str(error)) from None
+    return value
+
+
+PRESETS: Mapping[Preset, Mapping[str, Any]] = {
+    "demo": {
+        "dataset": "seasons",
+        "size": 64,
+        "samples": 3,
+        "test_limit": 32,
+        "methods": ["munit", "neural_style", "cyclegan", "color_transfer", "identity"],
+    },
+    "quick": {
+        "dataset": "yosemite",
+        "size": 128,
+        "samples": 3,
+        "test_limit": 64,
+        "methods": ["munit", "neural_style", "cyclegan", "color_transfer", "identity"],
+    },
+    "paper": {
+        "dataset": "yosemite",
+        "size": 256,
+        "samples": 10,
+        "seeds": [0, 1, 2],
+        "methods": ["munit", "neural_style", "cyclegan", "color_transfer", "identity"],
+    },
+}
+"""What each preset sets where neither file nor command line does."""
+
+
+def make_suite(values: Mapping[str, Any], where: str = "suite") -> Suite:
+    """Fill in the preset and validate.
+
+    Raises
+    ------
+    BenchError
+        One line: which field is wrong, and how.
+    """
+    preset = values.get("preset", "demo")
+    if preset not in PRESETS:
+        raise BenchError(f"{where}: preset {preset!r} is unknown (there are: {', '.join(PRESETS)})")
+    merged = {**PRESETS[preset], **values}
+    try:
+        return Suite.model_validate(merged)
+    except ValidationError as error:
+        raise BenchError(explain_validation(where, error, Suite.model_fields)) from None
+
+
+def read_suite(path: Path) -> dict[str, Any]:
+    """The values of a suite file, not yet validated; relative paths are read from its folder.
+
+    Raises
+    ------
+    BenchError
+        When the file is missing or no TOML.
+    """
+    try:
+        values = tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise BenchError(f"suite file {path} does not exist") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise BenchError(f"suite file {path} cannot be read: {error}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise BenchError(f"suite file {path} is not valid TOML: {error}") from None
+    dataset = values.get("dataset")
+    if isinstance(dataset, dict) and isinstance(dataset.get("root"), str):
+        dataset["root"] = str(path.parent / dataset["root"])
+    if isinstance(values.get("weights_dir"), str):
+        values["weights_dir"] = str(path.parent / values["weights_dir"])
+    return values
+
+
+def to_toml(suite: Suite) -> str:
+    """The suite as TOML that :func:`read_suite` reads back to an equal one."""
+    return tomli_w.dumps(_without_none(suite.model_dump(mode="json")))
+
+
+def _without_none(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _without_none(v) for k, v in value.items() if v is not None}
+    if isinstance(value, list):
+        return [_without_none(item) for item in value]
+    return value

@@ -1,0 +1,269 @@
+"""Translate pictures of any size with a method; what ``bench.load`` gives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+from bench.api import BenchError, Context, Direction, Domain, Method, MethodSpec
+from bench.devices import choose_device, choose_precision
+from bench.plugins import load_plugins, make_config, resolve
+from bench.training.precision import apply_float32_policy
+from bench.training.seeding import derive_seed
+
+
+def pad_to_multiple(images: torch.Tensor, multiple: int) -> torch.Tensor:
+    """Grow height and width at the right and bottom to a multiple, by reflection.
+
+    Where a side is too short to reflect, its last row or column is repeated.
+    """
+    height, width = images.shape[-2:]
+    down, right = -height % multiple, -width % multiple
+    if not (down or right):
+        return images
+    reflects = down < height and right < width
+    return F.pad(images, (0, right, 0, down), mode="reflect" if reflects else "replicate")
+
+
+def translate_padded(
+    method: Method,
+    multiple: int,
+    images: torch.Tensor,
+    direction: Direction,
+    *,
+    samples: int,
+    seeds: torch.Tensor,
+) -> torch.Tensor:
+    """``method.translate`` for any size: padded before, cropped after, its promise checked.
+
+    Raises
+    ------
+    BenchError
+        When the method breaks the contract: another shape, or values that are not finite.
+    """
+    padded = pad_to_multiple(images, multiple)
+    out = method.translate(padded, direction, samples=samples, seeds=seeds)
+    expected = (len(images), samples, *padded.shape[1:])
+    if tuple(out.shape) != expected:
+        raise BenchError(
+            f"{type(method).__name__}.translate gave shape {tuple(out.shape)}, expected {expected}"
+        )
+    return out[..., : images.shape[-2], : images.shape[-1]]
+
+
+class Translator:
+    """A loaded method, ready to translate.
+
+    Parameters
+    ----------
+    method
+        The method on its device.
+    spec
+        What it declares of itself.
+    device
+        Where it lives; inputs are moved there.
+    domains
+        Names of the two domains, accepted beside ``a`` and ``b``.
+    """
+
+    def __init__(
+        self,
+        method: Method,
+        spec: MethodSpec,
+        device: torch.device,
+        domains: tuple[str, str] = ("a", "b"),
+    ) -> None:
+        self.method = method
+        self.spec = spec
+        self.device = device
+        self.domains = domains
+
+    def _domain(self, name: str) -> Domain:
+        if name in ("a", self.domains[0]):
+            return "a"
+        if name in ("b", self.domains[1]):
+            return "b"
+        raise BenchError(f"domain {name!r} is unknown: choose from {', '.join(self.domains)}")
+
+    def _images(self, images: torch.Tensor) -> torch.Tensor:
+        if images.ndim == 3:
+            images = images.unsqueeze(0)
+        if images.ndim != 4 or images.shape[1] != 3:
+            raise BenchError(f"images have shape {tuple(images.shape)}, expected (B, 3, H, W)")
+        if not images.is_floating_point():
+            raise BenchError(f"images are {images.dtype}, expected floats in [0, 1]")
+        if images.numel() == 0:
+            raise BenchError("there are no images to translate")
+        if not 0.0 <= float(images.min()) <= float(images.max()) <= 1.0:
+            raise BenchError("image values are outside [0, 1]")
+        return images.to(self.device, torch.float32)
+
+    @torch.no_grad()
+    def translate(
+        self,
+        images: torch.Tensor,
+        direction: str,
+        samples: int = 1,
+        seed: int = 0,
+        styles: torch.Tensor | None = None,
+        style_from: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Translate images.
+
+        Parameters
+        ----------
+        images
+            float ``(B, 3, H, W)`` in ``[0, 1]``, any size.
+        direction
+            ``a2b``, ``b2a`` or by the domains' names.
+        samples
+            Outputs per input.
+        seed
+            Makes other samples; the same seed, the same outputs.
+        styles
+            ``(S, …)`` style codes used for every input, instead of drawn ones (methods with
+            codes); gives ``S`` samples.
+        style_from
+            ``(3, H, W)`` or ``(N, 3, H, W)`` in ``[0, 1]``: pictures of the target domain
+            whose style is taken; gives ``N`` samples.
+
+        Returns
+        -------
+        torch.Tensor
+            float ``(B, samples, 3, H, W)`` in ``[0, 1]``.
+
+        Raises
+        ------
+        BenchError
+            On values out of range, wrong shapes, or what the method cannot do.
+        """
+        way = Direction.parse(direction, self.domains)
+        if way.key not in self.spec.directions:
+            raise BenchError(f"{self.spec.name} cannot go {way.name}")
+        batch = self._images(images)
+        if style_from is not None:
+            return self._translate_like(batch, way, self._images(style_from))
+        if styles is not None:
+            return self._decode_all(batch, way, styles.to(self.device))
+        if self.spec.exemplar:
+            raise BenchError(f"{self.spec.name} needs a picture to take the style from: style_from")
+        return self._translate_seeded(batch, way, samples, seed)
+
+    def _translate_seeded(
+        self, batch: torch.Tensor, way: Direction, samples: int, seed: int
+    ) -> torch.Tensor:
+        seeds = torch.tensor(
+            [
+                [derive_seed("translate", seed, index, k) for k in range(samples)]
+                for index in range(len(batch))
+            ]
+        )
+        return translate_padded(
+            self.method, self.spec.multiple_of, batch, way, samples=samples, seeds=seeds
+        )
+
+    def _translate_like(
+        self, batch: torch.Tensor, way: Direction, style_from: torch.Tensor
+    ) -> torch.Tensor:
+        if hasattr(self.method, "encode"):
+            return self._decode_all(batch, way, self.encode(style_from, way.target)[1])
+        if not self.spec.exemplar:
+            raise BenchError(f"{self.spec.name} takes no style from a picture")
+        outputs = []
+        for exemplar in style_from:
+            pool = exemplar.mul(255).round().to(torch.uint8).unsqueeze(0)
+            self.method.use_exemplars(pool, way)  # type: ignore[attr-defined]
+            outputs.append(self._translate_seeded(batch, way, 1, 0))
+        return torch.cat(outputs, dim=1)
+
+    def _decode_all(
+        self, batch: torch.Tensor, way: Direction, styles: torch.Tensor
+    ) -> torch.Tensor:
+        height, width = batch.shape[-2:]
+        content, _ = self.encode(pad_to_multiple(batch, self.spec.multiple_of), way.source)
+        outputs = [
+            self.decode(content, style.expand(len(batch), *style.shape), way.target)
+            for style in styles
+        ]
+        return torch.stack(outputs, dim=1)[..., :height, :width]
+
+    @torch.no_grad()
+    def encode(self, images: torch.Tensor, domain: str) -> tuple[torch.Tensor, torch.Tensor]:
+        """Images to ``(content, style)`` codes; see :class:`bench.api.CodedMethod`."""
+        batch = pad_to_multiple(self._images(images), self.spec.multiple_of)
+        content, style = self._coded().encode(batch, self._domain(domain))
+        return content, style
+
+    @torch.no_grad()
+    def decode(self, content: torch.Tensor, style: torch.Tensor, domain: str) -> torch.Tensor:
+        """Codes to images ``(B, 3, H, W)`` in ``[0, 1]``."""
+        images: torch.Tensor = self._coded().decode(content, style, self._domain(domain))
+        return images
+
+    def _coded(self) -> Any:
+        if not hasattr(self.method, "encode"):
+            raise BenchError(f"{self.spec.name} has no content and style codes")
+        return self.method
+
+
+def load(
+    name: str,
+    weights: str | Path | None = None,
+    *,
+    device: str = "auto",
+    precision: str = "auto",
+    seed: int = 0,
+    domains: tuple[str, str] = ("a", "b"),
+    weights_dir: str | Path | None = None,
+    offline: bool = False,
+    plugins: tuple[Path, ...] = (),
+    **config: Any,
+) -> Translator:
+    """Load a method, ready to translate.
+
+    Parameters
+    ----------
+    name
+        A method's name, as ``bench list methods`` shows it.
+    weights
+        Trained weights (the original project's file, or ``.safetensors`` of a run); widths
+        are read from them. Required for trained methods.
+    device, precision
+        As in a suite; ``auto`` takes a GPU where there is one.
+    domains
+        What the two domains are called, e.g. ``("summer", "winter")``.
+    weights_dir, offline
+        Where official pretrained weights lie; whether downloads are forbidden.
+    **config
+        Fields of the method's configuration.
+
+    Raises
+    ------
+    BenchError
+        On an unknown name or option, or weights that do not fit.
+    """
+    spec = load_plugins(plugins).method(name)
+    chosen = choose_device(device)
+    ctx = Context(
+        device=chosen,
+        precision=choose_precision(precision, chosen),
+        seed=seed,
+        weights_dir=Path(weights_dir) if weights_dir is not None else None,
+        offline=offline,
+    )
+    apply_float32_policy(ctx)
+    model = resolve(spec.implementation)
+    if weights is not None:
+        if not spec.trained:
+            raise BenchError(f"method {name} takes no trained weights")
+        method = model.from_weights(Path(weights), ctx, **config)
+    elif spec.trained:
+        raise BenchError(f"method {name} is trained: name its weights (weights=…)")
+    else:
+        values: Mapping[str, Any] = {**spec.presets.get("paper", {}), **config}
+        method = model(make_config("method", name, spec.config, values), ctx)
+    return Translator(method, spec, chosen, domains)
