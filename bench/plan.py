@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.api import BenchError, Budget, Dataset, Direction
-from bench.job import Job, open_dataset
+from bench.job import Job, open_dataset, with_root
 from bench.plugins import Registry, code_hash, make_config
 from bench.store import key_of
 
@@ -39,10 +39,7 @@ def dataset_config(spec: DatasetSpec, suite: Suite) -> dict[str, Any]:
     if "size" in spec.config.model_fields:
         values["size"] = suite.size
     values |= suite.dataset.config
-    if suite.dataset.root is not None:
-        if "root" not in spec.config.model_fields:
-            raise BenchError(f"dataset {spec.name} lives in no folder: leave --data-root out")
-        values["root"] = str(suite.dataset.root.expanduser().resolve())
+    values = with_root(spec, values, suite.dataset.root)
     return make_config("dataset", spec.name, spec.config, values).model_dump(mode="json")
 
 

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from bench.api import BenchError, Event, RunView
-from bench.job import Job
+from bench.estimate import remember_pace
+from bench.job import Job, images_per_direction
 from bench.plan import Plan, make_plan
 from bench.plugins import Registry, load_plugins, resolve
 from bench.results import SCHEMAS, read_run, table
@@ -128,6 +129,8 @@ class _Recorder:
         self.plan = plan
         self.listener = listener
         self.results: dict[str, Mapping[str, Any]] = {}
+        counts = images_per_direction(plan.dataset, plan.directions, plan.jobs[0].test_limit)
+        self.images = sum(counts.values())
         self.log = (run / "events.jsonl").open("a", encoding="utf-8")
 
     def event(self, trial: str, event: Event) -> None:
@@ -142,6 +145,7 @@ class _Recorder:
         write_json(folder / "result.json", result)
         if row["status"] == "ok":
             write_atomic(folder / DONE, job.fit_key + "\n")
+            remember_pace(job, row, self.images, Path(job.cache))
         self.results[job.trial] = result
         self.event(job.trial, Event("stage", "trial", f"{row['status']} {row['reason']}".strip()))
         self.listener.finished(job, row)
@@ -243,7 +247,8 @@ def execute(
         (run / DONE).unlink(missing_ok=True)
         write_atomic(run / "suite.toml", to_toml(suite))
         write_atomic(run / "plan.jsonl", "".join(job.to_json() + "\n" for job in plan.jobs))
-        write_json(run / "environment.json", describe_environment())
+        baselines = sorted(name for name, spec in registry.methods.items() if spec.baseline)
+        write_json(run / "environment.json", describe_environment() | {"baselines": baselines})
         recorder = _Recorder(run, plan, listener)
         listener.planned(run, plan.jobs)
         todo = []

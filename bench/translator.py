@@ -204,6 +204,12 @@ class Translator:
         images: torch.Tensor = self._coded().decode(content, style, self._domain(domain))
         return images
 
+    def sample_styles(self, count: int, seed: int = 0) -> torch.Tensor:
+        """``(count, …)`` style codes as a method with codes draws them."""
+        seeds = torch.tensor([derive_seed("styles", seed, k) for k in range(count)])
+        styles: torch.Tensor = self._coded().sample_styles(seeds)
+        return styles.to(self.device)
+
     def _coded(self) -> Any:
         if not hasattr(self.method, "encode"):
             raise BenchError(f"{self.spec.name} has no content and style codes")

@@ -50,7 +50,7 @@ from bench.images import (
     to_uint8,
     write_png,
 )
-from bench.job import Job, open_dataset
+from bench.job import Job, open_dataset, select
 from bench.plugins import Registry, code_hash, make_config, resolve
 from bench.store import Cache, key_of, link_or_copy, link_tree, write_atomic, write_json
 from bench.timing import time_method
@@ -63,13 +63,6 @@ Row = dict[str, Any]
 
 _BATCH_PIXELS = 16 * 128 * 128
 """Pixels (times samples) translated at once; small enough for a CPU, enough for a GPU."""
-
-
-def select(items: Sequence[ImageItem], limit: int | None) -> list[ImageItem]:
-    """At most `limit` items, spread evenly over all, in order."""
-    if limit is None or limit >= len(items):
-        return list(items)
-    return [items[index * len(items) // limit] for index in range(limit)]
 
 
 def contaminated(dataset: Dataset) -> frozenset[str]:

@@ -1,1 +1,36 @@
-"""(to be written)"""
+"""The ``bench`` command: one small module a verb; heavy libraries inside bodies only."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from bench.api import BenchError
+
+app = typer.Typer(
+    name="bench",
+    help="Benchmark image-to-image translation: quality, diversity, content and speed.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+# Each verb registers itself on the app.
+from bench.cli import data, doctor, listing, plan, report, run, translate  # noqa: E402, F401
+
+
+def main() -> None:
+    """Run the command; a user's mistake is one line on stderr and exit code 2."""
+    try:
+        app()
+    except BenchError as error:
+        one_line = " ".join(str(error).split())
+        sys.stderr.write(f"bench: {one_line}\n")
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.stderr.write("bench: interrupted\n")
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(0)

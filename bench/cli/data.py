@@ -1,0 +1,112 @@
+"""``bench data``: fetch, verify and make datasets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bench.cli import app
+from bench.cli import options as o
+
+if TYPE_CHECKING:
+    from bench.api import Dataset
+
+data = typer.Typer(help="Fetch, verify, make and audit datasets.", no_args_is_help=True)
+app.add_typer(data, name="data")
+
+Name = Annotated[str, typer.Argument(help="A dataset's name.")]
+Setting = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="An option of the dataset; may be repeated.", metavar="KEY=VALUE"),
+]
+
+
+def _built(
+    name: str, root: Path | None, settings: dict[str, Any], plugin: list[Path] | None
+) -> tuple[Dataset, Path]:
+    """A dataset, not yet prepared, and its cache folder."""
+    from bench.job import build_dataset
+    from bench.plugins import load_plugins
+    from bench.weights import cache_folder
+
+    spec = load_plugins(plugin or []).dataset(name)
+    return build_dataset(spec, settings, root), cache_folder() / "datasets" / name
+
+
+def _console() -> tuple[Callable[[str], None], Callable[[str], None]]:
+    """Printers for results and for progress."""
+    from rich.console import Console
+    from rich.text import Text
+
+    out, err = Console(soft_wrap=True), Console(stderr=True, soft_wrap=True)
+
+    def result(text: str) -> None:
+        out.print(Text(text))
+
+    def progress(text: str) -> None:
+        err.print(Text(text, style="dim"))
+
+    return result, progress
+
+
+@data.command()
+def fetch(
+    name: Name,
+    data_root: o.DataRoot = None,
+    offline: o.Offline = False,
+    setting: Setting = None,
+    plugin: o.PluginFiles = None,
+) -> None:
+    """Make a dataset available: download, check and unpack it, or render it."""
+    dataset, cache = _built(name, data_root, o.settings_of(setting), plugin)
+    result, progress = _console()
+    dataset.prepare(cache, offline=offline, progress=progress)
+    counts = ", ".join(
+        f"{split}{domain.upper()} {len(dataset.split(split, domain))}"
+        for split in ("train", "test")
+        for domain in ("a", "b")
+    )
+    result(f"{name} is ready: {counts}; fingerprint {dataset.fingerprint()}")
+
+
+@data.command()
+def verify(
+    name: Name,
+    data_root: o.DataRoot = None,
+    offline: o.Offline = False,
+    setting: Setting = None,
+    plugin: o.PluginFiles = None,
+) -> None:
+    """Decode every picture, and compare with what is published."""
+    from bench.data import verify as check
+
+    dataset, cache = _built(name, data_root, o.settings_of(setting), plugin)
+    result, progress = _console()
+    found = check(dataset, cache, offline=offline, progress=progress)
+    for line in found.lines():
+        result(line)
+    raise typer.Exit(0 if found.ok else 1)
+
+
+@data.command()
+def make(
+    name: Name,
+    out: Annotated[Path, typer.Option(help="The folder to make.")],
+    size: o.Size = None,
+    train: Annotated[int | None, typer.Option(help="Training pictures per domain.")] = None,
+    test: Annotated[int | None, typer.Option(help="Test pictures per domain.")] = None,
+    setting: Setting = None,
+    plugin: o.PluginFiles = None,
+) -> None:
+    """Write a dataset as an ordinary trainA/trainB/testA/testB folder of PNGs."""
+    from bench.data import make_folder
+
+    given = {"size": size, "train": train, "test": test}
+    values = {key: value for key, value in given.items() if value is not None}
+    dataset, cache = _built(name, None, values | o.settings_of(setting), plugin)
+    result, progress = _console()
+    dataset.prepare(cache, offline=True, progress=progress)
+    result(f"{name} is written to {make_folder(dataset, out, progress=progress)}")

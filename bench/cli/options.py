@@ -1,0 +1,144 @@
+"""Options that several verbs share, and how they become a suite."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from bench.api import BenchError
+from bench.suite import Suite, make_suite, read_suite
+
+SuiteFile = Annotated[
+    Path | None, typer.Argument(help="A suite in TOML; options given beside it win.")
+]
+Methods = Annotated[
+    str | None, typer.Option("--methods", "-m", help="Names, joined with commas.", metavar="A,B")
+]
+DatasetName = Annotated[str | None, typer.Option("--dataset", "-d", help="A dataset's name.")]
+DataRoot = Annotated[
+    Path | None, typer.Option(help="Its folder, with trainA, trainB, testA and testB.")
+]
+Directions = Annotated[
+    str | None, typer.Option(help="a2b, b2a or by name, joined with commas.", metavar="A2B,B2A")
+]
+PresetName = Annotated[
+    str | None, typer.Option(help="demo (minutes), quick (small) or paper (as published).")
+]
+BudgetText = Annotated[
+    str | None, typer.Option(help="Training budget of each trained method.", metavar="90s|5000it")
+]
+Size = Annotated[int | None, typer.Option(help="Side of the images in pixels.")]
+Samples = Annotated[int | None, typer.Option(help="Outputs per input of multimodal methods.")]
+Seeds = Annotated[
+    str | None, typer.Option(help="Training seeds: a number each, joined with commas.")
+]
+Metrics = Annotated[str | None, typer.Option(help="Names, joined with commas.", metavar="A,B")]
+TestLimit = Annotated[int | None, typer.Option(help="At most this many test inputs a direction.")]
+Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+PrecisionName = Annotated[str | None, typer.Option(help="auto, fp32, tf32 or bf16.")]
+WeightsDir = Annotated[Path | None, typer.Option(help="Folder with official pretrained weights.")]
+Offline = Annotated[bool, typer.Option("--offline", help="Download nothing.")]
+Timeout = Annotated[float | None, typer.Option(help="Seconds after which a trial is killed.")]
+Workers = Annotated[int | None, typer.Option(help="Trials that run at the same time.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="A method's option; may be repeated.", metavar="METHOD.KEY=VALUE"),
+]
+PluginFiles = Annotated[
+    list[Path] | None, typer.Option("--plugin", help="A one-file plugin; may be repeated.")
+]
+
+
+def split(text: str | None) -> list[str] | None:
+    """Names joined with commas."""
+    if text is None:
+        return None
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _numbers(text: str | None, option: str) -> list[int] | None:
+    try:
+        return None if text is None else [int(part) for part in text.split(",")]
+    except ValueError:
+        raise BenchError(f"{option} {text!r}: write whole numbers joined with commas") from None
+
+
+def _value(text: str) -> Any:
+    """A value as TOML would read it, else the text itself."""
+    import tomllib
+
+    try:
+        return tomllib.loads(f"v = {text}")["v"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def settings_of(settings: list[str] | None) -> dict[str, Any]:
+    """``KEY=VALUE`` texts as a mapping."""
+    values = {}
+    for setting in settings or []:
+        key, equals, text = setting.partition("=")
+        if not (equals and key.strip()):
+            raise BenchError(f"--set {setting!r}: write KEY=VALUE")
+        values[key.strip()] = _value(text.strip())
+    return values
+
+
+def _apply_settings(methods: list[dict[str, Any]], settings: list[str]) -> None:
+    titles = {entry.get("label") or entry["name"]: entry for entry in methods}
+    for setting in settings:
+        path, equals, text = setting.partition("=")
+        title, dot, key = path.strip().partition(".")
+        if not (equals and dot and key):
+            raise BenchError(f"--set {setting!r}: write METHOD.KEY=VALUE")
+        if title not in titles:
+            raise BenchError(f"--set {setting!r}: the suite has no method {title!r}")
+        titles[title].setdefault("config", {})[key] = _value(text.strip())
+
+
+def build_suite(
+    file: Path | None,
+    *,
+    settings: list[str] | None = None,
+    methods: str | None = None,
+    dataset: str | None = None,
+    data_root: Path | None = None,
+    directions: str | None = None,
+    seeds: str | None = None,
+    metrics: str | None = None,
+    offline: bool = False,
+    **scalars: Any,
+) -> Suite:
+    """A suite file and options, merged and validated; options win.
+
+    Raises
+    ------
+    BenchError
+        One line on the first thing that is wrong.
+    """
+    where = str(file) if file is not None else "options"
+    values = read_suite(file) if file is not None else {}
+    lists = {
+        "methods": split(methods),
+        "directions": split(directions),
+        "seeds": _numbers(seeds, "--seeds"),
+        "metrics": split(metrics),
+    }
+    values |= {key: value for key, value in {**scalars, **lists}.items() if value is not None}
+    if offline:
+        values["offline"] = True
+    if dataset is not None:
+        values["dataset"] = {"name": dataset}
+    if data_root is not None:
+        # A folder alone means real photographs, whatever the preset would take.
+        entry = values.get("dataset", "yosemite")
+        entry = {"name": entry} if isinstance(entry, str) else dict(entry)
+        values["dataset"] = entry | {"root": str(data_root)}
+    suite = make_suite(values, where)
+    if settings:
+        dumped = suite.model_dump(mode="json", exclude_none=True)
+        _apply_settings(dumped["methods"], settings)
+        suite = make_suite(dumped, where)
+    return suite

@@ -1,0 +1,211 @@
+"""Watching a run: live bars on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+from bench.api import Event
+from bench.job import Job
+
+_COLORS = {"ok": "green", "skipped": "yellow"}
+
+
+class RunListener(Protocol):
+    """A :class:`bench.runner.Listener` that is opened and closed."""
+
+    def __enter__(self) -> Self:
+        """Begin to show."""
+        ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Leave the terminal as it was."""
+        ...
+
+    def planned(self, run: Path, jobs: Sequence[Job]) -> None:
+        """The run begins."""
+        ...
+
+    def event(self, trial: str, event: Event) -> None:
+        """Something happened."""
+        ...
+
+    def finished(self, job: Job, row: Mapping[str, Any]) -> None:
+        """A trial ended."""
+        ...
+
+
+def _losses(event: Event) -> str:
+    return "  ".join(f"{name} {value:.3g}" for name, value in list(event.values.items())[:3])
+
+
+class _Rate(ProgressColumn):
+    """Units a second."""
+
+    def render(self, task: Task) -> Text:
+        unit = task.fields.get("unit", "")
+        if not task.speed or not unit:
+            return Text("")
+        return Text(f"{task.speed:.1f} {unit}/s", style="cyan")
+
+
+class LiveListener:
+    """Bars for the trials under way, a line for each that ended."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=20),
+            TextColumn("{task.completed:.0f}/{task.total:.0f}"),
+            _Rate(),
+            TimeRemainingColumn(compact=True),
+            TextColumn("[dim]{task.fields[losses]}"),
+            console=console,
+            transient=True,
+        )
+        self.tasks: dict[str, tuple[str, Any]] = {}
+        self.begun: dict[str, float] = {}
+        self.labels: dict[str, str] = {}
+
+    def __enter__(self) -> Self:
+        """Begin to draw."""
+        self.progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Leave the terminal as it was."""
+        self.progress.stop()
+
+    def planned(self, run: Path, jobs: Sequence[Job]) -> None:
+        """Say where the run is kept."""
+        self.labels = {job.trial: job.label for job in jobs}
+        count = sum(not job.skip for job in jobs)
+        self.console.print(Text(f"{count} trials into {run}"))
+
+    def event(self, trial: str, event: Event) -> None:
+        """Move a bar, or print a line."""
+        self.begun.setdefault(trial, time.monotonic())
+        label = self.labels.get(trial, trial)
+        if event.kind == "progress" and event.total:
+            title = f"{event.stage} {event.message}".strip()
+            known = self.tasks.get(trial)
+            if known is None or known[0] != title:
+                if known is not None:
+                    self.progress.remove_task(known[1])
+                text = Text.assemble((label, "bold"), f" {title}").markup
+                task = self.progress.add_task(text, total=event.total, unit=event.unit, losses="")
+                self.tasks[trial] = (title, task)
+            self.progress.update(
+                self.tasks[trial][1],
+                completed=event.done or 0,
+                total=event.total,
+                losses=_losses(event),
+            )
+        elif event.kind == "warning":
+            self.console.print(Text(f"{label}: {event.message}", style="yellow"))
+        elif event.kind == "log" and event.message:
+            self.console.print(Text(event.message, style="dim"))
+
+    def finished(self, job: Job, row: Mapping[str, Any]) -> None:
+        """Replace the trial's bar by a line."""
+        if (known := self.tasks.pop(job.trial, None)) is not None:
+            self.progress.remove_task(known[1])
+        seconds = time.monotonic() - self.begun.get(job.trial, time.monotonic())
+        self.console.print(_ended(job, row, seconds))
+
+
+def _ended(job: Job, row: Mapping[str, Any], seconds: float) -> Text:
+    status = str(row["status"])
+    cached = f" (from the cache: {row['cached'].replace('+', ', ')})" if row.get("cached") else ""
+    reason = f": {row['reason']}" if row.get("reason") else ""
+    return Text.assemble(
+        (f"{status:<8}", _COLORS.get(status, "red")),
+        (f" {job.label}", "bold"),
+        f" seed {job.seed}, {seconds:.0f} s{cached}{reason}",
+    )
+
+
+class PlainListener:
+    """One line now and then; for logs and pipes."""
+
+    every = 10.0
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.shown: dict[tuple[str, str], float] = {}
+        self.begun: dict[str, float] = {}
+        self.labels: dict[str, str] = {}
+
+    def __enter__(self) -> Self:
+        """Nothing to prepare."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Nothing to restore."""
+
+    def _line(self, text: str | Text) -> None:
+        self.console.print(text, highlight=False, soft_wrap=True, markup=False)
+
+    def planned(self, run: Path, jobs: Sequence[Job]) -> None:
+        """Say where the run is kept."""
+        self.labels = {job.trial: job.label for job in jobs}
+        self._line(f"{sum(not job.skip for job in jobs)} trials into {run}")
+
+    def event(self, trial: str, event: Event) -> None:
+        """Print at most one progress line every ten seconds for each stage."""
+        now = time.monotonic()
+        self.begun.setdefault(trial, now)
+        label = self.labels.get(trial, trial)
+        if event.kind == "warning" or (event.kind == "log" and event.message):
+            self._line(f"{label}: {event.message}" if label else event.message)
+        if event.kind != "progress" or not event.total:
+            return
+        slot = (trial, event.stage)
+        if now - self.shown.get(slot, -self.every) >= self.every:
+            self.shown[slot] = now
+            done = f"{event.done:.0f}/{event.total:.0f} {event.unit}"
+            self._line(f"{label} {event.stage} {event.message} {done}  {_losses(event)}".rstrip())
+
+    def finished(self, job: Job, row: Mapping[str, Any]) -> None:
+        """Say how a trial ended."""
+        seconds = time.monotonic() - self.begun.get(job.trial, time.monotonic())
+        self._line(_ended(job, row, seconds).plain)
+
+
+def make_listener() -> RunListener:
+    """Live bars on a terminal, plain lines otherwise."""
+    console = Console(stderr=True)
+    if console.is_terminal and sys.stderr.isatty():
+        return LiveListener(console)
+    return PlainListener(console)

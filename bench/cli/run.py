@@ -1,0 +1,91 @@
+"""``bench run``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bench.cli import app
+from bench.cli import options as o
+
+
+@app.command()
+def run(
+    suite: o.SuiteFile = None,
+    methods: o.Methods = None,
+    dataset: o.DatasetName = None,
+    data_root: o.DataRoot = None,
+    directions: o.Directions = None,
+    preset: o.PresetName = None,
+    budget: o.BudgetText = None,
+    size: o.Size = None,
+    samples: o.Samples = None,
+    seeds: o.Seeds = None,
+    metrics: o.Metrics = None,
+    test_limit: o.TestLimit = None,
+    device: o.Device = None,
+    precision: o.PrecisionName = None,
+    weights_dir: o.WeightsDir = None,
+    offline: o.Offline = False,
+    timeout: o.Timeout = None,
+    workers: o.Workers = None,
+    setting: o.Set = None,
+    plugin: o.PluginFiles = None,
+    out: Annotated[Path | None, typer.Option(help="The run folder.")] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with --out, or the newest unfinished run.")
+    ] = False,
+    fail_fast: Annotated[
+        bool, typer.Option("--fail-fast", help="Begin no further trial once one has failed.")
+    ] = False,
+    launcher: Annotated[str, typer.Option(help="Where trials run.")] = "local",
+) -> None:
+    """Train or load methods, translate, score and time them, and write the report.
+
+    Without arguments it runs the demo: small pictures made on the spot, a few minutes.
+    """
+    from bench.cli.progress import make_listener
+    from bench.plugins import load_plugins
+    from bench.runner import execute, unfinished_run
+
+    if resume and out is None:
+        out = unfinished_run()
+    if resume and suite is None and out is not None and (out / "suite.toml").is_file():
+        suite = out / "suite.toml"
+    wanted = o.build_suite(
+        suite,
+        settings=setting,
+        methods=methods,
+        dataset=dataset,
+        data_root=data_root,
+        directions=directions,
+        preset=preset,
+        budget=budget,
+        size=size,
+        samples=samples,
+        seeds=seeds,
+        metrics=metrics,
+        test_limit=test_limit,
+        device=device,
+        precision=precision,
+        weights_dir=weights_dir,
+        offline=offline,
+        timeout=timeout,
+        workers=workers,
+    )
+    with make_listener() as listener:
+        execution = execute(
+            wanted,
+            registry=load_plugins(plugin or []),
+            out=out,
+            resume=resume,
+            fail_fast=fail_fast,
+            launcher=launcher,
+            listener=listener,
+        )
+    from bench.cli.show import show_execution
+
+    show_execution(execution)
+    raise typer.Exit(1 if execution.failures or execution.problems else 0)
