@@ -48,7 +48,7 @@ class _AddRing(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, rows: Tensor, columns: Tensor) -> Tensor:  # noqa: D102
+    def forward(ctx: Any, x: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
         ctx.mark_dirty(x)
         x[:, :, 0].add_(rows[:, 0])
         x[:, :, -1].add_(rows[:, 1])
@@ -57,7 +57,7 @@ class _AddRing(torch.autograd.Function):
         return x
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # type: ignore[override]  # noqa: D102
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         rows = torch.stack([grad[:, :, 0], grad[:, :, -1]], 1)
         columns = torch.stack([grad[:, :, :, 0], grad[:, :, :, -1]], 1)
         return grad, rows, columns
@@ -66,7 +66,7 @@ class _AddRing(torch.autograd.Function):
 def _edge_pair(first: Tensor, last: Tensor, kernels: Tensor) -> Tensor:
     """Two lines ``(B, I, L + 4)`` through their own ``(O, I, 5)`` kernels: ``(B, 2, O, L)``."""
     out = F.conv1d(torch.cat([first, last], 1), kernels, groups=2)
-    return out.unflatten(1, (2, -1))
+    return out.view(len(out), 2, -1, out.shape[-1])
 
 
 def _ring(x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
@@ -86,14 +86,12 @@ def _ring(x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
     top = doubled(x[:, :, 1], "reflect") - doubled(x[:, :, 0], "replicate")
     bottom = doubled(x[:, :, -2], "reflect") - doubled(x[:, :, -1], "replicate")
     # Padding columns likewise, without the corners, which the rows have already brought.
-    left = x[:, :, :, 1] - x[:, :, :, 0]
-    right = x[:, :, :, -2] - x[:, :, :, -1]
-    sides = [
+    left, right = (
         F.pad(F.pad(side.repeat_interleave(2, -1), (1, 1), "replicate"), (1, 1))
-        for side in (left, right)
-    ]
+        for side in (x[:, :, :, 1] - x[:, :, :, 0], x[:, :, :, -2] - x[:, :, :, -1])
+    )
     rows = _edge_pair(top, bottom, torch.cat([weight[:, :, 0], weight[:, :, 4]]))
-    columns = _edge_pair(*sides, torch.cat([weight[:, :, :, 0], weight[:, :, :, 4]]))
+    columns = _edge_pair(left, right, torch.cat([weight[:, :, :, 0], weight[:, :, :, 4]]))
     return rows, columns
 
 
@@ -116,5 +114,5 @@ def upsample_conv5(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Ten
     offset = None if bias is None else bias.repeat_interleave(4)
     y = F.pixel_shuffle(F.conv2d(F.pad(x, (1, 1, 1, 1), "replicate"), small, offset), 2)
     rows, columns = _ring(x, weight)
-    out: Tensor = _AddRing.apply(y, rows.to(y.dtype), columns.to(y.dtype))  # type: ignore[no-untyped-call]
+    out: Tensor = _AddRing.apply(y, rows.to(y.dtype), columns.to(y.dtype))
     return out

@@ -1,11 +1,19 @@
-"""The original's checkpoint files, in and out."""
+"""Weights in and out: the original's files, this suite's, and what they say of the widths."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
+import pickle
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from bench.api import BenchError
+from bench_munit.config import MUNITConfig
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from torch import Tensor
 
@@ -19,3 +27,191 @@ def generator_from_original(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     the instance norms too.
     """
     return {name: value for name, value in state.items() if not name.endswith(_STATISTICS)}
+
+
+def generator_to_original(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A generator's state with the dummies that the original insists on: 0 and 1."""
+    original: dict[str, Tensor] = {}
+    for name, value in state.items():
+        if name.startswith("dec.model.0.") and name.endswith("conv.weight"):
+            norm = name.removesuffix("conv.weight") + "norm"
+            original[f"{norm}.running_mean"] = torch.zeros_like(value[:, 0, 0, 0])
+            original[f"{norm}.running_var"] = torch.ones_like(value[:, 0, 0, 0])
+        original[name] = value
+    return original
+
+
+def split(state: Mapping[str, Tensor], domain: str) -> dict[str, Tensor]:
+    """The part of a flat state that belongs to one domain, without its prefix."""
+    prefix = f"{domain}."
+    return {name[len(prefix) :]: v for name, v in state.items() if name.startswith(prefix)}
+
+
+def join(parts: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """States of both domains as one flat mapping: ``a.enc_content.model.0.conv.weight``, …."""
+    return {f"{domain}.{name}": v for domain, part in parts.items() for name, v in part.items()}
+
+
+def _shape(value: Tensor) -> str:
+    return "x".join(map(str, value.shape)) or "a scalar"
+
+
+def check_state(state: Mapping[str, Tensor], expected: Mapping[str, Tensor], where: str) -> None:
+    """Compare names and shapes, in the order of the network.
+
+    Raises
+    ------
+    BenchError
+        Naming the first key that differs and what was expected.
+    """
+    for name, value in expected.items():
+        if name not in state:
+            raise BenchError(f"{where} lacks {name}, expected with shape {_shape(value)}")
+        if state[name].shape != value.shape:
+            raise BenchError(
+                f"{where} has {name} with shape {_shape(state[name])}, "
+                f"expected {_shape(value)} for this configuration"
+            )
+    for name in state:
+        if name not in expected:
+            raise BenchError(f"{where} has {name}, which this configuration does not expect")
+
+
+def _read_torch(path: Path) -> dict[str, Tensor]:
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
+        raise BenchError(
+            f"{path} cannot be read as a PyTorch file: it is damaged, incomplete or of another kind"
+        ) from error
+    parts = _generators(content)
+    if parts is None:
+        first = next(iter(content), "nothing") if isinstance(content, dict) else type(content)
+        raise BenchError(
+            f"{path} is not a MUNIT generator file: its first key is {first!r}, expected 'a' and "
+            "'b' with the generators of both domains (the original's gen_*.pt)"
+        )
+    if any(name.startswith("cnns.") for name in parts["a"]):
+        raise BenchError(
+            f"{path} holds MUNIT's discriminators (first key {next(iter(parts['a']))!r}), "
+            "expected enc_style.model.0.conv.weight: give the gen_*.pt file beside it"
+        )
+    return join({domain: generator_from_original(part) for domain, part in parts.items()})
+
+
+def _generators(content: Any) -> dict[str, Mapping[str, Tensor]] | None:
+    """Both generators out of an original file or a training checkpoint; None if neither."""
+    if isinstance(content, dict) and isinstance(content.get("modules"), dict):
+        modules = content["modules"]
+        kind = "ema" if "ema_a" in modules else "gen"
+        content = {domain: modules.get(f"{kind}_{domain}") for domain in "ab"}
+    if isinstance(content, dict) and all(isinstance(content.get(d), dict) for d in "ab"):
+        return {"a": content["a"], "b": content["b"]}
+    return None
+
+
+def read_generators(path: Path) -> dict[str, Tensor]:
+    """Both generators of a weights file as a flat state in float32.
+
+    Parameters
+    ----------
+    path
+        The original's ``gen_*.pt``, a training checkpoint of this suite (``.pt``, ``.pth``)
+        or this suite's weights (``.safetensors``, of any floating type).
+
+    Raises
+    ------
+    BenchError
+        When the file cannot be read or holds something else.
+    """
+    if not path.is_file():
+        raise BenchError(f"{path} does not exist: give a MUNIT weights file")
+    if path.suffix == ".safetensors":
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        try:
+            state = load_file(path)
+        except (OSError, SafetensorError) as error:
+            raise BenchError(f"{path} cannot be read as safetensors: {error}") from error
+    elif path.suffix in (".pt", ".pth"):
+        state = _read_torch(path)
+    else:
+        raise BenchError(f"{path}: weights end in .pt, .pth or .safetensors")
+    return {name: value.float() for name, value in state.items()}
+
+
+def config_from_state(state: Mapping[str, Tensor], where: str) -> dict[str, int]:
+    """The generator's widths, read from the shapes of a flat state.
+
+    Raises
+    ------
+    BenchError
+        When a key that tells a width is missing.
+    """
+
+    def shape(name: str, rank: int) -> torch.Size:
+        if name not in state or state[name].ndim != rank:
+            raise BenchError(
+                f"{where} is not a MUNIT generator: it lacks {name} "
+                f"(its first key is {next(iter(state), 'none')!r})"
+            )
+        return state[name].shape
+
+    dim = shape("a.enc_content.model.0.conv.weight", 4)[0]
+    mlp_dim, style_dim = shape("a.mlp.model.0.fc.weight", 2)
+    n_downsample = 0
+    while f"a.enc_content.model.{n_downsample + 1}.conv.weight" in state:
+        n_downsample += 1
+    n_res = 0
+    blocks = f"a.enc_content.model.{n_downsample + 1}.model"
+    while f"{blocks}.{n_res}.model.0.conv.weight" in state:
+        n_res += 1
+    shape(f"{blocks}.0.model.0.conv.weight", 4)
+    return {
+        "gen_dim": dim,
+        "mlp_dim": mlp_dim,
+        "style_dim": style_dim,
+        "n_downsample": n_downsample,
+        "n_res": n_res,
+    }
+
+
+def with_widths(state: Mapping[str, Tensor], config: Mapping[str, Any], where: str) -> MUNITConfig:
+    """A configuration with the widths of `state`; other settings come from `config`.
+
+    Raises
+    ------
+    BenchError
+        When `config` names a width that the weights do not have.
+    """
+    widths = config_from_state(state, where)
+    for name, value in widths.items():
+        if name in config and config[name] != value:
+            raise BenchError(f"{where} was made with {name}={value}, asked for {config[name]}")
+    return MUNITConfig(**{**config, **widths})
+
+
+def write_original(path: Path, parts: Mapping[str, Mapping[str, Tensor]]) -> None:
+    """Write ``{'a': state, 'b': state}`` as the original does, whole or not at all.
+
+    Parameters
+    ----------
+    path
+        ``gen_00500000.pt`` or ``dis_00500000.pt``; the original reads the iteration from
+        the name.
+    parts
+        States by domain, generators or discriminators.
+    """
+    content = {
+        domain: generator_to_original(
+            {name: value.detach().cpu().contiguous() for name, value in part.items()}
+        )
+        for domain, part in parts.items()
+    }
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with temporary.open("wb") as file:
+        torch.save(content, file)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)

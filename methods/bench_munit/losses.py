@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch.nn.functional as F
 
 from bench.nn.losses import lsgan
-from bench.nn.norms import instance_norm
+from bench.nn.norms import at_least_float32, instance_norm
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,13 +15,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def _wide(x: Tensor) -> Tensor:
-    return x.float() if x.dtype.itemsize < 4 else x
-
-
 def l1(x: Tensor, target: Tensor) -> Tensor:
     """Mean absolute difference, in float32 at least; `target` is *not* detached."""
-    return F.l1_loss(_wide(x), _wide(target))
+    return F.l1_loss(at_least_float32(x), at_least_float32(target))
 
 
 def discriminator_loss(fake: Sequence[Tensor], real: Sequence[Tensor]) -> Tensor:
@@ -40,4 +36,6 @@ def perceptual_loss(features: Tensor, target: Tensor) -> Tensor:
     Without each map's mean and contrast the features say what is shown, hardly how it
     looks, so an image may be compared with its own translation.
     """
-    return F.mse_loss(instance_norm(_wide(features)), instance_norm(_wide(target)))
+    return F.mse_loss(
+        instance_norm(at_least_float32(features)), instance_norm(at_least_float32(target))
+    )

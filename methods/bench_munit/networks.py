@@ -60,7 +60,9 @@ class ConvBlock(nn.Module):
         self.activation: Activation = activation
         self.conv = nn.Conv2d(into, out, kernel, stride)
 
-    def forward(self, x: Tensor, bias: Tensor | None = None, weight: Tensor | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor, bias: Tensor | None = None, weight: Tensor | None = None
+    ) -> Tensor:
         """``(B, into, H, W)`` to ``(B, out, H', W')``; `bias`, `weight` ``(B, out)`` for AdaIN."""
         x = self.conv(F.pad(x, (self.padding,) * 4, "reflect"))
         if self.normalisation == "instance":
@@ -98,10 +100,10 @@ class ResBlock(nn.Module):
 
     def forward(self, x: Tensor, affine: Tensor | None = None) -> Tensor:
         """`affine` is ``(B, 4, C)``: bias and weight of the first norm, then of the second."""
-        if affine is None:
-            return x + self.model[1](self.model[0](x))
-        y = self.model[0](x, affine[:, 0], affine[:, 1])
-        return x + self.model[1](y, affine[:, 2], affine[:, 3])
+        none = (None, None, None, None)
+        bias1, weight1, bias2, weight2 = none if affine is None else affine.unbind(1)
+        y: Tensor = self.model[1](self.model[0](x, bias1, weight1), bias2, weight2)
+        return x + y
 
 
 class ResBlocks(nn.Module):
@@ -180,7 +182,7 @@ class StyleMLP(nn.Module):
         """``(B, style_dim, 1, 1)`` to ``(B, out)``."""
         with torch.autocast(style.device.type, enabled=False):
             first, second, third = self.model
-            x = style.flatten(1).to(first.fc.weight.dtype)
+            x = at_least_float32(style.flatten(1))
             y: Tensor = third(F.relu_(second(F.relu_(first(x)))))
         return y
 

@@ -127,7 +127,7 @@ def train_step(
         dis_b = discriminator_loss(*_halves(nets.dis_b(torch.cat([fake_b.to(x_b.dtype), x_b]))))
     losses = {"dis_a": dis_a, "dis_b": dis_b, "dis_total": config.gan_w * (dis_a + dis_b)}
     optimizers["dis"].zero_grad(set_to_none=True)
-    losses["dis_total"].backward()
+    losses["dis_total"].backward()  # type: ignore[no-untyped-call]
     optimizers["dis"].step()
 
     with autocast():
@@ -169,6 +169,7 @@ def train_step(
     ).sum()
     optimizers["gen"].zero_grad(set_to_none=True)
     # Gradients are asked for by name, so none are computed for the discriminators' weights.
-    losses["gen_total"].backward(inputs=list(nets.generator_parameters()))
+    parameters = list(nets.generator_parameters())
+    losses["gen_total"].backward(inputs=parameters)  # type: ignore[no-untyped-call]
     optimizers["gen"].step()
     return _detach(losses | gen)

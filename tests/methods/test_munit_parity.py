@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 import torch
+
+from bench.training.loop import set_learning_rate, step_decay
 from bench_munit.checkpoints import generator_from_original
 from bench_munit.config import MUNITConfig
 from bench_munit.networks import Discriminator, Generator
 from bench_munit.step import Networks, Styles, train_step
-
-from bench.training.loop import set_learning_rate, step_decay
 
 _spec = importlib.util.spec_from_file_location(
     "munit_oracle", Path(__file__).with_name("munit_oracle.py")
