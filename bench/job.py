@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 class Job:
     """Everything a worker needs to run one trial; plain values, so it travels as JSON.
 
+    ``samples`` pictures are made for each input; a deterministic method makes one, which is
+    scored as if it were drawn ``repeats`` times, so that its diversity reads 0.
     ``skip`` holds the reason why the trial is not run; ``fit_key`` is the cache key of its
     first stage, from which those of the later stages follow.
     """
@@ -35,6 +37,7 @@ class Job:
     directions: tuple[str, ...]
     size: int
     samples: int
+    repeats: int
     seed: int
     test_limit: int | None
     metrics: tuple[str, ...] | None

@@ -130,6 +130,7 @@ def make_plan(
                     directions=tuple(d.key for d in directions),
                     size=suite.size,
                     samples=suite.samples if spec.multimodal else 1,
+                    repeats=1 if spec.multimodal else suite.samples,
                     seed=seed,
                     test_limit=suite.test_limit,
                     metrics=suite.metrics,

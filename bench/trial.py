@@ -369,6 +369,7 @@ class Trial:
             key = key_of(
                 stage="score",
                 translate=self._translate_key(direction),
+                repeats=self.job.repeats,
                 code=code_hash("bench.metrics", "bench.stats", "bench.images"),
                 metrics=[spec.name for spec in specs],
                 extractors=str(extractors),
@@ -413,6 +414,7 @@ class Trial:
                     _file_picture(item.id, folder / item.id / f"{k}.png")
                     for k in range(self.job.samples)
                 ]
+                * self.job.repeats
                 for item in items
             },
             inputs={item.id: _item_picture(item, size) for item in items},
