@@ -43,6 +43,11 @@ class MUNITConfig(Config):
     lr_steps: int = Field(10, ge=1, description="equal parts of the budget; each ends with a decay")
     gamma: float = Field(0.5, gt=0, le=1, description="factor of one decay")
     init: Literal["kaiming", "normal", "xavier", "orthogonal"] = "kaiming"
+    same_start: bool = Field(
+        False,
+        description="start generator b as a copy of a, so that both read content alike from the "
+        "first step; not in the original, where thousands of iterations bring it about",
+    )
     ema: float = Field(0.0, ge=0, lt=1, description="decay of averaged generator weights; 0: off")
 
     # data

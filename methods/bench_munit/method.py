@@ -46,7 +46,7 @@ class MUNIT:
         self.generators = nn.ModuleDict()
         for domain in ("a", "b"):
             module = Generator(config)
-            draws = generator(ctx.seed, "munit", "gen", domain)
+            draws = generator(ctx.seed, "munit", "gen", "a" if config.same_start else domain)
             init_weights(module, config.init, gain=_GAIN[config.init], generator=draws)
             for layer in module.modules():
                 if isinstance(layer, SampleNorm):

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bench.nn.norms import SampleNorm, adain, instance_norm
+from bench.nn.norms import SampleNorm, adain, at_least_float32, instance_norm
 from bench.nn.upsample import upsample_conv5
 
 if TYPE_CHECKING:
