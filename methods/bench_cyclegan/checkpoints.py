@@ -75,7 +75,7 @@ def clean_official(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def infer_widths(state: Mapping[str, Tensor], path: Path) -> dict[str, int]:
-    """Read ``ngf`` and ``n_blocks`` from the shapes of one generator.
+    """Read ``ngf``, ``n_blocks`` and ``n_downsampling`` from the shapes of one generator.
 
     Raises
     ------
@@ -89,8 +89,15 @@ def infer_widths(state: Mapping[str, Tensor], path: Path) -> dict[str, int]:
             f"{path} is not a CycleGAN resnet generator: 'model.1.weight' (ngf, 3, 7, 7) is "
             f"missing, the first key is {found!r}"
         )
-    blocks = sum(_BLOCK.fullmatch(key) is not None for key in state)
-    return {"ngf": first.shape[0], "n_blocks": blocks}
+    blocks = sorted(int(match[1]) for key in state if (match := _BLOCK.fullmatch(key)))
+    if not blocks:
+        raise BenchError(f"{path} is not a CycleGAN resnet generator: it has no residual block")
+    # Pad, convolution, norm and activation come first; three layers make a downsampling.
+    return {
+        "ngf": first.shape[0],
+        "n_blocks": len(blocks),
+        "n_downsampling": max(1, (blocks[0] - 4) // 3),
+    }
 
 
 def direction_of(path: Path) -> str:

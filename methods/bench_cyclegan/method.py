@@ -8,10 +8,11 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
-from bench.api import BenchError
+from bench.api import BenchError, Event
 from bench.nn.init import init_weights
 from bench.nn.patch import PatchDiscriminator, smallest_side
 from bench.nn.state import load_state, select_prefix
+from bench.training.capture import CapturedStep, prepare_optimizer
 from bench.training.loop import linear_decay, run_training, set_learning_rate
 from bench.training.pool import ImagePool
 from bench.training.precision import apply_float32_policy, autocast
@@ -24,7 +25,7 @@ from bench_cyclegan.checkpoints import (
     write_official,
 )
 from bench_cyclegan.config import CycleGANConfig
-from bench_cyclegan.networks import MULTIPLE_OF, ResnetGenerator
+from bench_cyclegan.networks import ResnetGenerator
 from bench_cyclegan.step import Networks, discriminator_losses, generator_losses, total
 
 if TYPE_CHECKING:
@@ -32,6 +33,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from bench.api import Budget, Context, Direction, Domain, TrainData
+
+
+def build_generator(config: CycleGANConfig) -> ResnetGenerator:
+    """One generator of the configured size; its weights are not yet initialised."""
+    return ResnetGenerator(config.ngf, config.n_blocks, config.n_downsampling)
 
 
 class CycleGANTrainer:
@@ -56,6 +62,8 @@ class CycleGANTrainer:
             "gen": self._adam("a2b", "b2a"),
             "dis": self._adam("dis_a", "dis_b"),
         }
+        self.run = CapturedStep(self.update, ctx.device, on_fallback=self._warn)
+        self.ready = False
         self.pools = {
             "a": ImagePool(config.pool_size, ctx.seed, "a"),
             "b": ImagePool(config.pool_size, ctx.seed, "b"),
@@ -66,6 +74,9 @@ class CycleGANTrainer:
         return torch.optim.Adam(
             weights, lr=self.config.lr, betas=(self.config.beta1, 0.999), fused=True
         )
+
+    def _warn(self, reason: str) -> None:
+        self.ctx.emit(Event("warning", "fit", f"runs without a CUDA graph: {reason}"))
 
     def _batch(self, domain: Domain, iteration: int) -> torch.Tensor:
         config = self.config
@@ -81,12 +92,34 @@ class CycleGANTrainer:
 
     def step(self, iteration: int, total_iterations: int | None) -> Mapping[str, torch.Tensor]:
         """Run one iteration; see :class:`bench.training.loop.Trainer`."""
-        config = self.config
+        config, device = self.config, self.ctx.device
         rate = config.lr * linear_decay(iteration, total_iterations, config.constant)
         for optimizer in self.optimizers.values():
             set_learning_rate(optimizer, rate)
-        a, b = self._batch("a", iteration), self._batch("b", iteration)
+        if not self.ready:  # not earlier: a checkpoint may have brought optimiser state
+            self.ready = True
+            for optimizer in self.optimizers.values():
+                prepare_optimizer(optimizer, self.ctx.device)
+        return self.run(
+            self._batch("a", iteration),
+            self._batch("b", iteration),
+            self.pools["a"].decide(iteration, config.batch_size).to(device),
+            self.pools["b"].decide(iteration, config.batch_size).to(device),
+        )
 
+    def update(
+        self, a: torch.Tensor, b: torch.Tensor, decisions_a: torch.Tensor, decisions_b: torch.Tensor
+    ) -> Mapping[str, torch.Tensor]:
+        """Update all weights once; reads nothing back, so that a graph can hold it.
+
+        Parameters
+        ----------
+        a, b
+            Real images ``(B, 3, H, W)`` in ``[-1, 1]``.
+        decisions_a, decisions_b
+            What the pools do; see :meth:`bench.training.pool.ImagePool.decide`.
+        """
+        config = self.config
         self.optimizers["gen"].zero_grad()
         with autocast(self.ctx):
             losses, fake_a, fake_b = generator_losses(self.nets, a, b, config)
@@ -94,8 +127,8 @@ class CycleGANTrainer:
         self.optimizers["gen"].step()
 
         self.optimizers["dis"].zero_grad()
-        fake_a = self.pools["a"].query(fake_a, iteration)
-        fake_b = self.pools["b"].query(fake_b, iteration)
+        fake_a = self.pools["a"].query(fake_a, decisions_a)
+        fake_b = self.pools["b"].query(fake_b, decisions_b)
         with autocast(self.ctx):
             dis_losses = discriminator_losses(self.nets, a, b, fake_a, fake_b)
         torch.autograd.backward(total(dis_losses))
@@ -103,7 +136,7 @@ class CycleGANTrainer:
         return {name: loss.detach() for name, loss in (losses | dis_losses).items()}
 
     def extra_state(self) -> dict[str, Any]:
-        """The images of both pools."""
+        """Give the images of both pools."""
         return {f"pool_{name}": pool.state() for name, pool in self.pools.items()}
 
     def load_extra_state(self, state: Mapping[str, Any]) -> None:
@@ -134,7 +167,7 @@ class CycleGAN:
         self.config, self.ctx = config, ctx
         self.generators = nn.ModuleDict()
         for direction in directions:
-            net = ResnetGenerator(config.ngf, config.n_blocks)
+            net = build_generator(config)
             init_weights(net, "normal", generator=generator(ctx.seed, "cyclegan", direction))
             self.generators[direction] = net.to(ctx.device)
 
@@ -180,6 +213,7 @@ class CycleGAN:
 
     def _check_sizes(self, data: TrainData) -> None:
         config, least = self.config, smallest_side(self.config.n_layers_d)
+        multiple = 2**config.n_downsampling
         for domain, images in zip(data.domains, (data.a, data.b), strict=True):
             loaded = [config.load] * 2 if config.load else list(images.shape[-2:])
             sides = [config.crop] * 2 if config.crop else loaded
@@ -188,10 +222,10 @@ class CycleGAN:
                     f"crop {config.crop} is larger than the {loaded[0]}×{loaded[1]} images of "
                     f"{domain}: set crop, or load to resize them first"
                 )
-            if any(side % MULTIPLE_OF or side < least for side in sides):
+            if any(side % multiple or side < least for side in sides):
                 raise BenchError(
                     f"CycleGAN cannot train on {sides[0]}×{sides[1]} images ({domain}): set crop "
-                    f"to a multiple of {MULTIPLE_OF} that is at least {least}"
+                    f"to a multiple of {multiple} that is at least {least}"
                 )
 
     @torch.no_grad()
@@ -217,7 +251,7 @@ class CycleGAN:
         present = [d for d in DIRECTIONS if select_prefix(state, f"{d}.")]
         if present and list(self.generators) != present:
             self.generators = nn.ModuleDict(
-                {d: ResnetGenerator(self.config.ngf, self.config.n_blocks) for d in present}
+                {direction: build_generator(self.config) for direction in present}
             ).to(self.ctx.device)
         load_state(self.generators, state, "CycleGAN's weights")
 

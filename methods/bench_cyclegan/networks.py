@@ -11,9 +11,6 @@ from bench.nn.layers import InstanceNorm
 if TYPE_CHECKING:
     from torch import Tensor
 
-MULTIPLE_OF = 4
-"""Sides of the images a generator keeps: it halves twice, and doubles twice."""
-
 
 class ResidualBlock(nn.Module):
     """Two reflected 3×3 convolutions beside a skip; keys ``conv_block.{1,5}.{weight,bias}``."""
@@ -42,12 +39,14 @@ class ResnetGenerator(nn.Module):
     Parameters
     ----------
     ngf
-        Channels after the first convolution; the residual blocks have four times as many.
+        Channels after the first convolution; doubled by each downsampling.
     n_blocks
         Residual blocks: 9 for 256×256 images, 6 for smaller ones.
+    n_downsampling
+        Times the image is halved, and doubled again: 2 as published.
     """
 
-    def __init__(self, ngf: int = 64, n_blocks: int = 9) -> None:
+    def __init__(self, ngf: int = 64, n_blocks: int = 9, n_downsampling: int = 2) -> None:
         super().__init__()
         layers: list[nn.Module] = [
             nn.ReflectionPad2d(3),
@@ -55,16 +54,17 @@ class ResnetGenerator(nn.Module):
             InstanceNorm(),
             nn.ReLU(inplace=True),
         ]
-        for width in (ngf, 2 * ngf):
+        widths = [ngf * 2**level for level in range(n_downsampling)]
+        for width in widths:
             layers += [
                 nn.Conv2d(width, 2 * width, 3, stride=2, padding=1),
                 InstanceNorm(),
                 nn.ReLU(inplace=True),
             ]
-        layers += [ResidualBlock(4 * ngf) for _ in range(n_blocks)]
-        for width in (4 * ngf, 2 * ngf):
+        layers += [ResidualBlock(ngf * 2**n_downsampling) for _ in range(n_blocks)]
+        for width in reversed(widths):
             layers += [
-                nn.ConvTranspose2d(width, width // 2, 3, stride=2, padding=1, output_padding=1),
+                nn.ConvTranspose2d(2 * width, width, 3, stride=2, padding=1, output_padding=1),
                 InstanceNorm(),
                 nn.ReLU(inplace=True),
             ]
@@ -72,6 +72,9 @@ class ResnetGenerator(nn.Module):
         self.model = nn.Sequential(*layers)
 
     def forward(self, images: Tensor) -> Tensor:
-        """``(B, 3, H, W)`` to the same shape, both in ``[-1, 1]``; sides multiples of 4."""
+        """``(B, 3, H, W)`` to the same shape, both in ``[-1, 1]``.
+
+        Sides are multiples of ``2**n_downsampling``.
+        """
         out: Tensor = self.model(images)
         return out
