@@ -45,8 +45,8 @@ __all__ = [
     "Context",
     "Dataset",
     "DatasetSpec",
-    "Diverged",
     "Direction",
+    "Diverged",
     "Domain",
     "Event",
     "ExemplarMethod",
@@ -308,11 +308,15 @@ class MetricSpec:
 
 @dataclass(frozen=True)
 class ReportSpec:
-    """Declares a report: ``implementation(run: RunView, out: Path) -> Path`` (main file)."""
+    """Declares a report: ``implementation(run: RunView, out: Path) -> Path`` (main file).
+
+    Those with `default` are written after every run; others by ``bench report --reports``.
+    """
 
     name: str
     summary: str
     implementation: str
+    default: bool = True
 
 
 @dataclass(frozen=True)

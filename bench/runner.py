@@ -280,13 +280,14 @@ def execute(
 def render_reports(
     view: RunView, registry: Registry, only: Sequence[str] = ()
 ) -> tuple[Path | None, tuple[str, ...]]:
-    """Render every report (or `only` these); gives the page's path, and what went wrong.
+    """Render the default reports (or `only` these); gives the page's path, and what failed.
 
     One broken report keeps no other from being written.
     """
     page: Path | None = None
     problems = []
-    for name in only or tuple(registry.reports):
+    usual = [name for name, spec in registry.reports.items() if spec.default]
+    for name in only or usual:
         spec = registry.report(name)
         out = view.path / "report"
         try:
