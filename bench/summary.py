@@ -43,6 +43,7 @@ __all__ = [
     "easier_direction",
     "format_interval",
     "format_number",
+    "join_names",
     "rank",
     "summary",
     "terminal_lines",
@@ -536,7 +537,7 @@ def _terminal_cell(row: pd.Series, name: str, style: str) -> Any:
     return Text(text, style=style)
 
 
-def labels(values: Iterable[object]) -> str:
+def join_names(values: Iterable[object]) -> str:
     """Names as prose: ``a``, ``a and b``, ``a, b and c``."""
     names = [clean_text(v) for v in values]
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

@@ -1,0 +1,321 @@
+"""What the page says in words and tables: plain values for the template.
+
+Nothing here is markup; the template escapes every value.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from bench.summary import (
+    Column,
+    checks,
+    clean_text,
+    easier_direction,
+    format_interval,
+    format_number,
+    join_names,
+)
+
+if TYPE_CHECKING:
+    from bench.api import RunView
+    from bench_html.figures import Figure
+
+_QUESTIONS = (
+    ("kid", "Most realistic", "lowest KID: closest to real photographs of the target season"),
+    ("lpips_diversity", "Most varied", "largest LPIPS between the samples of one input"),
+    ("lpips_input", "Keeps the scene best", "smallest LPIPS between input and output"),
+    ("throughput", "Fastest", "most images per second"),
+)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One number of the summary table, ready to show."""
+
+    value: str
+    interval: str
+    sort: float | None
+    mark: str
+    track: tuple[float, float, float] | None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Who wins on one question in one direction: one name, or several that are tied."""
+
+    direction: str
+    names: tuple[str, ...]
+    value: str
+    unit: str
+    interval: str
+
+
+def page_context(
+    run: RunView,
+    table: pd.DataFrame,
+    metric_columns: Sequence[Column],
+    drawn: Sequence[Figure],
+    pictures: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Everything the template shows, except data for scripts."""
+    found = checks(run)
+    directions = [str(d) for d in dict.fromkeys(table["direction"]) if d]
+    labels = [str(v) for v in dict.fromkeys(table["label"])]
+    datasets = [str(v) for v in dict.fromkeys(table["dataset"])]
+    shown = [c for c in metric_columns if c.metric != "fid_floor" or not c.headline]
+    failed = run.trials[run.trials["status"] != "ok"]
+    return {
+        "title": join_names(datasets) or "run",
+        "subtitle": join_names(
+            [v for v, a in zip(table["label"], table["anchor"], strict=True) if not a]
+        ),
+        "run_name": run.path.name,
+        "started": _first(run.environment, ("started", "date", "time", "utc")),
+        "verdict": _verdict(found),
+        "checks": found,
+        "sentences": _sentences(table),
+        "questions": _questions(table, metric_columns),
+        "directions": directions,
+        "labels": labels,
+        "columns": shown,
+        "groups": _groups(table, shown),
+        "extractors": sorted({c.extractor for c in metric_columns if c.extractor}),
+        "figures": drawn,
+        "sections": {f.section for f in drawn},
+        "has_pictures": any(
+            cell and cell["n"] for w in pictures["ways"] for s in w["series"] for cell in s["cells"]
+        ),
+        "failures": [_trial(row) for row in failed.to_dict("records")],
+        "trials": [_trial(row) for row in run.trials.to_dict("records")],
+        "measurements": _records(run.measurements),
+        "suite": _flat(run.suite),
+        "environment": _flat(run.environment),
+        "command": f"bench run {shlex.quote(str(run.path / 'suite.toml'))}",
+    }
+
+
+# ------------------------------------------------------------------- the ten seconds
+
+
+def _verdict(found: Sequence[Any]) -> tuple[str, str]:
+    """``valid``, ``partly`` or ``invalid``, and the word for it."""
+    failed = [check for check in found if check.passed is False]
+    if not failed:
+        return "valid", "Valid"
+    if any("core" in c.name or "least" in c.name for c in failed):
+        return "invalid", "Invalid"
+    return "partly", "Valid with remarks"
+
+
+def _winners(rows: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """The first tie group, its leader first."""
+    first = rows[(rows[f"{metric}_group"] == 1).fillna(False).astype(bool)]
+    return first.sort_values(f"{metric}_best", ascending=False, kind="stable")
+
+
+def _questions(table: pd.DataFrame, metric_columns: Sequence[Column]) -> list[dict[str, Any]]:
+    known = {c.name: c for c in metric_columns}
+    result = []
+    for metric, title, meaning in _QUESTIONS:
+        if metric not in known:
+            continue
+        answers = []
+        for direction, rows in table.groupby("direction", sort=False):
+            winners = _winners(rows, metric)
+            if winners.empty or (metric == "lpips_diversity" and winners[metric].iloc[0] == 0):
+                continue
+            best = winners.iloc[0]
+            answers.append(
+                Answer(
+                    str(direction),
+                    tuple(str(name) for name in winners["label"]),
+                    format_number(best[metric]),
+                    known[metric].unit,
+                    format_interval(best[metric], best[f"{metric}_low"], best[f"{metric}_high"]),
+                )
+            )
+        if answers:
+            result.append(
+                {
+                    "title": title,
+                    "meaning": meaning,
+                    "answers": answers,
+                    "metric": known[metric].title,
+                }
+            )
+    return result
+
+
+def _sentences(table: pd.DataFrame) -> list[str]:
+    """The result in a few sentences; what is tied is said to be tied."""
+    said = []
+    if "kid" in table:
+        by_names: dict[tuple[str, ...], list[str]] = {}
+        for direction, rows in table.groupby("direction", sort=False):
+            found = tuple(sorted(str(n) for n in _winners(rows, "kid")["label"]))
+            if found:
+                by_names.setdefault(found, []).append(str(direction))
+        for names, ways in by_names.items():
+            where = (
+                "in both directions"
+                if len(by_names) == 1 and len(ways) == 2
+                else (f"for {join_names(ways)}")
+            )
+            if len(names) == 1:
+                said.append(f"{names[0]} gives the most realistic pictures {where}.")
+            else:
+                said.append(
+                    f"{join_names(names)} give the most realistic pictures {where}; "
+                    "their KID intervals overlap, so they are tied."
+                )
+    easier = easier_direction(table)
+    decided = {way: names for way, names in easier.items() if way}
+    total = sum(len(names) for names in easier.values())
+    if len(decided) > 1:
+        said.append("Methods disagree on which direction is easier.")
+    elif decided and 2 * len(names := next(iter(decided.values()))) > total:
+        said.append(f"{next(iter(decided))} is easier, for {len(names)} of {total} methods.")
+    elif total:
+        said.append("Neither direction is clearly easier: most intervals overlap.")
+    return [clean_text(sentence) for sentence in said]
+
+
+# ------------------------------------------------------------------ the summary table
+
+
+def _groups(table: pd.DataFrame, shown: Sequence[Column]) -> list[dict[str, Any]]:
+    """One group of rows for each dataset and direction."""
+    spans = {c.name: _span(table, c.name) for c in shown}
+    several = table["dataset"].nunique() > 1
+    result = []
+    for (dataset, direction), rows in table.groupby(["dataset", "direction"], sort=False):
+        lines = []
+        for index, row in rows.iterrows():
+            failed = row["status"] != "ok" and all(pd.isna(row[c.name]) for c in shown)
+            lines.append(
+                {
+                    "index": index,
+                    "label": str(row["label"]),
+                    "method": str(row["method"]),
+                    "anchor": bool(row["anchor"]),
+                    "seeds": int(row["seeds"]),
+                    "status": str(row["status"]),
+                    "reason": str(row["reason"]),
+                    "failed": failed,
+                    "cells": [] if failed else [_cell(row, c, spans[c.name]) for c in shown],
+                }
+            )
+        name = str(direction) or "no direction"
+        result.append({"name": f"{dataset} · {name}" if several else name, "rows": lines})
+    return result
+
+
+def _span(table: pd.DataFrame, name: str) -> tuple[float, float]:
+    values = table[[name, f"{name}_low", f"{name}_high"]].astype(float)
+    return float(values.min().min()), float(values.max().max())
+
+
+def _cell(row: pd.Series, column: Column, span: tuple[float, float]) -> Cell:
+    name = column.name
+    value, low, high = (row[name], row[f"{name}_low"], row[f"{name}_high"])
+    if pd.isna(value):
+        return Cell("–", "", None, "", None)
+    group = row[f"{name}_group"]
+    tied = not pd.isna(group) and int(group) == 1
+    mark = "best" if bool(row[f"{name}_best"]) else "tied" if tied else ""
+    track = None
+    if span[1] > span[0] and not pd.isna(low) and not pd.isna(high):
+        wide = span[1] - span[0]
+        track = tuple(round(100 * (float(v) - span[0]) / wide, 1) for v in (low, value, high))
+    note = ""
+    if column.metric == "fid" and column.headline and not pd.isna(row.get("fid_floor", pd.NA)):
+        note = f"floor {format_number(row['fid_floor'])}"
+    interval = format_interval(value, low, high)
+    return Cell(format_number(value), interval, float(value), mark, track, note)  # type: ignore[arg-type]
+
+
+# ------------------------------------------------------------------------ provenance
+
+
+def _trial(row: Mapping[Any, Any]) -> dict[str, Any]:
+    times = [
+        (stage, format_number(row[f"{stage}_seconds"]))
+        for stage in ("fit", "translate", "score", "time")
+        if not pd.isna(row[f"{stage}_seconds"])
+    ]
+    return {
+        "trial": _plain(row["trial"]),
+        "label": _plain(row["label"]),
+        "dataset": _plain(row["dataset"]),
+        "seed": _plain(row["seed"]),
+        "status": _plain(row["status"]),
+        "reason": _plain(row["reason"]),
+        "budget": _plain(row["budget"]),
+        "iterations": "" if pd.isna(row["iterations"]) else f"{int(row['iterations']):,}",
+        "parameters": "" if pd.isna(row["parameters"]) else f"{int(row['parameters']):,}",
+        "device": _plain(row["device"]),
+        "precision": _plain(row["precision"]),
+        "times": times,
+        "cached": _plain(row["cached"]),
+        "config": _config(row["config"]),
+    }
+
+
+def _config(text: object) -> list[tuple[str, str]]:
+    """A trial's configuration as pairs; text that is no JSON object is shown as it is."""
+    try:
+        value = json.loads(str(text))
+    except ValueError:
+        return [("config", _plain(text))]
+    return _flat(value) if isinstance(value, dict) else [("config", _plain(text))]
+
+
+def _records(frame: pd.DataFrame) -> list[dict[str, str]]:
+    result = []
+    for row in frame.to_dict("records"):
+        interval = format_interval(row["value"], row["low"], row["high"])
+        result.append(
+            {key: _plain(row[key]) for key in ("label", "direction", "metric", "kind", "unit")}
+            | {
+                "value": format_number(row["value"]),
+                "sort": _plain(row["value"]),
+                "interval": f"{interval} {_plain(row['interval'])}".strip(),
+                "n": _plain(row["n"]),
+                "extractor": _plain(row["extractor"]),
+                "subset": _plain(row["subset"]),
+                "seed": _plain(row["seed"]),
+            }
+        )
+    return result
+
+
+def _flat(value: Mapping[Any, Any], before: str = "") -> list[tuple[str, str]]:
+    """Nested settings as ``("a.b", "value")`` pairs."""
+    pairs: list[tuple[str, str]] = []
+    for key, item in value.items():
+        name = f"{before}{key}"
+        if isinstance(item, Mapping) and item:
+            pairs += _flat(item, f"{name}.")
+        elif isinstance(item, list | tuple) and all(not isinstance(v, Mapping) for v in item):
+            pairs.append((name, ", ".join(_plain(v) for v in item)))
+        else:
+            pairs.append((name, _plain(item)))
+    return pairs
+
+
+def _first(values: Mapping[str, Any], keys: Iterable[str]) -> str:
+    return next((_plain(values[key]) for key in keys if values.get(key)), "")
+
+
+def _plain(value: object) -> str:
+    if value is None or value is pd.NA or value != value:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)

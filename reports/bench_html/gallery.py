@@ -1,0 +1,193 @@
+"""The pictures of a run as the page's script wants them: compact, and safe to link.
+
+A path from the tables becomes a link only when it stays inside the run folder; anything
+else (``javascript:``, ``../../…``, a file that is gone) is shown as a missing picture.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import quote
+
+from bench_html.thumbs import make_strips, plan
+
+if TYPE_CHECKING:
+    from bench.api import RunView
+
+_SKIPPED_KEYS = {"__proto__"}
+
+
+@dataclass
+class _Cell:
+    """All samples of one input by one trial."""
+
+    paths: dict[int, str] = field(default_factory=dict)
+    values: dict[str, dict[int, float]] = field(default_factory=dict)
+
+
+@dataclass
+class _Series:
+    """One trial in one direction."""
+
+    trial: str
+    label: str
+    method: str
+    seed: int
+    cells: dict[str, _Cell] = field(default_factory=dict)
+
+
+@dataclass
+class _Way:
+    """One direction of one dataset."""
+
+    dataset: str
+    direction: str
+    inputs: dict[str, str] = field(default_factory=dict)
+    series: dict[str, _Series] = field(default_factory=dict)
+
+
+def build(run: RunView, out: Path, anchors: Mapping[str, bool]) -> dict[str, Any]:
+    """Write the thumbnails and describe the gallery.
+
+    Parameters
+    ----------
+    out
+        The report's folder; thumbnails go into ``thumbs/`` beneath it.
+    anchors
+        For each label, whether it is an anchor.
+
+    Returns
+    -------
+    dict
+        JSON for the page: ``size``, ``metrics``, and ``ways`` with inputs, series and cells.
+    """
+    ways, metrics = _collect(run)
+    strips: list[list[Path]] = []
+    for way in ways:
+        strips += [
+            [run.path / path] if _inside(run.path, path) else [] for path in way.inputs.values()
+        ]
+        for series in way.series.values():
+            for input_id in way.inputs:
+                strips.append(_files(run.path, series.cells.get(input_id)))
+    chosen = plan(strips)
+    made = iter(make_strips(strips, out / "thumbs", chosen))
+    several = {
+        len({s.seed for s in w.series.values() if s.label == x.label}) > 1
+        for w in ways
+        for x in w.series.values()
+    }
+    description = []
+    for way in ways:
+        inputs = [
+            {"id": input_id, "strip": next(made)[0], "full": _link(run.path, out, path)}
+            for input_id, path in way.inputs.items()
+        ]
+        rows = []
+        for series in way.series.values():
+            name = f"{series.label} · seed {series.seed}" if True in several else series.label
+            rows.append(
+                {
+                    "trial": series.trial,
+                    "label": series.label,
+                    "name": name,
+                    "anchor": anchors.get(series.label, False),
+                    "cells": [
+                        _cell(run.path, out, series.cells.get(i), next(made), metrics)
+                        for i in way.inputs
+                    ],
+                }
+            )
+        description.append(
+            {"dataset": way.dataset, "direction": way.direction, "inputs": inputs, "series": rows}
+        )
+    return {"size": chosen.size, "metrics": metrics, "ways": description}
+
+
+def _collect(run: RunView) -> tuple[list[_Way], list[str]]:
+    ways: dict[tuple[str, str], _Way] = {}
+    metrics: dict[str, None] = {}
+    frame = run.samples.sort_values(["sample"], kind="stable")
+    fields = ["dataset", "direction", "trial", "label", "method", "seed", "input_id", "sample"]
+    order = run.samples[fields[:2]].drop_duplicates().itertuples(index=False)
+    for dataset, direction in order:
+        ways[str(dataset), str(direction)] = _Way(str(dataset), str(direction))
+    # Inputs and trials keep the order of the table, not that of the sample numbers.
+    for row in run.samples.drop_duplicates(
+        ["dataset", "direction", "trial", "input_id"]
+    ).itertuples():
+        way = ways[str(row.dataset), str(row.direction)]
+        way.inputs.setdefault(str(row.input_id), _text(row.input_path))
+        series = way.series.setdefault(
+            str(row.trial),
+            _Series(str(row.trial), str(row.label), str(row.method), int(cast("int", row.seed))),
+        )
+        series.cells.setdefault(str(row.input_id), _Cell())
+    columns = [*fields[:3], "input_id", "sample", "path", "metric", "value"]
+    for dataset, direction, trial, input_id, sample, path, metric, value in frame[
+        columns
+    ].itertuples(index=False):
+        cell = ways[str(dataset), str(direction)].series[str(trial)].cells[str(input_id)]
+        cell.paths.setdefault(int(sample), _text(path))
+        name = _text(metric)
+        if name and name not in _SKIPPED_KEYS and value == value and not math.isinf(value):
+            metrics.setdefault(name)
+            cell.values.setdefault(name, {})[int(sample)] = float(value)
+    return list(ways.values()), list(metrics)
+
+
+def _cell(
+    root: Path, out: Path, cell: _Cell | None, made: tuple[str, int], metrics: list[str]
+) -> dict[str, Any] | None:
+    if cell is None:
+        return None
+    samples = list(cell.paths)
+    values = {}
+    for index, metric in enumerate(metrics):
+        if metric in cell.values:
+            numbers = cell.values[metric]
+            values[str(index)] = [_short(numbers.get(s)) for s in samples]
+    links = [_link(root, out, path) for path in cell.paths.values()]
+    folder = links[0].rsplit("/", 1)[0] if links and links[0] else ""
+    if folder and links == [f"{folder}/{sample}.png" for sample in range(len(links))]:
+        # The usual layout: the folder and a count say it all.
+        return {"strip": made[0], "in": made[1], "base": folder, "n": len(links), "v": values}
+    return {"strip": made[0], "in": made[1], "full": links, "n": len(links), "v": values}
+
+
+def _files(root: Path, cell: _Cell | None) -> list[Path]:
+    """The readable pictures at the front of a cell; a gap ends the strip."""
+    files: list[Path] = []
+    for path in cell.paths.values() if cell else ():
+        if not _inside(root, path):
+            break
+        files.append(root / path)
+    return files
+
+
+def _inside(root: Path, path: str) -> bool:
+    """Whether a path of the tables names something within the run folder."""
+    if not path or "\\" in path or "\0" in path or Path(path).is_absolute():
+        return False
+    return ".." not in Path(path).parts
+
+
+def _link(root: Path, out: Path, path: str) -> str:
+    """A relative URL from the page to a picture of the run; empty where it may not be linked."""
+    if not _inside(root, path):
+        return ""
+    # The leading ./ keeps a colon in a folder's name from being read as a scheme.
+    return "./" + quote(Path(os.path.relpath(root / path, out)).as_posix(), safe="/")
+
+
+def _short(value: float | None) -> float | None:
+    return None if value is None else float(f"{value:.4g}")
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""

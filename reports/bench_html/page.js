@@ -1,0 +1,457 @@
+"use strict";
+(() => {
+  const data = JSON.parse(document.getElementById("data").textContent);
+  const $ = (id) => document.getElementById(id);
+  const gallery = data.gallery;
+  const ways = gallery.ways;
+  const PALETTE = data.palette;
+  const PAGE = 6;
+
+  // Every name goes in as text; nothing in this file parses markup.
+  function el(tag, attributes = {}, ...children) {
+    const node = document.createElement(tag);
+    for (const [name, value] of Object.entries(attributes)) {
+      if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
+      else if (value === true) node.setAttribute(name, "");
+      else if (value !== false && value !== null && value !== undefined) node.setAttribute(name, value);
+    }
+    node.append(...children.filter((child) => child !== null));
+    return node;
+  }
+
+  const colours = new Map(data.labels.map((label, i) => [label, PALETTE[i % PALETTE.length]]));
+  const swatch = (label) => {
+    const dot = el("span", { class: "swatch", "aria-hidden": "true" });
+    dot.style.background = colours.get(label) || "";
+    return dot;
+  };
+  for (const dot of document.querySelectorAll(".swatch[data-label]"))
+    dot.style.background = colours.get(dot.dataset.label) || "";
+
+  const number = (value) => {
+    if (value === null || value === undefined) return "–";
+    const size = Math.abs(value);
+    if (size === 0) return "0";
+    if (size >= 1e6 || size < 1e-5) return value.toPrecision(3);
+    return size >= 100 ? value.toFixed(0) : String(Number(value.toPrecision(3)));
+  };
+
+  // ------------------------------------------------------------------------ theme
+  const root = document.documentElement;
+  const dark = () =>
+    root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+  let views = new Map();
+
+  async function draw(figure, theme) {
+    const holder = $(figure.id);
+    if (!holder) return;
+    const result = await window.vegaEmbed(
+      holder,
+      { ...figure.spec, config: theme },
+      { actions: false, renderer: "svg", ast: false, tooltip: { theme: "custom" } },
+    );
+    views.set(figure.id, result);
+    if (figure.click)
+      result.view.addEventListener("click", (event, item) => {
+        const label = item && item.datum && item.datum.label;
+        if (label) showMethod(label, figure.direction);
+      });
+  }
+  function drawAll() {
+    const theme = dark() ? data.themes.dark : data.themes.light;
+    for (const result of views.values()) result.finalize();
+    views = new Map();
+    for (const figure of data.figures) draw(figure, theme);
+  }
+  $("theme").addEventListener("click", () => {
+    root.dataset.theme = dark() ? "light" : "dark";
+    try { localStorage.setItem("bench-theme", root.dataset.theme); } catch { /* private window */ }
+    drawn.clear();
+    drawAll();
+  });
+  try {
+    const kept = localStorage.getItem("bench-theme");
+    if (kept === "light" || kept === "dark") root.dataset.theme = kept;
+  } catch { /* no storage on this page */ }
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);
+  const drawn = new Set();
+
+  // ------------------------------------------------------------------------ table
+  const table = $("table");
+  const heads = [...table.tHead.rows[0].cells];
+  function sortBy(head, index, first) {
+    const now = head.getAttribute("aria-sort");
+    const up = now === "none" ? first === "up" : now === "descending";
+    for (const other of heads) other.setAttribute("aria-sort", "none");
+    head.setAttribute("aria-sort", up ? "ascending" : "descending");
+    const sign = up ? 1 : -1;
+    const key = (row) => {
+      if (index < 0) return row.cells[0].textContent.trim().toLowerCase();
+      const text = row.cells.length > 2 ? row.cells[index + 1].dataset.value : "";
+      return text === "" || text === undefined ? null : Number(text);
+    };
+    for (const body of table.tBodies) {
+      const rows = [...body.rows].slice(1).map((row, i) => [key(row), i, row]);
+      rows.sort((a, b) => {
+        if (a[0] === null || b[0] === null) return (a[0] === null) - (b[0] === null) || a[1] - b[1];
+        return (a[0] < b[0] ? -1 : a[0] > b[0] ? 1 : 0) * sign || a[1] - b[1];
+      });
+      body.append(...rows.map((row) => row[2]));
+    }
+  }
+  heads.forEach((head) => {
+    const button = head.querySelector("button");
+    button.addEventListener("click", () =>
+      sortBy(head, Number(button.dataset.sort), button.dataset.first || "up"));
+  });
+  $("all-metrics").addEventListener("change", (event) => table.classList.toggle("all", event.target.checked));
+
+  async function toClipboard(text) {
+    try {
+      await navigator.clipboard.writeText(text);
+    } catch {
+      // Pages opened from a file have no clipboard permission in every browser.
+      const area = el("textarea", { class: "hidden", "aria-hidden": "true" });
+      area.value = text;
+      document.body.append(area);
+      area.select();
+      document.execCommand("copy");
+      area.remove();
+    }
+  }
+  for (const button of document.querySelectorAll("[data-copy]"))
+    button.addEventListener("click", async () => {
+      const { head, rows, foot } = data.copy[button.dataset.copy];
+      const order = [...table.querySelectorAll("tr[data-row]")].map((row) => Number(row.dataset.row));
+      await toClipboard(head + order.map((i) => rows[i]).join("") + foot);
+      $("copied").textContent = `${button.textContent} copied`;
+      setTimeout(() => { $("copied").textContent = ""; }, 2500);
+    });
+
+  // --------------------------------------------------------------------- pictures
+  const sampleUrl = (cell, sample) =>
+    cell.base ? `${cell.base}/${sample}.png` : (cell.full && cell.full[sample]) || "";
+  const cellValue = (cell, metric) => {
+    const values = cell && cell.v[metric];
+    const known = values ? values.filter((value) => value !== null) : [];
+    return known.length ? known.reduce((a, b) => a + b, 0) / known.length : null;
+  };
+
+  // One picture out of a strip: the strip is shifted so that only that picture is seen.
+  function shot(strip, count, index, url, alt, onclick) {
+    const button = el("button", { type: "button", class: "shot", "aria-label": alt, onclick });
+    const inStrip = strip && index < count;
+    const source = inStrip ? `thumbs/${strip}` : url;
+    if (!source) { button.classList.add("gone"); button.disabled = true; return button; }
+    const image = el("img", { alt: "", loading: "lazy", decoding: "async", draggable: "false" });
+    image.style.width = inStrip ? `${count * 100}%` : "100%";
+    if (inStrip) image.style.left = `${-index * 100}%`;
+    image.addEventListener("error", () => { image.remove(); button.classList.add("gone"); });
+    image.src = source;
+    button.append(image);
+    return button;
+  }
+  const outputShot = (way, series, input, sample) => {
+    const cell = way.series[series].cells[input];
+    if (!cell || sample >= cell.n) return el("div", { class: "shot gone" });
+    const alt = `${way.series[series].name}, ${way.direction}, input ${way.inputs[input].id}, sample ${sample + 1}`;
+    return shot(cell.strip, cell.in, sample, sampleUrl(cell, sample), alt,
+      () => view({ way: ways.indexOf(way), series, input, sample }));
+  };
+  const inputShot = (way, input) => {
+    const item = way.inputs[input];
+    return shot(item.strip, 1, 0, item.full, `Input ${item.id}`, () => view({ way: ways.indexOf(way), series: firstSeries(way), input, sample: 0 }));
+  };
+  const firstSeries = (way) => Math.max(0, way.series.findIndex((s) => !s.anchor));
+
+  const state = { way: 0, off: new Set(), samples: 1, order: "", metric: 0, of: 0, page: 0 };
+  const visible = (way) => way.series.map((s, i) => i).filter((i) => !state.off.has(way.series[i].name));
+
+  function ordered(way) {
+    const inputs = way.inputs.map((_, i) => i);
+    const series = way.series[state.of];
+    if (!state.order || !series) return inputs;
+    const higher = (data.metricBetter[gallery.metrics[state.metric]] ?? false) ? -1 : 1;
+    const values = inputs.map((i) => cellValue(series.cells[i], state.metric));
+    const known = values.filter((v) => v !== null).sort((a, b) => a - b);
+    const middle = known.length ? known[Math.floor(known.length / 2)] : 0;
+    const key = { best: (v) => v * higher, worst: (v) => -v * higher, median: (v) => Math.abs(v - middle) }[state.order];
+    return inputs.sort((a, b) =>
+      values[a] === null || values[b] === null
+        ? (values[a] === null) - (values[b] === null)
+        : key(values[a]) - key(values[b]) || a - b);
+  }
+
+  function showGallery() {
+    const way = ways[state.way];
+    const list = ordered(way);
+    const pages = Math.max(1, Math.ceil(list.length / PAGE));
+    state.page = Math.min(Math.max(0, state.page), pages - 1);
+    const shown = visible(way);
+    const holder = $("gallery");
+    holder.replaceChildren(...list.slice(state.page * PAGE, (state.page + 1) * PAGE).map((input) => {
+      const outputs = el("div", { class: "outputs" });
+      outputs.style.setProperty("--columns", Math.max(1, shown.length));
+      for (const s of shown) {
+        const series = way.series[s];
+        const cell = series.cells[input];
+        const count = cell ? Math.min(state.samples || cell.n, cell.n) : 0;
+        const kind = count > 4 ? "shots all" : count > 1 ? "shots many" : "shots";
+        const value = cell ? cellValue(cell, state.metric) : null;
+        outputs.append(el("div", {},
+          el("div", { class: "tilehead", title: series.name }, swatch(series.label), series.name),
+          el("div", { class: kind }, ...(count ? Array.from({ length: count }, (_, k) => outputShot(way, s, input, k)) : [el("div", { class: "shot gone" })])),
+          value === null ? null : el("div", { class: "note" }, `${data.metricTitle[gallery.metrics[state.metric]] || gallery.metrics[state.metric]} ${number(value)}`)));
+      }
+      return el("div", { class: "line", "data-input": way.inputs[input].id },
+        el("div", { class: "input" }, el("div", { class: "tilehead" }, "input"), inputShot(way, input), el("div", { class: "note" }, way.inputs[input].id)),
+        outputs);
+    }));
+    $("page").textContent = `${state.page + 1} / ${pages}`;
+    $("previous").disabled = state.page === 0;
+    $("next").disabled = state.page === pages - 1;
+    for (const button of $("ways").children) button.setAttribute("aria-pressed", String(Number(button.value) === state.way));
+    for (const button of $("methods").children) button.setAttribute("aria-pressed", String(!state.off.has(button.value)));
+    $("by").hidden = !state.order;
+    $("by").style.display = state.order ? "" : "none";
+  }
+
+  function fillFilters() {
+    const way = ways[state.way];
+    const several = new Set(ways.map((w) => w.dataset)).size > 1;
+    $("ways").replaceChildren(...ways.map((w, i) => el("button", { type: "button", value: i, onclick: () => { state.way = i; state.page = 0; fillFilters(); changed(); } }, several ? `${w.dataset} · ${w.direction}` : w.direction)));
+    $("methods").replaceChildren(...way.series.map((s) => el("button", {
+      type: "button", value: s.name,
+      onclick: () => { if (state.off.has(s.name)) state.off.delete(s.name); else state.off.add(s.name); changed(); },
+    }, swatch(s.label), s.name)));
+    const most = Math.max(1, ...way.series.flatMap((s) => s.cells.map((c) => (c ? c.n : 0))));
+    const counts = [1, 4].filter((n) => n < most || n === 1);
+    $("samples").replaceChildren(...counts.map((n) => el("option", { value: n }, String(n))), ...(most > 1 ? [el("option", { value: 0 }, `all (${most})`)] : []));
+    $("samples").value = String(state.samples);
+    $("metric").replaceChildren(...gallery.metrics.map((m, i) => el("option", { value: i }, data.metricTitle[m] || m)));
+    $("of").replaceChildren(...way.series.map((s, i) => el("option", { value: i }, s.name)));
+    state.of = Math.min(state.of, way.series.length - 1);
+    $("metric").value = String(state.metric);
+    $("of").value = String(state.of);
+    $("order").value = state.order;
+    $("order").disabled = !gallery.metrics.length;
+    fillStrips(way);
+  }
+
+  // ---------------------------------------------------------------------- diversity
+  function fillStrips(way) {
+    const select = $("strip-input");
+    select.replaceChildren(...way.inputs.map((input, i) => el("option", { value: i }, input.id)));
+    showStrips(way, 0);
+    select.onchange = () => showStrips(way, Number(select.value));
+  }
+  function showStrips(way, input) {
+    const metric = gallery.metrics.indexOf("lpips_diversity");
+    $("strips").replaceChildren(...way.series.map((series, s) => {
+      const cell = series.cells[input];
+      if (!cell || cell.n < 2) return null;
+      const value = metric < 0 ? null : cellValue(cell, metric);
+      return el("div", { class: "strip-row" },
+        el("div", {}, el("h3", {}, swatch(series.label), series.name), el("div", { class: "note" }, value === null ? `${cell.n} samples` : `LPIPS ${number(value)}`)),
+        el("div", { class: "shots" }, ...Array.from({ length: cell.n }, (_, k) => outputShot(way, s, input, k))));
+    }).filter(Boolean));
+    $("diversity").hidden = !$("strips").children.length;
+  }
+
+  // ----------------------------------------------------------------------- headline
+  function showHero() {
+    $("hero").replaceChildren(...ways.slice(0, 2).map((way) => {
+      if (!way.inputs.length) return null;
+      const input = Math.floor(way.inputs.length / 2);
+      const shown = way.series.map((_, i) => i).sort((a, b) => way.series[a].anchor - way.series[b].anchor || a - b).slice(0, 5);
+      const strip = el("div", { class: "strip" },
+        el("div", {}, el("div", { class: "tilehead" }, `${way.direction}: input`), inputShot(way, input)),
+        ...shown.map((s) => el("div", {}, el("div", { class: "tilehead" }, swatch(way.series[s].label), way.series[s].name), outputShot(way, s, input, 0))));
+      return strip;
+    }).filter(Boolean));
+  }
+
+  // ------------------------------------------------------------------------- viewer
+  const dialog = $("viewer");
+  let current = null;
+  function view(target) {
+    const way = ways[target.way];
+    const series = way && way.series[target.series];
+    const item = way && way.inputs[target.input];
+    if (!series || !item) return;
+    const cell = series.cells[target.input];
+    if (cell) target.sample = Math.min(Math.max(0, target.sample), cell.n - 1);
+    current = target;
+    $("v-title").textContent = `${series.name} · ${way.direction}`;
+    const facts = [`input ${item.id}`];
+    if (cell) {
+      facts.push(`sample ${target.sample + 1} of ${cell.n}`);
+      gallery.metrics.forEach((metric, i) => {
+        const own = cell.v[i] && cell.v[i][target.sample];
+        const value = own === null || own === undefined ? cellValue(cell, i) : own;
+        if (value !== null) facts.push(`${data.metricTitle[metric] || metric} ${number(value)}`);
+      });
+    }
+    $("v-facts").textContent = facts.join(" · ");
+    const url = cell ? sampleUrl(cell, target.sample) : "";
+    const strip = cell && cell.strip && target.sample < cell.in ? `thumbs/${cell.strip}` : "";
+    show($("v-after"), url, strip, cell ? cell.in : 1, target.sample, `Output of ${series.name}`);
+    show($("v-before"), item.full, item.strip ? `thumbs/${item.strip}` : "", 1, 0, `Input ${item.id}`);
+    if (url) $("v-open").setAttribute("href", url); else $("v-open").removeAttribute("href");
+    $("v-film").replaceChildren(...(cell ? Array.from({ length: cell.n }, (_, k) => {
+      const small = shot(cell.strip, cell.in, k, sampleUrl(cell, k), `Sample ${k + 1}`, () => view({ ...current, sample: k }));
+      small.setAttribute("aria-current", String(k === target.sample));
+      return small;
+    }) : []));
+    $("v-film").hidden = !cell || cell.n < 2;
+    if (!dialog.open) { dialog.showModal(); $("v-slider").focus({ preventScroll: true }); }
+    setHash();
+  }
+  // The file itself; where it is not beside the page, the thumbnail cut out of its strip.
+  function show(image, url, strip, count, index, alt) {
+    image.alt = alt;
+    const fallback = () => {
+      image.onerror = null;
+      if (!strip) { image.removeAttribute("src"); return; }
+      const whole = new Image();
+      whole.onload = () => {
+        const side = whole.naturalHeight;
+        const canvas = el("canvas", { width: side, height: side });
+        canvas.getContext("2d").drawImage(whole, -index * side, 0);
+        try { image.src = canvas.toDataURL(); } catch { image.src = count === 1 ? strip : ""; }
+      };
+      whole.src = strip;
+    };
+    image.onerror = fallback;
+    if (url) image.src = url; else fallback();
+  }
+  function cut(percent) {
+    $("v-slider").value = percent;
+    dialog.querySelector(".pair").style.setProperty("--cut", `${percent}%`);
+  }
+  $("v-slider").addEventListener("input", (event) => cut(event.target.value));
+  $("v-mode").addEventListener("click", () => {
+    const apart = dialog.querySelector(".pair").classList.toggle("apart");
+    $("v-mode").setAttribute("aria-pressed", String(apart));
+  });
+  $("v-close").addEventListener("click", () => dialog.close());
+  dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
+  dialog.addEventListener("close", () => { current = null; setHash(); });
+  const wrap = (index, length) => ((index % length) + length) % length;
+  function move(what, by) {
+    const way = ways[current.way];
+    if (what === "input") {
+      const list = ordered(way);
+      const at = list.indexOf(current.input);
+      view({ ...current, input: list[wrap(at + by, list.length)] });
+    } else if (what === "series") view({ ...current, series: wrap(current.series + by, way.series.length) });
+    else {
+      const cell = way.series[current.series].cells[current.input];
+      if (cell) view({ ...current, sample: wrap(current.sample + by, cell.n) });
+    }
+  }
+  $("v-prev").addEventListener("click", () => move("input", -1));
+  $("v-next").addEventListener("click", () => move("input", 1));
+
+  // ----------------------------------------------------------------------- keyboard
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (dialog.open) {
+      const act = {
+        ArrowLeft: () => move("sample", -1), ArrowRight: () => move("sample", 1),
+        ArrowUp: () => move("series", -1), ArrowDown: () => move("series", 1),
+        PageUp: () => move("input", -1), PageDown: () => move("input", 1),
+        " ": () => cut(Number($("v-slider").value) > 50 ? 0 : 100),
+      }[event.key];
+      if (act && !(event.key === " " && event.target.tagName === "BUTTON")) { event.preventDefault(); act(); }
+      return;
+    }
+    if (/^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName) || event.target.closest(".scroll")) return;
+    if (event.key === "ArrowRight") { state.page += 1; changed(); }
+    if (event.key === "ArrowLeft") { state.page -= 1; changed(); }
+  });
+
+  // --------------------------------------------------------------------- deep links
+  let own = "";
+  function setHash() {
+    const query = new URLSearchParams();
+    const source = current || state;
+    query.set("d", source.way);
+    if (current) { query.set("m", current.series); query.set("i", current.input); query.set("s", current.sample); }
+    else {
+      if (state.off.size) query.set("m", visible(ways[state.way]).join("."));
+      if (state.samples !== 1) query.set("k", state.samples);
+      if (state.order) query.set("o", [state.order, state.metric, state.of].join("."));
+      query.set("p", state.page + 1);
+    }
+    own = `#${current ? "view" : "pictures"}?${query}`;
+    history.replaceState(null, "", own);
+  }
+  const whole = (text, limit) => {
+    const value = Number.parseInt(text, 10);
+    return Number.isInteger(value) && value >= 0 && value < limit ? value : 0;
+  };
+  function readHash() {
+    const match = /^#(pictures|view)\?(.*)$/.exec(location.hash);
+    if (!match || location.hash === own || !ways.length) return;
+    const query = new URLSearchParams(match[2]);
+    state.way = whole(query.get("d"), ways.length);
+    const way = ways[state.way];
+    if (match[1] === "view") {
+      fillFilters(); showGallery();
+      view({ way: state.way, series: whole(query.get("m"), way.series.length), input: whole(query.get("i"), way.inputs.length), sample: whole(query.get("s"), 1e6) });
+      return;
+    }
+    if (query.get("m") !== null) {
+      const on = new Set(query.get("m").split(".").map(Number));
+      state.off = new Set(way.series.filter((_, i) => !on.has(i)).map((s) => s.name));
+    }
+    state.samples = whole(query.get("k") ?? "1", 1e4);
+    const [order, metric, of] = (query.get("o") || "").split(".");
+    state.order = ["best", "worst", "median"].includes(order) ? order : "";
+    state.metric = whole(metric, Math.max(1, gallery.metrics.length));
+    state.of = whole(of, way.series.length);
+    state.page = whole(query.get("p"), 1e6) - 1;
+    fillFilters(); showGallery();
+    $("pictures").scrollIntoView();
+  }
+  function changed() { showGallery(); setHash(); }
+  function showMethod(label, direction) {
+    if (!ways.length) return;
+    const at = ways.findIndex((w) => w.direction === direction);
+    if (at >= 0) state.way = at;
+    const way = ways[state.way];
+    state.off = new Set(way.series.filter((s) => s.label !== label).map((s) => s.name));
+    state.samples = 0;
+    state.page = 0;
+    fillFilters(); changed();
+    $("pictures").scrollIntoView();
+  }
+
+  if (ways.length && $("gallery")) {
+    fillFilters();
+    showGallery();
+    showHero();
+    for (const [id, key] of [["samples", "samples"], ["metric", "metric"], ["of", "of"]])
+      $(id).addEventListener("change", (event) => { state[key] = Number(event.target.value); state.page = 0; changed(); });
+    $("order").addEventListener("change", (event) => { state.order = event.target.value; state.page = 0; changed(); });
+    $("previous").addEventListener("click", () => { state.page -= 1; changed(); });
+    $("next").addEventListener("click", () => { state.page += 1; changed(); });
+    addEventListener("hashchange", readHash);
+    readHash();
+  }
+
+  // The section in view is marked in the bar at the top.
+  const links = new Map([...document.querySelectorAll(".top nav a")].map((a) => [a.hash.slice(1), a]));
+  const seen = new IntersectionObserver((entries) => {
+    for (const entry of entries) if (entry.isIntersecting) {
+      for (const link of links.values()) link.classList.remove("here");
+      const link = links.get(entry.target.id);
+      if (link) link.classList.add("here");
+    }
+  }, { rootMargin: "-20% 0px -70% 0px" });
+  for (const section of document.querySelectorAll("main > section")) seen.observe(section);
+
+  drawAll();
+  root.dataset.ready = "1";
+})();

@@ -1,0 +1,160 @@
+"""Renders a run as one page that needs nothing but itself and its thumbnails.
+
+The page carries its style, scripts and data. A content security policy allows exactly the
+page's own scripts (by hash) and pictures beside it, and no connection at all, so that no
+name in a run can become code and nothing can be fetched.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jinja2
+import vl_convert
+from markupsafe import Markup
+
+from bench.summary import columns, format_number, summary
+from bench.tabular import csv_table, latex_table, markdown_table
+from bench_html import figures, gallery
+from bench_html.chart import PALETTE, theme
+from bench_html.context import page_context
+
+if TYPE_CHECKING:
+    from bench.api import RunView
+
+_HERE = Path(__file__).parent
+
+
+def render(run: RunView, out: Path) -> Path:
+    """Write ``index.html`` and its thumbnails into `out`.
+
+    Parameters
+    ----------
+    run
+        The run; its pictures are read from ``run.path``.
+    out
+        The report's folder, usually ``<run>/report``; made when it is not there.
+
+    Returns
+    -------
+    pathlib.Path
+        The page.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    table = summary(run)
+    anchors = dict(zip(table["label"].astype(str), table["anchor"].astype(bool), strict=True))
+    pictures = gallery.build(run, out, anchors)
+    drawn = figures.build(run, table)
+    metric_columns = columns(run)
+    headline = [column for column in metric_columns if column.headline]
+    data = {
+        "gallery": pictures,
+        "figures": [
+            {"id": f.id, "spec": f.spec, "click": f.click, "direction": f.direction} for f in drawn
+        ],
+        "labels": list(anchors),
+        "palette": PALETTE,
+        "metricTitle": {column.metric: column.title for column in headline},
+        "metricBetter": {c.metric: c.higher_is_better for c in metric_columns},
+        "themes": {"light": theme(dark=False), "dark": theme(dark=True)},
+        "copy": {
+            name: {"head": text.head, "rows": text.rows, "foot": text.foot}
+            for name, text in (
+                ("csv", csv_table(table)),
+                ("md", markdown_table(table, headline)),
+                ("tex", latex_table(table, headline)),
+            )
+        },
+    }
+    context = page_context(run, table, metric_columns, drawn, pictures)
+    scripts = {"vega": vega_script(), "page": (_HERE / "page.js").read_text("utf-8")}
+    html = (
+        _environment()
+        .get_template("page.html.j2")
+        .render(
+            **context,
+            made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+            data=json_script(data),
+            style=Markup((_HERE / "page.css").read_text("utf-8")),  # noqa: S704 - our own file
+            scripts={name: Markup(text) for name, text in scripts.items()},  # noqa: S704 - ours
+            policy=_policy(list(scripts.values())),
+        )
+    )
+    return _write(out / "index.html", html)
+
+
+def json_script(value: Any) -> Markup:
+    """JSON that may stand inside a ``<script type="application/json">``: no ``<``, ``>``, ``&``."""
+    text = json.dumps(_finite(value), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return Markup(text)  # noqa: S704 - escaped above
+
+
+@cache
+def vega_script() -> str:
+    """Vega, Vega-Lite and Vega-Embed as one script, from the installed converter."""
+    bundle = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
+    # In a function of its own: its thousands of short names stay out of the page's.
+    return "(()=>{" + bundle.replace("</script", "<\\/script") + "\n})();"
+
+
+def _policy(scripts: list[str]) -> str:
+    """The content security policy, with the hash of each script the page may run."""
+    digests = [base64.b64encode(hashlib.sha256(s.encode()).digest()).decode() for s in scripts]
+    allowed = " ".join(f"'sha256-{digest}'" for digest in digests)
+    return "; ".join(
+        (
+            "default-src 'none'",
+            f"script-src {allowed} 'unsafe-eval'",  # Vega compiles its expressions
+            "style-src 'unsafe-inline'",
+            "img-src 'self' file: data:",
+            "connect-src 'none'",
+            "base-uri 'none'",
+            "form-action 'none'",
+        )
+    )
+
+
+def _finite(value: Any) -> Any:
+    """The same value with numbers that JSON does not know replaced by null."""
+    if isinstance(value, dict):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+        return None
+    return value
+
+
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_HERE),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["number"] = format_number
+    return environment
+
+
+def _write(path: Path, text: str) -> Path:
+    """Write a file whole or not at all."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
