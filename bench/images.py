@@ -38,7 +38,9 @@ def _to_rgb(image: Image.Image, path: Path) -> Image.Image:
         wide = np.asarray(image, dtype=np.float64)
         return Image.fromarray(np.rint(wide / 257.0).astype(np.uint8)).convert("RGB")
     if image.mode not in _MODES:
-        raise BenchError(f"{path}: pixel format {image.mode} is not supported: save it as 8-bit RGB")
+        raise BenchError(
+            f"{path}: pixel format {image.mode} is not supported: save it as 8-bit RGB"
+        )
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, (255, 255, 255, 255))
@@ -72,7 +74,11 @@ def read_image(path: Path) -> Pixels:
     except FileNotFoundError:
         raise BenchError(f"{path} does not exist") from None
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        reason = "it is empty" if path.is_file() and path.stat().st_size == 0 else "it is damaged or no image"
+        reason = (
+            "it is empty"
+            if path.is_file() and path.stat().st_size == 0
+            else "it is damaged or no image"
+        )
         raise BenchError(f"{path} cannot be decoded: {reason}") from error
 
 

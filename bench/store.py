@@ -6,10 +6,10 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any
 
 from bench.api import BenchError
 
@@ -138,7 +138,9 @@ def check_writable(folder: Path) -> None:
         probe.unlink()
     except OSError as error:
         reason = error.strerror or str(error)
-        raise BenchError(f"cannot write to {folder}: {reason}; choose another place with --out") from None
+        raise BenchError(
+            f"cannot write to {folder}: {reason}; choose another place with --out"
+        ) from None
 
 
 @contextmanager

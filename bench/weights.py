@@ -149,7 +149,14 @@ def load_state(path: Path) -> Mapping[str, torch.Tensor]:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise BenchError(f"{path} does not exist: check the path of the weights") from None
-    except (OSError, RuntimeError, EOFError, ValueError, SafetensorError, pickle.UnpicklingError) as error:
+    except (
+        OSError,
+        RuntimeError,
+        EOFError,
+        ValueError,
+        SafetensorError,
+        pickle.UnpicklingError,
+    ) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else "it is damaged"
         raise BenchError(f"{path} cannot be read as weights: {reason[:160]}") from error
     if not isinstance(state, Mapping):

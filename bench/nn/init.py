@@ -11,7 +11,11 @@ Scheme = Literal["normal", "kaiming", "xavier", "orthogonal"]
 
 
 def init_weights(
-    module: nn.Module, scheme: Scheme, *, gain: float = 0.02, generator: torch.Generator | None = None
+    module: nn.Module,
+    scheme: Scheme,
+    *,
+    gain: float = 0.02,
+    generator: torch.Generator | None = None,
 ) -> None:
     """Initialise every convolution and linear layer in place; biases become 0.
 
