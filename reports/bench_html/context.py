@@ -6,6 +6,7 @@ Nothing here is markup; the template escapes every value.
 from __future__ import annotations
 
 import json
+import math
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -71,12 +72,14 @@ def page_context(
     labels = [str(v) for v in dict.fromkeys(table["label"])]
     datasets = [str(v) for v in dict.fromkeys(table["dataset"])]
     shown = [c for c in metric_columns if c.metric != "fid_floor" or not c.headline]
-    failed = run.trials[run.trials["status"] != "ok"]
+    gave = set(run.measurements["label"])
+    failed = run.trials[(run.trials["status"] != "ok") & run.trials["label"].isin(gave)]
     return {
         "title": join_names(datasets) or "run",
         "subtitle": join_names(
             [v for v, a in zip(table["label"], table["anchor"], strict=True) if not a]
         ),
+        "counts": _counts(table),
         "run_name": run.path.name,
         "started": _first(run.environment, ("started", "date", "time", "utc")),
         "verdict": _verdict(found),
@@ -181,8 +184,8 @@ def _sentences(table: pd.DataFrame) -> list[str]:
     total = sum(len(names) for names in easier.values())
     if len(decided) > 1:
         said.append("Methods disagree on which direction is easier.")
-    elif decided and 2 * len(names := next(iter(decided.values()))) > total:
-        said.append(f"{next(iter(decided))} is easier, for {len(names)} of {total} methods.")
+    elif decided and 2 * len(easy := max(decided.values())) > total:
+        said.append(f"{max(decided)} is easier, for {len(easy)} of {total} methods.")
     elif total:
         said.append("Neither direction is clearly easier: most intervals overlap.")
     return [clean_text(sentence) for sentence in said]
@@ -192,30 +195,43 @@ def _sentences(table: pd.DataFrame) -> list[str]:
 
 
 def _groups(table: pd.DataFrame, shown: Sequence[Column]) -> list[dict[str, Any]]:
-    """One group of rows for each dataset and direction."""
+    """One group of rows for each dataset and direction, and one for labels without numbers."""
     spans = {c.name: _span(table, c.name) for c in shown}
     several = table["dataset"].nunique() > 1
     result = []
-    for (dataset, direction), rows in table.groupby(["dataset", "direction"], sort=False):
+    gave = table[[c.name for c in shown]].notna().any(axis=1)
+    for (dataset, direction), rows in table[gave].groupby(["dataset", "direction"], sort=False):
         lines = []
         for index, row in rows.iterrows():
-            failed = row["status"] != "ok" and all(pd.isna(row[c.name]) for c in shown)
             lines.append(
                 {
-                    "index": index,
+                    "rows": [index],
                     "label": str(row["label"]),
                     "method": str(row["method"]),
                     "anchor": bool(row["anchor"]),
                     "seeds": int(row["seeds"]),
                     "status": str(row["status"]),
                     "reason": str(row["reason"]),
-                    "failed": failed,
-                    "cells": [] if failed else [_cell(row, c, spans[c.name]) for c in shown],
+                    "cells": [_cell(row, c, spans[c.name]) for c in shown],
                 }
             )
         name = str(direction) or "no direction"
         result.append({"name": f"{dataset} · {name}" if several else name, "rows": lines})
-    return result
+    silent = [
+        {
+            "rows": list(rows.index),
+            "label": str(label),
+            "method": str(rows["method"].iloc[0]),
+            "anchor": False,
+            "seeds": 0,
+            "status": str(rows["status"].iloc[0]),
+            "reason": str(rows["reason"].iloc[0]),
+            "cells": [],
+        }
+        for (_, label), rows in table[~gave].groupby(["dataset", "label"], sort=False)
+        if not gave[table["label"] == label].any()
+    ]
+    return [*result, {"name": "No numbers", "rows": silent}] if silent else result
 
 
 def _span(table: pd.DataFrame, name: str) -> tuple[float, float]:
@@ -233,13 +249,30 @@ def _cell(row: pd.Series, column: Column, span: tuple[float, float]) -> Cell:
     mark = "best" if bool(row[f"{name}_best"]) else "tied" if tied else ""
     track = None
     if span[1] > span[0] and not pd.isna(low) and not pd.isna(high):
-        wide = span[1] - span[0]
-        track = tuple(round(100 * (float(v) - span[0]) / wide, 1) for v in (low, value, high))
+        track = tuple(round(100 * _along(float(v), *span), 1) for v in (low, value, high))
     note = ""
     if column.metric == "fid" and column.headline and not pd.isna(row.get("fid_floor", pd.NA)):
         note = f"floor {format_number(row['fid_floor'])}"
-    interval = format_interval(value, low, high)
+    interval = "" if low == high == value else format_interval(value, low, high)
     return Cell(format_number(value), interval, float(value), mark, track, note)  # type: ignore[arg-type]
+
+
+def _along(value: float, low: float, high: float) -> float:
+    """Where a value lies between two others, 0 to 1; by ratio where they are far apart."""
+    if low > 0 and high / low > 30:
+        return math.log(value / low) / math.log(high / low)
+    return (value - low) / (high - low)
+
+
+def _counts(table: pd.DataFrame) -> str:
+    """``3 methods and 2 anchors, 1 without numbers``."""
+    rows = table.drop_duplicates("label")
+    gave = rows["seeds"] > 0
+    anchors = int((rows["anchor"].astype(bool) & gave).sum())
+    parts = [(int(gave.sum()) - anchors, "method"), (anchors, "anchor")]
+    said = " and ".join(f"{n} {word}{'s' if n > 1 else ''}" for n, word in parts if n)
+    missing = len(rows) - int(gave.sum())
+    return ", ".join(filter(None, [said, f"{missing} without numbers" if missing else ""]))
 
 
 # ------------------------------------------------------------------------ provenance

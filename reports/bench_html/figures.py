@@ -196,7 +196,7 @@ def build(run: RunView, frame: pd.DataFrame) -> list[Figure]:
         ):
             plot = tradeoff(frame, direction, x=x, x_title=x_title, log=log, labels=labels)
             if plot is not None:
-                caption = f"Best is top right. Bars are intervals; the dashed line is the front. {plot[1]}"
+                caption = f"Best is top right; nothing beats the dashed line. {plot[1]}"
                 text = (
                     f"Scatter plot of KID against {words} for {direction}, a point for each method."
                 )

@@ -41,6 +41,8 @@
   const dark = () =>
     root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
   let views = new Map();
+  // Figures keep their room before they are drawn, so that links to a place land on it.
+  for (const figure of data.figures) if ($(figure.id)) $(figure.id).style.minHeight = `${figure.spec.height + 46}px`;
 
   async function draw(figure, theme) {
     const holder = $(figure.id);
@@ -66,7 +68,6 @@
   $("theme").addEventListener("click", () => {
     root.dataset.theme = dark() ? "light" : "dark";
     try { localStorage.setItem("bench-theme", root.dataset.theme); } catch { /* private window */ }
-    drawn.clear();
     drawAll();
   });
   try {
@@ -74,7 +75,6 @@
     if (kept === "light" || kept === "dark") root.dataset.theme = kept;
   } catch { /* no storage on this page */ }
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);
-  const drawn = new Set();
 
   // ------------------------------------------------------------------------ table
   const table = $("table");
@@ -122,7 +122,7 @@
   for (const button of document.querySelectorAll("[data-copy]"))
     button.addEventListener("click", async () => {
       const { head, rows, foot } = data.copy[button.dataset.copy];
-      const order = [...table.querySelectorAll("tr[data-row]")].map((row) => Number(row.dataset.row));
+      const order = [...table.querySelectorAll("tr[data-rows]")].flatMap((row) => row.dataset.rows.split(" ").map(Number));
       await toClipboard(head + order.map((i) => rows[i]).join("") + foot);
       $("copied").textContent = `${button.textContent} copied`;
       setTimeout(() => { $("copied").textContent = ""; }, 2500);
@@ -143,7 +143,7 @@
     const inStrip = strip && index < count;
     const source = inStrip ? `thumbs/${strip}` : url;
     if (!source) { button.classList.add("gone"); button.disabled = true; return button; }
-    const image = el("img", { alt: "", loading: "lazy", decoding: "async", draggable: "false" });
+    const image = el("img", { alt: "", loading: "lazy", draggable: "false" });
     image.style.width = inStrip ? `${count * 100}%` : "100%";
     if (inStrip) image.style.left = `${-index * 100}%`;
     image.addEventListener("error", () => { image.remove(); button.classList.add("gone"); });
@@ -191,7 +191,6 @@
     const holder = $("gallery");
     holder.replaceChildren(...list.slice(state.page * PAGE, (state.page + 1) * PAGE).map((input) => {
       const outputs = el("div", { class: "outputs" });
-      outputs.style.setProperty("--columns", Math.max(1, shown.length));
       for (const s of shown) {
         const series = way.series[s];
         const cell = series.cells[input];
@@ -203,9 +202,11 @@
           el("div", { class: kind }, ...(count ? Array.from({ length: count }, (_, k) => outputShot(way, s, input, k)) : [el("div", { class: "shot gone" })])),
           value === null ? null : el("div", { class: "note" }, `${data.metricTitle[gallery.metrics[state.metric]] || gallery.metrics[state.metric]} ${number(value)}`)));
       }
-      return el("div", { class: "line", "data-input": way.inputs[input].id },
-        el("div", { class: "input" }, el("div", { class: "tilehead" }, "input"), inputShot(way, input), el("div", { class: "note" }, way.inputs[input].id)),
+      const line = el("div", { class: "line", "data-input": way.inputs[input].id },
+        el("div", { class: "input" }, el("div", { class: "tilehead" }, "input"), inputShot(way, input), el("div", { class: "note", title: way.inputs[input].id }, way.inputs[input].id)),
         outputs);
+      line.style.setProperty("--columns", Math.max(1, shown.length) + 1);
+      return line;
     }));
     $("page").textContent = `${state.page + 1} / ${pages}`;
     $("previous").disabled = state.page === 0;

@@ -120,8 +120,10 @@ def _place(data: pd.DataFrame, domain: tuple[float, float], *, log: bool) -> pd.
     at_y = (data["y"] - domain[0]) / (domain[1] - domain[0])
     taken: list[tuple[float, float]] = []
     sides, aboves = [], []
-    for x, y in zip(at_x, at_y, strict=True):
-        side = "left" if x > 0.75 else "right"
+    points = list(zip(at_x, at_y, strict=True))
+    for x, y in points:
+        crowded = any(0 < u - x < 0.16 and abs(v - y) < 0.07 for u, v in points)
+        side = "left" if x > 0.75 or (crowded and x > 0.2) else "right"
         middle = x - 0.12 if side == "left" else x + 0.12
         above = all(abs(middle - u) > 0.26 or abs(y - 0.04 - v) > 0.05 for u, v in taken)
         taken.append((middle, y - 0.04 if above else y + 0.05))
