@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 DIRECTIONS = ("a2b", "b2a")
 
+SKIP_KEY = "input_skip"
+"""Stands among the weights of a generator that was trained with that option."""
+
 _PUBLISHED_B2A = re.compile(
     r"(winter2summer|zebra2horse|orange2apple|style_|map2sat|"
     r"cityscapes_label2photo|facades_label2photo)"

@@ -16,6 +16,11 @@ class CycleGANConfig(Config):
     ngf: int = Field(64, ge=1, description="channels of the generators' first convolution")
     n_blocks: int = Field(9, ge=1, description="residual blocks of a generator")
     n_downsampling: int = Field(2, ge=1, le=2, description="times a generator halves its images")
+    input_skip: bool = Field(
+        False,
+        description="generators change their input instead of painting anew; not published, "
+        "for trainings too short to learn to reproduce an image",
+    )
     ndf: int = Field(64, ge=1, description="channels of the discriminators' first convolution")
     n_layers_d: int = Field(3, ge=1, description="stride-2 convolutions; 3 see 70×70 pixels")
 

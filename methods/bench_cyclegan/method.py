@@ -20,6 +20,7 @@ from bench.training.sampling import batch
 from bench.training.seeding import generator
 from bench_cyclegan.checkpoints import (
     DIRECTIONS,
+    SKIP_KEY,
     infer_widths,
     read_generators,
     write_official,
@@ -37,7 +38,9 @@ if TYPE_CHECKING:
 
 def build_generator(config: CycleGANConfig) -> ResnetGenerator:
     """One generator of the configured size; its weights are not yet initialised."""
-    return ResnetGenerator(config.ngf, config.n_blocks, config.n_downsampling)
+    return ResnetGenerator(
+        config.ngf, config.n_blocks, config.n_downsampling, input_skip=config.input_skip
+    )
 
 
 class CycleGANTrainer:
@@ -190,7 +193,10 @@ class CycleGAN:
             When the file cannot be read or holds another network.
         """
         states = read_generators(path, direction)
-        widths = infer_widths(next(iter(states.values())), path)
+        widths: dict[str, Any] = infer_widths(next(iter(states.values())), path)
+        marks = [state.pop(SKIP_KEY, None) for state in states.values()]
+        if marks[0] is not None:
+            widths["input_skip"] = True
         try:
             settings = CycleGANConfig(**(config | widths))
         except ValidationError as error:
@@ -243,11 +249,23 @@ class CycleGAN:
         return out[:, None].expand(-1, samples, -1, -1, -1).contiguous()
 
     def state_dict(self) -> dict[str, torch.Tensor]:
-        """Both generators, flat: ``a2b.model.1.weight`` and so on."""
-        return dict(self.generators.state_dict())
+        """Both generators, flat: ``a2b.model.1.weight`` and so on.
+
+        ``<direction>.input_skip`` marks generators with that option, which shapes cannot tell.
+        """
+        state = dict(self.generators.state_dict())
+        if self.config.input_skip:
+            state |= {f"{name}.{SKIP_KEY}": torch.ones(1) for name in self.generators}
+        return state
 
     def load_state_dict(self, state: Mapping[str, torch.Tensor]) -> None:
         """Take back what :meth:`state_dict` gave; one generator alone is enough."""
+        marks = {key for key in state if key.endswith(f".{SKIP_KEY}")}
+        if bool(marks) != self.config.input_skip:
+            raise BenchError(
+                f"CycleGAN's weights were trained with input_skip={bool(marks)}: configure it so"
+            )
+        state = {key: value for key, value in state.items() if key not in marks}
         present = [d for d in DIRECTIONS if select_prefix(state, f"{d}.")]
         if present and list(self.generators) != present:
             self.generators = nn.ModuleDict(
@@ -257,6 +275,8 @@ class CycleGAN:
 
     def save_official(self, folder: Path, epoch: str = "latest") -> list[Path]:
         """Write the generators as ``<epoch>_net_G_A.pth`` and ``<epoch>_net_G_B.pth``."""
+        if self.config.input_skip:
+            raise BenchError("generators with input_skip have no official form: train without it")
         return write_official(
             {name: net.state_dict() for name, net in self.generators.items()}, folder, epoch
         )

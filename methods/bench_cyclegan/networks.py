@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import torch
 from torch import nn
 
 from bench.nn.layers import InstanceNorm
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+_INSIDE = 0.99
+"""Largest magnitude that is still taken through the inverse of tanh."""
 
 
 class ResidualBlock(nn.Module):
@@ -44,10 +48,21 @@ class ResnetGenerator(nn.Module):
         Residual blocks: 9 for 256×256 images, 6 for smaller ones.
     n_downsampling
         Times the image is halved, and doubled again: 2 as published.
+    input_skip
+        The input is added before the last tanh, through its inverse: a generator whose last
+        convolution gives 0 repeats its input. Not published; adds no weights.
     """
 
-    def __init__(self, ngf: int = 64, n_blocks: int = 9, n_downsampling: int = 2) -> None:
+    def __init__(
+        self,
+        ngf: int = 64,
+        n_blocks: int = 9,
+        n_downsampling: int = 2,
+        *,
+        input_skip: bool = False,
+    ) -> None:
         super().__init__()
+        self.input_skip = input_skip
         layers: list[nn.Module] = [
             nn.ReflectionPad2d(3),
             nn.Conv2d(3, ngf, 7),
@@ -76,5 +91,8 @@ class ResnetGenerator(nn.Module):
 
         Sides are multiples of ``2**n_downsampling``.
         """
-        out: Tensor = self.model(images)
-        return out
+        if not self.input_skip:
+            out: Tensor = self.model(images)
+            return out
+        changes = self.model[:-1](images)
+        return torch.tanh(changes + torch.atanh(images.clamp(-_INSIDE, _INSIDE)))
