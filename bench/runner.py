@@ -233,7 +233,7 @@ def execute(
     KeyboardInterrupt
         After partial results have been saved.
     """
-    registry = registry or load_plugins()
+    registry = registry or load_plugins(suite.plugins)
     listener = listener or Silent()
     launch = resolve(registry.launcher(launcher).implementation)(suite.workers, suite.timeout)
     cache = cache_folder().resolve()

@@ -5,15 +5,30 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+)
 
 from bench.api import BenchError, Budget
 from bench.plugins import explain_validation
 
 Preset = Literal["demo", "quick", "paper"]
+
+
+def _absolute(path: Path) -> Path:
+    return path.expanduser().absolute()
+
+
+# The suite is kept in the run folder and read from there when the run is resumed.
+AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
 
 
 class _Strict(BaseModel):
@@ -31,7 +46,7 @@ class MethodEntry(_Strict):
     name: str = Field(min_length=1)
     label: str = ""
     budget: str | None = None
-    weights: Path | None = None
+    weights: AbsolutePath | None = None
     config: dict[str, Any] = Field(default_factory=dict)
 
     @property
@@ -49,7 +64,7 @@ class DatasetEntry(_Strict):
     """The dataset of a suite; ``root`` is a local folder, ``config`` the plugin's own options."""
 
     name: str = Field(min_length=1)
-    root: Path | None = None
+    root: AbsolutePath | None = None
     config: dict[str, Any] = Field(default_factory=dict)
 
 
@@ -81,6 +96,8 @@ class Suite(_Strict):
         Trials that run at the same time.
     weights_dir, offline
         Where official pretrained weights lie; whether downloads are forbidden.
+    plugins
+        One-file plugins to load.
     """
 
     name: str = "bench"
@@ -94,12 +111,13 @@ class Suite(_Strict):
     budget: str | None = None
     metrics: tuple[str, ...] | None = None
     test_limit: int | None = Field(default=None, ge=1)
-    device: str = "auto"
+    device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
     precision: Literal["auto", "fp32", "tf32", "bf16"] = "auto"
     timeout: float | None = Field(default=None, gt=0)
     workers: int = Field(default=1, ge=1, le=256)
-    weights_dir: Path | None = None
+    weights_dir: AbsolutePath | None = None
     offline: bool = False
+    plugins: tuple[Path, ...] = ()
 
     @field_validator("methods", mode="before")
     @classmethod
@@ -128,8 +146,8 @@ class Suite(_Strict):
     def _seeds(cls, value: tuple[int, ...]) -> tuple[int, ...]:
         if len(set(value)) != len(value):
             raise ValueError("a seed is named twice")
-        if min(value) < 0:
-            raise ValueError("seeds are not negative")
+        if min(value) < 0 or max(value) >= 2**63:
+            raise ValueError("seeds are whole numbers from 0 to 2**63 - 1")
         return value
 
     @field_validator("budget")
@@ -182,9 +200,9 @@ def make_suite(values: Mapping[str, Any], where: str = "suite") -> Suite:
         One line: which field is wrong, and how.
     """
     preset = values.get("preset", "demo")
-    if preset not in PRESETS:
+    if not isinstance(preset, str) or preset not in PRESETS:
         raise BenchError(f"{where}: preset {preset!r} is unknown (there are: {', '.join(PRESETS)})")
-    merged = {**PRESETS[preset], **values}
+    merged = {**PRESETS[cast("Preset", preset)], **values}
     try:
         return Suite.model_validate(merged)
     except ValidationError as error:
@@ -207,12 +225,19 @@ def read_suite(path: Path) -> dict[str, Any]:
         raise BenchError(f"suite file {path} cannot be read: {error}") from None
     except tomllib.TOMLDecodeError as error:
         raise BenchError(f"suite file {path} is not valid TOML: {error}") from None
-    dataset = values.get("dataset")
-    if isinstance(dataset, dict) and isinstance(dataset.get("root"), str):
-        dataset["root"] = str(path.parent / dataset["root"])
-    if isinstance(values.get("weights_dir"), str):
-        values["weights_dir"] = str(path.parent / values["weights_dir"])
+    methods = values.get("methods")
+    entries = methods if isinstance(methods, list) else []
+    _from_folder(path.parent, values, "weights_dir")
+    _from_folder(path.parent, values.get("dataset"), "root")
+    for entry in entries:
+        _from_folder(path.parent, entry, "weights")
     return values
+
+
+def _from_folder(folder: Path, values: Any, key: str) -> None:
+    """Read a relative path from `folder` on; what is no path is left to validation."""
+    if isinstance(values, dict) and isinstance(values.get(key), str):
+        values[key] = str(folder / Path(values[key]).expanduser())
 
 
 def to_toml(suite: Suite) -> str:

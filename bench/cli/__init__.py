@@ -18,7 +18,7 @@ app = typer.Typer(
 )
 
 # Each verb registers itself on the app.
-from bench.cli import data, doctor, listing, plan, report, run, translate, weights  # noqa: E402, F401
+from bench.cli import data, doctor, listing, new, plan, report, run, translate, weights  # noqa: E402, F401
 
 
 def main() -> None:

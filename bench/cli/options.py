@@ -109,6 +109,7 @@ def build_suite(
     seeds: str | None = None,
     metrics: str | None = None,
     offline: bool = False,
+    plugins: list[Path] | None = None,
     **scalars: Any,
 ) -> Suite:
     """A suite file and options, merged and validated; options win.
@@ -129,13 +130,16 @@ def build_suite(
     values |= {key: value for key, value in {**scalars, **lists}.items() if value is not None}
     if offline:
         values["offline"] = True
+    if plugins:
+        values["plugins"] = [*values.get("plugins", ()), *(str(p.resolve()) for p in plugins)]
     if dataset is not None:
         values["dataset"] = {"name": dataset}
     if data_root is not None:
         # A folder alone means real photographs, whatever the preset would take.
         entry = values.get("dataset", "yosemite")
-        entry = {"name": entry} if isinstance(entry, str) else dict(entry)
-        values["dataset"] = entry | {"root": str(data_root)}
+        entry = {"name": entry} if isinstance(entry, str) else entry
+        if isinstance(entry, dict):  # anything else is left to validation
+            values["dataset"] = entry | {"root": str(data_root)}
     suite = make_suite(values, where)
     if settings:
         dumped = suite.model_dump(mode="json", exclude_none=True)

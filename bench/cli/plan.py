@@ -56,9 +56,10 @@ def plan(
         precision=precision,
         weights_dir=weights_dir,
         offline=offline,
+        plugins=plugin,
     )
     cache = cache_folder()
-    made = make_plan(wanted, load_plugins(plugin or []), cache)
+    made = make_plan(wanted, load_plugins(wanted.plugins), cache)
     counts = images_per_direction(made.dataset, made.directions, wanted.test_limit)
     table = Table(box=None, header_style="bold")
     for column in ("trial", "budget", "outputs", "estimate"):

@@ -47,7 +47,6 @@ def run(
     Without arguments it runs the demo: small pictures made on the spot, a few minutes.
     """
     from bench.cli.progress import make_listener
-    from bench.plugins import load_plugins
     from bench.runner import execute, unfinished_run
 
     if resume and out is None:
@@ -74,11 +73,11 @@ def run(
         offline=offline,
         timeout=timeout,
         workers=workers,
+        plugins=plugin,
     )
     with make_listener() as listener:
         execution = execute(
             wanted,
-            registry=load_plugins(plugin or []),
             out=out,
             resume=resume,
             fail_fast=fail_fast,
