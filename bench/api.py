@@ -23,6 +23,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
@@ -170,15 +171,21 @@ class Budget:
         match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(it|s|m|h)\s*", text)
         if match is None:
             raise BenchError(f"budget {text!r} is not understood: write 5000it, 90s, 15m or 2h")
-        number, unit = float(match[1]), match[2]
+        number, unit = match[1], match[2]
+        if len(number) > 40:
+            raise BenchError(f"budget {text!r} has too many digits")
         if unit == "it":
-            if number != int(number):
+            if float(number) != int(float(number)):
                 raise BenchError(f"budget {text!r}: iterations are whole numbers")
-            return cls(iterations=int(number))
-        return cls(seconds=number * {"s": 1, "m": 60, "h": 3600}[unit])
+            return cls(iterations=int(float(number)))
+        return cls(seconds=float(number) * {"s": 1, "m": 60, "h": 3600}[unit])
 
     def __str__(self) -> str:
-        return f"{self.iterations}it" if self.iterations is not None else f"{self.seconds:g}s"
+        if self.iterations is not None:
+            return f"{self.iterations}it"
+        # Never an exponent: the text is read back by `parse`.
+        exact = f"{Decimal(repr(self.seconds)):f}"
+        return (exact.rstrip("0").rstrip(".") if "." in exact else exact) + "s"
 
 
 # -------------------------------------------------------------------------- specs

@@ -29,7 +29,10 @@ Pixels = npt.NDArray[np.uint8]
 MAX_PIXELS = 100_000_000
 """Larger pictures are refused: a decompression bomb, or a mistake."""
 
-_MODES = {"RGB", "L", "LA", "RGBA", "P", "PA", "CMYK", "YCbCr", "1", "LAB", "HSV"}
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "PPM", "GIF")
+"""What is decoded, whatever a file is called. Others are refused: EPS would run a program."""
+
+_MODES = {"RGB", "L", "LA", "RGBA", "P", "PA", "CMYK", "YCbCr", "1"}
 
 
 def _to_rgb(image: Image.Image, path: Path) -> Image.Image:
@@ -60,7 +63,7 @@ def read_image(path: Path) -> Pixels:
         with warnings.catch_warnings():
             # Pillow only warns of bombs, and Python turns its notes on odd EXIF into noise.
             warnings.simplefilter("ignore")
-            with Image.open(path) as image:
+            with Image.open(path, formats=FORMATS) as image:
                 width, height = image.size
                 if width * height > MAX_PIXELS:
                     raise BenchError(
@@ -69,11 +72,14 @@ def read_image(path: Path) -> Pixels:
                 image.load()
                 upright = ImageOps.exif_transpose(image)
                 return np.array(_to_rgb(upright, path), dtype=np.uint8)
-    except BenchError:
+    except (BenchError, MemoryError):
         raise
     except FileNotFoundError:
         raise BenchError(f"{path} does not exist") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except Image.DecompressionBombError:
+        raise BenchError(f"{path}: the pixels are too many (over {MAX_PIXELS:,})") from None
+    except Exception as error:
+        # Pillow's decoders raise anything from OSError to struct.error on damaged files.
         reason = (
             "it is empty"
             if path.is_file() and path.stat().st_size == 0
@@ -92,6 +98,8 @@ def fit_square(pixels: Pixels, size: int) -> Pixels:
         return pixels
     scale = size / min(height, width)
     resized = (max(size, round(width * scale)), max(size, round(height * scale)))
+    if resized[0] * resized[1] > MAX_PIXELS:
+        raise BenchError(f"a picture of {width}x{height} pixels is too narrow to make a square of")
     image = Image.fromarray(pixels).resize(resized, Image.Resampling.BICUBIC)
     left, top = (resized[0] - size) // 2, (resized[1] - size) // 2
     return np.array(image.crop((left, top, left + size, top + size)), dtype=np.uint8)

@@ -54,7 +54,8 @@ def _skip_reason(spec: MethodSpec, dataset: Dataset, directions: tuple[Direction
 
 def _trial_id(entry: MethodEntry, seed: int, key: str) -> str:
     label = re.sub(r"[^A-Za-z0-9_.-]+", "-", entry.title).strip("-.")[:40] or "method"
-    return f"{label}-s{seed}-{key[:8]}"
+    # The whole title is hashed too: what is readable of two labels may be the same.
+    return f"{label}-s{seed}-{key_of(title=entry.title, fit=key)[:8]}"
 
 
 @dataclass(frozen=True)
@@ -96,10 +97,17 @@ def make_plan(
     directions = tuple(Direction.parse(text, dataset.domains) for text in suite.directions)
     if len({d.key for d in directions}) != len(directions):
         raise BenchError("a direction is named twice")
+    for split in ("train", "test"):
+        for domain, name in zip(("a", "b"), dataset.domains, strict=True):
+            if not dataset.split(split, domain):  # type: ignore[arg-type]
+                raise BenchError(f"dataset {dataset_spec.name} has no {split} images of {name}")
     fingerprint = dataset.fingerprint()
+    pretrained = [_pretrained(spec, suite) for spec in specs]
     jobs = []
     for seed in suite.seeds:
-        for spec, entry, (config, budget) in zip(specs, suite.methods, resolved, strict=True):
+        for spec, entry, (config, budget), file in zip(
+            specs, suite.methods, resolved, pretrained, strict=True
+        ):
             weights = _weights_digest(entry)
             fit_key = key_of(
                 stage="fit",
@@ -115,6 +123,9 @@ def make_plan(
                 budget=budget,
                 precision=suite.precision,
                 weights=weights,
+                pretrained=file,
+                # How far a budget in seconds goes depends on where it is spent.
+                device=suite.device if budget.endswith("s") else "",
             )
             jobs.append(
                 Job(
@@ -151,9 +162,15 @@ def _method_config(
     spec: MethodSpec, entry: MethodEntry, suite: Suite
 ) -> tuple[dict[str, Any], str]:
     """The validated configuration of a method, and its budget as text ("" when not trained)."""
+    if entry.weights is not None:
+        if not spec.trained:
+            raise BenchError(f"method {entry.title} takes no trained weights")
+        # The file brings the widths; only what the user says himself may stand beside them.
+        given = make_config("method", entry.title, spec.config, entry.config)
+        return given.model_dump(mode="json", include=set(entry.config)), ""
     values = {**spec.presets.get(suite.preset, {}), **entry.config}
     config = make_config("method", entry.title, spec.config, values).model_dump(mode="json")
-    if not spec.trained or entry.weights is not None:
+    if not spec.trained:
         return config, ""
     budget = entry.budget or suite.budget or spec.budgets.get(suite.preset)
     if budget is None:
@@ -161,6 +178,23 @@ def _method_config(
             f"method {spec.name} has no budget for preset {suite.preset}: give --budget"
         )
     return config, str(Budget.parse(budget))
+
+
+def _pretrained(spec: MethodSpec, suite: Suite) -> str:
+    """SHA-256 of the pretrained file a method will use: the first that is here, else to be had.
+
+    Raises
+    ------
+    BenchError
+        When a file of that name is here but its content is another.
+    """
+    from bench.weights import find
+
+    for file in spec.weights:
+        if find(file, weights_dir=suite.weights_dir, offline=True) is not None:
+            return file.sha256
+    published = [file for file in spec.weights if file.url and not suite.offline]
+    return published[0].sha256 if published else ""
 
 
 def _weights_digest(entry: MethodEntry) -> str:

@@ -159,7 +159,7 @@ def load_plugins(files: Sequence[Path] = ()) -> Registry:
     """
     manager = pluggy.PluginManager(GROUP)
     manager.add_hookspecs(hookspecs)
-    registry = Registry(files=tuple(file.resolve() for file in files))
+    registry = Registry(files=tuple(dict.fromkeys(file.resolve() for file in files)))
 
     def register(name: str, origin: str, load: Callable[[], Any]) -> None:
         try:
@@ -174,6 +174,9 @@ def load_plugins(files: Sequence[Path] = ()) -> Registry:
         if registry.broken and registry.broken[-1].origin == str(file):
             raise BenchError(f"plugin {file}: {registry.broken[-1].reason}")
     _collect(registry, manager)
+    for broken in registry.broken:
+        if Path(broken.origin) in registry.files:
+            raise BenchError(f"plugin {broken.origin}: {broken.reason}")
     return registry
 
 

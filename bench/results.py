@@ -174,7 +174,13 @@ def read_run(path: Path) -> RunView:
         file = path / "tables" / f"{name}.parquet"
         if not file.is_file():
             raise BenchError(f"{file} is missing: finish the run with bench run --resume")
-        tables[name] = pd.read_parquet(file)
+        try:
+            tables[name] = pd.read_parquet(file)
+        except (OSError, ValueError) as error:
+            raise BenchError(
+                f"{file} is damaged ({str(error).splitlines()[0]}): write it again with "
+                f"bench run --resume --out {path}"
+            ) from None
     environment = path / "environment.json"
     return RunView(
         path=path,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import platform
 import shlex
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib import metadata
@@ -20,7 +22,7 @@ from bench.job import Job, images_per_direction
 from bench.plan import Plan, make_plan
 from bench.plugins import Registry, load_plugins, resolve
 from bench.results import SCHEMAS, read_run, table
-from bench.store import check_writable, key_of, run_lock, write_atomic, write_json
+from bench.store import LOCK, check_writable, key_of, run_lock, write_atomic, write_json
 from bench.suite import Suite, make_suite, read_suite, to_toml
 from bench.weights import cache_folder
 
@@ -81,9 +83,22 @@ class Execution:
 
 
 def new_run_folder(suite: Suite, runs: Path = Path("runs")) -> Path:
-    """``runs/<utc>-<hash8>``: sortable by time, recognisable by suite."""
+    """Make ``runs/<utc>-<hash8>``: sortable by time, recognisable by suite, nobody else's.
+
+    Raises
+    ------
+    BenchError
+        When `runs` cannot be written to.
+    """
+    check_writable(runs)
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-    return runs / f"{stamp}-{key_of(suite=suite.model_dump(mode='json'))[:8]}"
+    name = f"{stamp}-{key_of(suite=suite.model_dump(mode='json'))[:8]}"
+    for number in itertools.count(1):
+        folder = runs / (name if number == 1 else f"{name}-{number}")
+        with suppress(FileExistsError):
+            folder.mkdir()
+            break
+    return folder
 
 
 def unfinished_run(runs: Path = Path("runs")) -> Path:
@@ -181,7 +196,8 @@ class _Recorder:
 def _prepare_folder(out: Path, resume: bool) -> None:
     if out.exists() and not out.is_dir():
         raise BenchError(f"{out} is a file: choose another place with --out")
-    if out.is_dir() and any(out.iterdir()):
+    # A run that was killed before it wrote its suite has left its lock alone.
+    if out.is_dir() and any(entry.name != LOCK for entry in out.iterdir()):
         if not (out / "suite.toml").exists():
             raise BenchError(f"{out} is not empty and no run: choose another place with --out")
         if not resume:
@@ -211,6 +227,7 @@ def execute(
     resume: bool = False,
     fail_fast: bool = False,
     launcher: str = "local",
+    reports: Sequence[str] | None = None,
     listener: Listener | None = None,
 ) -> Execution:
     """Run a suite: plan, trials, tables, reports.
@@ -225,6 +242,8 @@ def execute(
         Go on with an unfinished run in `out`.
     fail_fast
         Begin no further trial once one has failed.
+    reports
+        Those to write; None: the default ones.
 
     Raises
     ------
@@ -233,11 +252,16 @@ def execute(
     KeyboardInterrupt
         After partial results have been saved.
     """
+    from bench.devices import choose_device
+
     registry = registry or load_plugins(suite.plugins)
     listener = listener or Silent()
+    for name in reports or ():
+        registry.report(name)
     launch = resolve(registry.launcher(launcher).implementation)(suite.workers, suite.timeout)
     cache = cache_folder().resolve()
-    check_writable(cache)
+    check_writable(cache, "name another place with the environment variable BENCH_CACHE")
+    choose_device(suite.device)
     plan = make_plan(
         suite, registry, cache, progress=lambda text: listener.event("", Event("log", "", text))
     )
@@ -271,14 +295,14 @@ def execute(
             recorder.write_tables()
             recorder.log.close()
         view = read_run(run)
-        report, problems = render_reports(view, registry)
+        report, problems = render_reports(view, registry, reports)
         if bool(view.trials["status"].isin(["ok", "skipped"]).all()):
             write_atomic(run / DONE, "")
         return Execution(view, report, problems)
 
 
 def render_reports(
-    view: RunView, registry: Registry, only: Sequence[str] = ()
+    view: RunView, registry: Registry, only: Sequence[str] | None = None
 ) -> tuple[Path | None, tuple[str, ...]]:
     """Render the default reports (or `only` these); gives the page's path, and what failed.
 
@@ -287,14 +311,12 @@ def render_reports(
     page: Path | None = None
     problems = []
     usual = [name for name, spec in registry.reports.items() if spec.default]
-    for name in only or usual:
+    for name in usual if only is None else only:
         spec = registry.report(name)
         out = view.path / "report"
         try:
             made = Path(resolve(spec.implementation)(view, out))
-        except Exception as error:  # a plugin's fault must not cost the run
-            if only:
-                raise
+        except (Exception, SystemExit) as error:  # a plugin's fault must not cost the run
             reason = str(error).strip().splitlines()[0] if str(error).strip() else ""
             problems.append(f"report {name} failed: {type(error).__name__}: {reason}")
             continue

@@ -14,6 +14,7 @@ from typing import Any
 from bench.api import BenchError
 
 MANIFEST = "MANIFEST.json"
+LOCK = ".lock"
 
 
 def canonical(value: Any) -> str:
@@ -43,7 +44,7 @@ def write_atomic(path: Path, content: str | bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-    except OSError:
+    except BaseException:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise
@@ -70,9 +71,14 @@ def link_or_copy(source: Path, target: Path) -> None:
 
 def link_tree(source: Path, target: Path) -> None:
     """:func:`link_or_copy` for every file below a cache entry, its manifest aside."""
-    for file in sorted(source.rglob("*")):
-        if file.is_file() and file.name != MANIFEST:
-            link_or_copy(file, target / file.relative_to(source))
+    for name in _files(source):
+        link_or_copy(source / name, target / name)
+
+
+def _files(folder: Path) -> list[str]:
+    """Names of all files below a cache entry, its manifest aside."""
+    names = (file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file())
+    return sorted(name for name in names if name != MANIFEST)
 
 
 class Cache:
@@ -94,7 +100,8 @@ class Cache:
         entry = self._entry(kind, key)
         try:
             manifest = json.loads((entry / MANIFEST).read_text("utf-8"))
-            if all(file_sha256(entry / name) == digest for name, digest in manifest.items()):
+            found = {name: file_sha256(entry / name) for name in _files(entry)}
+            if found == manifest:
                 return entry
         except (OSError, ValueError, AttributeError):
             pass
@@ -111,8 +118,7 @@ class Cache:
         building.mkdir(parents=True)
         try:
             yield building
-            files = [file for file in sorted(building.rglob("*")) if file.is_file()]
-            manifest = {str(f.relative_to(building)): file_sha256(f) for f in files}
+            manifest = {name: file_sha256(building / name) for name in _files(building)}
             write_json(building / MANIFEST, manifest)
             if entry.exists():
                 # Another process finished the same stage first; the same key, the same content.
@@ -123,7 +129,7 @@ class Cache:
             shutil.rmtree(building, ignore_errors=True)
 
 
-def check_writable(folder: Path) -> None:
+def check_writable(folder: Path, hint: str = "choose another place with --out") -> None:
     """Make a folder and be sure that files can be written there.
 
     Raises
@@ -138,9 +144,7 @@ def check_writable(folder: Path) -> None:
         probe.unlink()
     except OSError as error:
         reason = error.strerror or str(error)
-        raise BenchError(
-            f"cannot write to {folder}: {reason}; choose another place with --out"
-        ) from None
+        raise BenchError(f"cannot write to {folder}: {reason}; {hint}") from None
 
 
 @contextmanager
@@ -154,7 +158,7 @@ def run_lock(folder: Path) -> Iterator[None]:
     """
     import fcntl
 
-    with (folder / ".lock").open("w") as file:
+    with (folder / LOCK).open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

@@ -117,7 +117,7 @@ class Suite(_Strict):
     workers: int = Field(default=1, ge=1, le=256)
     weights_dir: AbsolutePath | None = None
     offline: bool = False
-    plugins: tuple[Path, ...] = ()
+    plugins: tuple[AbsolutePath, ...] = ()
 
     @field_validator("methods", mode="before")
     @classmethod
@@ -231,6 +231,11 @@ def read_suite(path: Path) -> dict[str, Any]:
     _from_folder(path.parent, values.get("dataset"), "root")
     for entry in entries:
         _from_folder(path.parent, entry, "weights")
+    if isinstance(plugins := values.get("plugins"), list):
+        values["plugins"] = [
+            str(path.parent / Path(file).expanduser()) if isinstance(file, str) else file
+            for file in plugins
+        ]
     return values
 
 

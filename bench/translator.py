@@ -43,7 +43,7 @@ def translate_padded(
     Raises
     ------
     BenchError
-        When the method breaks the contract: another shape, or values that are not finite.
+        When the method breaks the contract: another shape.
     """
     padded = pad_to_multiple(images, multiple)
     out = method.translate(padded, direction, samples=samples, seeds=seeds)
@@ -149,6 +149,8 @@ class Translator:
             return self._translate_like(batch, way, self._images(style_from))
         if styles is not None:
             return self._decode_all(batch, way, styles.to(self.device))
+        if samples < 1:
+            raise BenchError(f"samples is {samples}: ask for 1 or more")
         if self.spec.exemplar:
             raise BenchError(f"{self.spec.name} needs a picture to take the style from: style_from")
         return self._translate_seeded(batch, way, samples, seed)

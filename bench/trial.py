@@ -7,6 +7,8 @@ the cache is taken from there; otherwise it is run, and kept when it ended well.
 from __future__ import annotations
 
 import json
+import math
+import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,6 +17,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from bench.api import (
@@ -176,7 +179,7 @@ class Trial:
         """The fitted method; made only when a stage needs it."""
         model = resolve(self.spec.implementation)
         if self.job.weights is not None:
-            method: Method = model.from_weights(Path(self.job.weights), self.ctx)
+            method: Method = model.from_weights(Path(self.job.weights), self.ctx, **self.job.config)
             return method
         config = make_config("method", self.job.label, self.spec.config, self.job.config)
         method = model(config, self.ctx)
@@ -215,8 +218,7 @@ class Trial:
         mark = work / "KEY"
         if mark.exists() and mark.read_text("utf-8") == self.job.fit_key:
             return
-        for file in work.iterdir():
-            file.unlink()
+        shutil.rmtree(work)
         write_atomic(mark, self.job.fit_key)
 
     def _fit(self) -> None:
@@ -248,6 +250,7 @@ class Trial:
             fit=self.job.fit_key,
             code=code_hash("bench.trial", "bench.translator"),
             direction=direction.key,
+            multiple_of=self.spec.multiple_of,
             inputs=[[item.id, item.digest] for item in self.inputs(direction)],
             samples=self.job.samples,
         )
@@ -265,24 +268,34 @@ class Trial:
             if entry is None:
                 self._translate_direction(direction, key)
                 with self.cache.put("translate", key) as building:
-                    link_tree(self.images_folder(direction), building)
+                    for name in self._output_names(direction):
+                        link_or_copy(self.images_folder(direction) / name, building / name)
             else:
+                shutil.rmtree(self.images_folder(direction), ignore_errors=True)
                 link_tree(entry, self.images_folder(direction))
         self._mark_cached("translate", all(known))
+
+    def _output_names(self, direction: Direction) -> list[str]:
+        return [
+            f"{item.id}/{k}.png" for item in self.inputs(direction) for k in range(self.job.samples)
+        ]
 
     def _translate_direction(self, direction: Direction, key: str) -> None:
         items = self.inputs(direction)
         folder = self.images_folder(direction)
         mark = self.folder / "checkpoints" / f"translate-{direction.key}.KEY"
         resuming = mark.exists() and mark.read_text("utf-8") == key
-        write_atomic(mark, key)
+        if not resuming:
+            # Before the mark: no picture of another key may ever lie beside it.
+            shutil.rmtree(folder, ignore_errors=True)
+            write_atomic(mark, key)
         with self.ready_for(direction) as method:
             chunk = self.batch_size
             for first in range(0, len(items), chunk):
                 part = items[first : first + chunk]
                 # Whole chunks only: an image must meet the neighbours it would have met.
                 done = resuming and all(
-                    (folder / item.id / f"{k}.png").exists()
+                    _decodes(folder / item.id / f"{k}.png")
                     for item in part
                     for k in range(self.job.samples)
                 )
@@ -346,7 +359,9 @@ class Trial:
                     )
                     for i in range(0, len(items), batch)
                 ]
-                return to_uint8(torch.cat(parts))
+                outputs = torch.cat(parts)
+                _check_range(outputs, self.job.method)
+                return to_uint8(outputs)
             except (RuntimeError, MemoryError) as error:
                 if batch == 1 or not is_out_of_memory(error):
                     raise
@@ -370,7 +385,12 @@ class Trial:
                 stage="score",
                 translate=self._translate_key(direction),
                 repeats=self.job.repeats,
-                code=code_hash("bench.metrics", "bench.stats", "bench.images"),
+                code=code_hash(
+                    "bench.metrics",
+                    "bench.stats",
+                    "bench.images",
+                    *sorted({spec.implementation.partition(":")[0] for spec in specs}),
+                ),
                 metrics=[spec.name for spec in specs],
                 extractors=str(extractors),
             )
@@ -468,8 +488,10 @@ class Trial:
         for direction in self.directions:
             for item in self.inputs(direction):
                 path = self.run_folder / "inputs" / direction.name / f"{item.id}.png"
-                if not path.exists():
-                    write_png(path, load_item(item, self.job.size))
+                pixels = load_item(item, self.job.size)
+                # An earlier attempt may have left the picture in another size.
+                if not _decodes(path) or not np.array_equal(read_image(path), pixels):
+                    write_png(path, pixels)
 
     # ------------------------------------------------------------------- time
 
@@ -484,19 +506,21 @@ class Trial:
         entry = self.cache.get("time", key)
         if entry is None:
             rows, measured = time_method(self)
-            result = {
-                "timings": rows,
-                "measurements": measured,
+            # Kept by key: the names of the domains may be others next time.
+            keys = {direction.name: direction.key for direction in self.directions}
+            result: dict[str, Any] = {
+                "timings": [row | {"direction": keys[row["direction"]]} for row in rows],
+                "measurements": [row | {"direction": keys[row["direction"]]} for row in measured],
                 "peak_memory_mb": peak_memory_mb(self.ctx.device),
             }
             with self.cache.put("time", key) as building:
                 write_json(building / "time.json", result)
         else:
             result = json.loads((entry / "time.json").read_text("utf-8"))
-        by_name = {direction.name: self._base(direction) for direction in self.directions}
-        self.outcome.timings += [by_name[row.pop("direction")] | row for row in result["timings"]]
+        base = {direction.key: self._base(direction) for direction in self.directions}
+        self.outcome.timings += [base[row.pop("direction")] | row for row in result["timings"]]
         self.outcome.measurements += [
-            by_name[row.pop("direction")] | row for row in result["measurements"]
+            base[row.pop("direction")] | row for row in result["measurements"]
         ]
         self.row["peak_memory_mb"] = result["peak_memory_mb"]
         self._mark_cached("time", entry is not None)
@@ -551,7 +575,29 @@ def _last_iteration(curve: Path | None) -> int | None:
     return int(json.loads(lines[-1])["iteration"]) + 1 if lines else None
 
 
+def _decodes(path: Path) -> bool:
+    """Whether a picture written before is there and whole."""
+    try:
+        read_image(path)
+    except BenchError:
+        return False
+    return True
+
+
+def _check_range(outputs: torch.Tensor, method: str) -> None:
+    """Refuse what would be clamped without a word, as a method that forgot its ``[0, 1]`` gives."""
+    low, high = float(outputs.min()), float(outputs.max())
+    if low < -1e-3 or high > 1 + 1e-3:  # NaN passes: it is refused by name a line later
+        raise BenchError(
+            f"{method} gave values from {low:.3g} to {high:.3g}: images lie between 0 and 1"
+        )
+
+
 def _measurement_json(measurement: Measurement) -> Row:
+    if not isinstance(measurement, Measurement):
+        raise BenchError(f"a metric gave a {type(measurement).__name__}, not a Measurement")
+    if not math.isfinite(measurement.value):
+        raise BenchError(f"metric {measurement.metric} is not finite")
     row = {part.name: getattr(measurement, part.name) for part in fields(measurement)}
     return row | {"per_sample": [list(entry) for entry in measurement.per_sample]}
 

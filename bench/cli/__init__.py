@@ -34,3 +34,8 @@ def main() -> None:
         sys.exit(130)
     except BrokenPipeError:
         sys.exit(0)
+    except OSError as error:
+        # A full disk, a lost file system: nothing a traceback would help with.
+        where = f": {error.filename}" if error.filename else ""
+        sys.stderr.write(f"bench: {error.strerror or error}{where}\n")
+        sys.exit(1)

@@ -26,7 +26,7 @@ def report(
 
     registry = load_plugins(plugin or [])
     view = read_run(run.resolve())
-    page, problems = render_reports(view, registry, o.split(reports) or ())
+    page, problems = render_reports(view, registry, o.split(reports))
     from bench.cli.show import show_execution
 
     show_execution(Execution(view, page, problems))

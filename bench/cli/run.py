@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from bench.api import BenchError
 from bench.cli import app
 from bench.cli import options as o
 
@@ -41,6 +42,9 @@ def run(
         bool, typer.Option("--fail-fast", help="Begin no further trial once one has failed.")
     ] = False,
     launcher: Annotated[str, typer.Option(help="Where trials run.")] = "local",
+    reports: Annotated[
+        str | None, typer.Option(help="Names, joined with commas; else the usual.", metavar="A,B")
+    ] = None,
 ) -> None:
     """Train or load methods, translate, score and time them, and write the report.
 
@@ -53,6 +57,8 @@ def run(
         out = unfinished_run()
     if resume and suite is None and out is not None and (out / "suite.toml").is_file():
         suite = out / "suite.toml"
+    elif resume and suite is None and methods is None and dataset is None and data_root is None:
+        raise BenchError(f"nothing to resume: {out} is no run folder")
     wanted = o.build_suite(
         suite,
         settings=setting,
@@ -82,6 +88,7 @@ def run(
             resume=resume,
             fail_fast=fail_fast,
             launcher=launcher,
+            reports=o.split(reports),
             listener=listener,
         )
     from bench.cli.show import show_execution

@@ -12,13 +12,13 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bench.api import Event
 from bench.job import Job
-from bench.launchers.worker import JOB, RESULT
+from bench.launchers.worker import JOB, PARENT, RESULT
 from bench.store import write_atomic
 
 OnEvent = Callable[[str, Event], None]
@@ -35,9 +35,10 @@ class _Worker:
     job: Job
     process: subprocess.Popen[str]
     begun: float
+    reader: threading.Thread
+    lines: queue.SimpleQueue[str | None]
     verdict: tuple[str, str] | None = None
     kill_at: float | None = None
-    lines: queue.SimpleQueue[str | None] = field(default_factory=queue.SimpleQueue)
 
     def signal_group(self, number: signal.Signals) -> None:
         with suppress(ProcessLookupError, PermissionError):
@@ -92,6 +93,7 @@ class LocalLauncher:
                     if self._ended(worker):
                         running.remove(worker)
                         result = self._result(worker, run)
+                        self._drain(worker, on_event)
                         on_result(worker.job, result)
                         if fail_fast and result["trial"]["status"] != "ok":
                             reason = f"not run: {worker.job.label} failed (--fail-fast)"
@@ -117,10 +119,11 @@ class LocalLauncher:
         (folder / RESULT).unlink(missing_ok=True)
         write_atomic(folder / JOB, job.to_json())
         threads = max(1, (os.cpu_count() or 1) // self.workers)
-        environment = {"OMP_NUM_THREADS": str(threads), **os.environ}
+        environment = {"OMP_NUM_THREADS": str(threads), **os.environ, PARENT: str(os.getpid())}
         with (folder / "log.txt").open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "bench.launchers.worker", str(run), job.trial],
+                # -P: a file of the user's called like a module must not be taken for it.
+                [sys.executable, "-P", "-m", "bench.launchers.worker", str(run), job.trial],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -130,9 +133,10 @@ class LocalLauncher:
                 # A group of its own: Ctrl-C reaches us alone, and a kill reaches all of it.
                 start_new_session=True,
             )
-        worker = _Worker(job, process, time.monotonic())
-        threading.Thread(target=_read_lines, args=(process, worker.lines), daemon=True).start()
-        return worker
+        lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        reader = threading.Thread(target=_read_lines, args=(process, lines), daemon=True)
+        reader.start()
+        return _Worker(job, process, time.monotonic(), reader, lines)
 
     def _drain(self, worker: _Worker, on_event: OnEvent) -> None:
         with suppress(queue.Empty):
@@ -162,6 +166,7 @@ class LocalLauncher:
     def _result(self, worker: _Worker, run: Path) -> dict[str, Any]:
         """What the worker wrote, or what its end says where it wrote nothing."""
         worker.signal_group(signal.SIGKILL)  # children a plugin left behind
+        worker.reader.join(1.0)  # the last lines may still be on their way
         if worker.verdict is not None:
             return _row(*worker.verdict)
         file = run / "trials" / worker.job.trial / RESULT

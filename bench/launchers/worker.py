@@ -7,6 +7,7 @@ goes to the trial's ``log.txt`` only.
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import os
 import signal
@@ -27,6 +28,8 @@ from bench.store import write_json
 
 RESULT = "result.json"
 JOB = "job.json"
+PARENT = "BENCH_LAUNCHER_PID"
+"""Environment variable with the launcher's process id; a worker does not outlive it."""
 
 
 def _interrupt(signum: int, frame: FrameType | None) -> None:
@@ -46,11 +49,14 @@ def _emitter() -> Any:
 
 def _end_with_parent() -> None:
     """Leave when the launcher is gone, even killed: its resumed run must find no rival."""
-    parent = os.getppid()
+    # By its own word where it left one: it may have been killed while we were starting.
+    parent = int(os.environ.get(PARENT) or os.getppid())
 
     def watch() -> None:
         while os.getppid() == parent:
             time.sleep(0.25)
+        if os.getpgrp() == os.getpid():
+            os.killpg(0, signal.SIGKILL)  # with whatever a plugin has started
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
@@ -85,6 +91,7 @@ def classify(error: BaseException) -> tuple[str, str]:
 
 def main(run: Path, trial_id: str) -> int:
     """Run one trial; 0 when it ended ``ok``."""
+    faulthandler.enable()
     _end_with_parent()
     with _alone_in(run / "trials" / trial_id):
         return _run(run, trial_id)

@@ -91,8 +91,11 @@ def load_checkpoint(path: Path, trainer: Trainer) -> tuple[int, int | None]:
             optimizer.load_state_dict(state["optimizers"][name])
         trainer.load_extra_state(state["extra"])
         return int(state["iteration"]), state["total"]
-    except (OSError, RuntimeError, KeyError, ValueError, EOFError) as error:
-        reason = str(error).splitlines()[0]
+    except MemoryError:
+        raise
+    except Exception as error:
+        # A damaged file makes torch.load raise nearly anything.
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise BenchError(
             f"{path} cannot be resumed from ({reason}): remove it to train from the start"
         ) from error
@@ -141,6 +144,12 @@ def _synchronize(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
+def _spent(begun: float, budget: Budget, device: torch.device) -> bool:
+    """Whether a budget in seconds is used up while the pace is still being measured."""
+    _synchronize(device)
+    return time.monotonic() - begun > (budget.seconds or 0.0)
+
+
 def run_training(
     trainer: Trainer, budget: Budget, ctx: Context, *, checkpoint_seconds: float = 30.0
 ) -> int:
@@ -182,9 +191,12 @@ def run_training(
             clock = time.monotonic()
         losses = trainer.step(iteration, total)
         iteration += 1
-        if total is None and iteration == begun_at + _WARMUP + _MEASURED:
+        measured = iteration - begun_at - _WARMUP
+        if total is None and (
+            measured == _MEASURED or (measured > 0 and _spent(begun, budget, ctx.device))
+        ):
             _synchronize(ctx.device)
-            pace = _MEASURED / (time.monotonic() - clock)
+            pace = measured / (time.monotonic() - clock)
             total = max(iteration, round(pace * (budget.seconds or 0.0)))
             if checkpoint is not None:
                 save_checkpoint(checkpoint, trainer, iteration, total)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 import torch.nn.functional as F
 
+from bench.api import BenchError
 from bench.training.seeding import generator
 
 if TYPE_CHECKING:
@@ -59,6 +60,12 @@ def augment(
     torch.Tensor
         float32 on the same device.
     """
+    sides = [load, load] if load is not None else list(images.shape[-2:])
+    if crop is not None and crop > min(sides):
+        raise BenchError(
+            f"a crop of {crop} does not fit into training images of {sides[1]}x{sides[0]}: "
+            f"lower crop, or raise the size"
+        )
     x = images.float().div_(127.5).sub_(1.0)
     if load is not None and x.shape[-2:] != (load, load):
         x = F.interpolate(x, size=(load, load), mode="bicubic", antialias=True).clamp_(-1, 1)
