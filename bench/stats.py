@@ -7,11 +7,15 @@ variation and are kept apart.
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
+from scipy import special
 
+T = TypeVar("T", bound=Hashable)
 Floats = npt.NDArray[np.float64]
 
 RESAMPLES = 1000
@@ -59,3 +63,250 @@ def bootstrap_mean(
     means = multinomial_weights(len(x), draws, np.random.default_rng(seed)) @ x / len(x)
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return Interval(mean, float(low), float(high), "bootstrap over inputs")
+
+
+def wilson(successes: int, n: int, *, level: float = 0.95) -> Interval:
+    """A share with Wilson's score interval (Wilson 1927), which holds near 0 and 1.
+
+    Parameters
+    ----------
+    successes, n
+        Counts, ``0 <= successes <= n`` and ``n >= 1``.
+    """
+    if not 0 <= successes <= n or n < 1:
+        raise ValueError(f"{successes} of {n} is not a share")
+    z = float(special.ndtri((1 + level) / 2))
+    share = successes / n
+    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * float(np.sqrt(share * (1 - share) / n + z * z / (4 * n * n)))
+    return Interval(share, max(0.0, centre - half), min(1.0, centre + half), "Wilson")
+
+
+def difference(a: Interval, b: Interval) -> Interval:
+    """``a - b`` of two independent estimates, from their intervals alone.
+
+    The square-and-add rule (Zou & Donner 2008): each end takes the distance that matters
+    for it, so unsymmetrical intervals stay so.
+    """
+    value = a.value - b.value
+    if a.low is None or a.high is None or b.low is None or b.high is None:
+        return Interval(value, None, None, None)
+    down = float(np.hypot(a.value - a.low, b.high - b.value))
+    up = float(np.hypot(a.high - a.value, b.value - b.low))
+    return Interval(value, value - down, value + up, "square-and-add")
+
+
+def over_seeds(values: npt.ArrayLike, *, level: float = 0.95) -> Interval:
+    """The mean over training seeds with its t-interval; from three seeds on.
+
+    This variation (another training run) is not that over inputs (other photographs), and
+    neither interval contains the other.
+    """
+    x = np.asarray(values, dtype=np.float64)
+    if x.ndim != 1 or len(x) == 0 or not np.isfinite(x).all():
+        raise ValueError("over_seeds needs finite values in one dimension, at least one")
+    mean = float(x.mean())
+    if len(x) < 3:
+        return Interval(mean, None, None, None)
+    half = float(special.stdtrit(len(x) - 1, (1 + level) / 2) * x.std(ddof=1) / np.sqrt(len(x)))
+    return Interval(mean, mean - half, mean + half, f"t over {len(x)} training seeds")
+
+
+# -------------------------------------------------------------------------- comparisons
+
+_EXACT_UP_TO = 14
+"""With so few inputs all sign patterns are gone through instead of drawn."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two methods on the same inputs.
+
+    Parameters
+    ----------
+    difference
+        Mean of ``a - b`` over inputs, with a bootstrap interval.
+    p
+        Two-sided, of "the two are exchangeable on every input".
+    """
+
+    difference: Interval
+    p: float
+
+
+def paired_permutation(
+    a: npt.ArrayLike, b: npt.ArrayLike, *, draws: int = 10_000, seed: int = 0
+) -> Comparison:
+    """Sign-swap permutation test of two methods on the same inputs.
+
+    Parameters
+    ----------
+    a, b
+        ``(n,)`` each: one value per input, in the same order.
+
+    Notes
+    -----
+    Under the null the two outputs of an input could be swapped, so every difference could
+    have the other sign. All ``2^n`` sign patterns are used where they are few, else `draws`
+    random ones; the observed pattern counts as one of them, so p is never 0.
+    """
+    x, y = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
+    if x.shape != y.shape or x.ndim != 1 or len(x) == 0:
+        raise ValueError(f"paired values need one shape (n,), got {x.shape} and {y.shape}")
+    d = x - y
+    observed = abs(d.mean())
+    n = len(d)
+    if n <= _EXACT_UP_TO:
+        bits = (np.arange(2**n)[:, None] >> np.arange(n)) & 1
+        means = np.abs((1.0 - 2.0 * bits) @ d) / n
+        p = float((means >= observed * (1 - 1e-12)).mean())
+    else:
+        rng = np.random.default_rng(seed)
+        signs = rng.integers(0, 2, size=(draws, n), dtype=np.int8) * 2.0 - 1.0
+        means = np.abs(signs @ d) / n
+        p = float((1 + (means >= observed * (1 - 1e-12)).sum()) / (draws + 1))
+    return Comparison(bootstrap_mean(d, seed=seed), p)
+
+
+def holm(p_values: Mapping[T, float]) -> dict[T, float]:
+    """Holm's step-down adjustment (Holm 1979): p-values for a whole family of tests."""
+    adjusted: dict[T, float] = {}
+    running = 0.0
+    for rank, (key, p) in enumerate(sorted(p_values.items(), key=lambda item: item[1])):
+        running = max(running, min(1.0, (len(p_values) - rank) * p))
+        adjusted[key] = running
+    return {key: adjusted[key] for key in p_values}
+
+
+def compare_all(
+    values: Mapping[str, npt.ArrayLike], *, draws: int = 10_000, seed: int = 0
+) -> dict[tuple[str, str], Comparison]:
+    """Every pair of methods on the same inputs, p-values adjusted by Holm over the pairs.
+
+    Parameters
+    ----------
+    values
+        Method to one value per input, all in the same order of inputs.
+    """
+    names = list(values)
+    pairs = [(a, b) for i, a in enumerate(names) for b in names[i + 1 :]]
+    raw = {
+        (a, b): paired_permutation(values[a], values[b], draws=draws, seed=seed) for a, b in pairs
+    }
+    adjusted = holm({pair: comparison.p for pair, comparison in raw.items()})
+    return {pair: Comparison(raw[pair].difference, adjusted[pair]) for pair in pairs}
+
+
+# ----------------------------------------------------------------------------- rankings
+
+
+def tie_groups(intervals: Mapping[str, Interval], *, higher_is_better: bool) -> dict[str, int]:
+    """Groups of methods that cannot be told apart, 1 the best.
+
+    A group is everything whose interval overlaps that of the group's leader; the best of
+    the rest leads the next one. A value without an interval is an interval of no width.
+    """
+    sign = -1.0 if higher_is_better else 1.0
+    ends = {
+        name: sorted(
+            sign * (value.value if end is None else end) for end in (value.low, value.high)
+        )
+        for name, value in intervals.items()
+    }
+    rest = sorted(intervals, key=lambda name: sign * intervals[name].value)
+    groups: dict[str, int] = {}
+    number = 0
+    while rest:
+        number += 1
+        leader = ends[rest[0]]
+        tied = [
+            name
+            for index, name in enumerate(rest)
+            if index == 0 or (ends[name][0] <= leader[1] and leader[0] <= ends[name][1])
+        ]
+        groups |= dict.fromkeys(tied, number)
+        rest = [name for name in rest if name not in groups]
+    return {name: groups[name] for name in intervals}
+
+
+def bradley_terry(
+    values: Mapping[str, npt.ArrayLike],
+    *,
+    higher_is_better: bool,
+    draws: int = 200,
+    seed: int = 0,
+) -> dict[str, Interval]:
+    """Strengths from who wins on how many inputs (Bradley & Terry 1952), with intervals.
+
+    Parameters
+    ----------
+    values
+        Method to one value per input, all in the same order; equal values are half a win
+        for both.
+
+    Returns
+    -------
+    dict
+        Log-strengths with mean 0: a difference of s means odds of ``e^s`` to win on an
+        input. Half a win is added to every pair, so a method that never loses stays finite.
+        The intervals are percentiles over resampled inputs.
+    """
+    names = list(values)
+    table = np.stack([np.asarray(values[name], dtype=np.float64) for name in names])
+    if not higher_is_better:
+        table = -table
+    wins = (table[:, None] > table[None]) + 0.5 * (table[:, None] == table[None])
+    point = _strengths(wins.sum(-1))
+    weights = multinomial_weights(table.shape[1], draws, np.random.default_rng(seed))
+    resampled = np.stack([_strengths(wins @ w) for w in weights])
+    low, high = np.quantile(resampled, [0.025, 0.975], axis=0)
+    return {
+        name: Interval(float(point[i]), float(low[i]), float(high[i]), "bootstrap over inputs")
+        for i, name in enumerate(names)
+    }
+
+
+def _strengths(wins: Floats) -> Floats:
+    """Maximum likelihood by the minorise-maximise iteration of Hunter (2004)."""
+    count = len(wins)
+    w = wins + 0.5
+    np.fill_diagonal(w, 0.0)
+    games = w + w.T
+    strength = np.ones(count)
+    for _ in range(1000):
+        with np.errstate(invalid="ignore"):
+            shares = games / (strength[:, None] + strength[None, :])
+        new = w.sum(1) / shares.sum(1)
+        new /= np.exp(np.log(new).mean())
+        done = bool(np.abs(np.log(new / strength)).max() < 1e-9)
+        strength = new
+        if done:
+            break
+    return np.asarray(np.log(strength))
+
+
+def pareto_front(
+    points: Mapping[str, Sequence[float]], *, higher_is_better: Sequence[bool]
+) -> frozenset[str]:
+    """The methods that no other one beats on one axis without losing on another.
+
+    Parameters
+    ----------
+    points
+        Method to one value per axis. A value that is not finite takes its method out.
+    higher_is_better
+        One for each axis.
+    """
+    signs = np.where(np.asarray(higher_is_better, dtype=bool), 1.0, -1.0)
+    usable = {
+        name: signs * np.asarray(point, dtype=np.float64)
+        for name, point in points.items()
+        if np.isfinite(np.asarray(point, dtype=np.float64)).all()
+    }
+    return frozenset(
+        name
+        for name, mine in usable.items()
+        if not any(
+            bool((other >= mine).all() and (other > mine).any()) for other in usable.values()
+        )
+    )

@@ -1,0 +1,198 @@
+"""Intervals, paired tests and rankings."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats as scipy_stats
+
+from bench import stats
+from bench.stats import Interval
+
+finite = st.floats(-100, 100, allow_nan=False)
+
+
+def test_bootstrap_interval_covers_the_mean():
+    rng = np.random.default_rng(0)
+    hits = 0
+    for trial in range(200):
+        interval = stats.bootstrap_mean(rng.normal(1.0, 2.0, 80), draws=400, seed=trial)
+        hits += interval.low <= 1.0 <= interval.high
+    assert 0.89 <= hits / 200 <= 0.99
+
+
+def test_bootstrap_of_equal_values_is_exact():
+    interval = stats.bootstrap_mean([0.1] * 7)
+    assert (interval.value, interval.low, interval.high) == (0.1, 0.1, 0.1)
+
+
+def test_bootstrap_of_one_value_has_no_interval():
+    assert stats.bootstrap_mean([3.0]) == Interval(3.0, None, None, None)
+
+
+@pytest.mark.parametrize("bad", [[], [1.0, float("nan")], [[1.0]]])
+def test_bootstrap_refuses(bad):
+    with pytest.raises(ValueError, match="finite"):
+        stats.bootstrap_mean(bad)
+
+
+@given(st.integers(1, 200).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
+@settings(deadline=None)
+def test_wilson_agrees_with_scipy(counts):
+    k, n = counts
+    ours = stats.wilson(k, n)
+    theirs = scipy_stats.binomtest(k, n).proportion_ci(method="wilson")
+    assert ours.low == pytest.approx(theirs.low, abs=1e-12)
+    assert ours.high == pytest.approx(theirs.high, abs=1e-12)
+
+
+def test_wilson_refuses_no_images():
+    with pytest.raises(ValueError, match="share"):
+        stats.wilson(0, 0)
+
+
+def test_paired_test_sees_what_the_pooled_test_misses():
+    # Inputs differ far more among themselves than the methods do on each of them.
+    rng = np.random.default_rng(1)
+    paired = pooled = 0
+    for trial in range(40):
+        difficulty = rng.normal(0, 1.0, 60)
+        a = difficulty + rng.normal(0, 0.05, 60)
+        b = difficulty + 0.05 + rng.normal(0, 0.05, 60)
+        paired += stats.paired_permutation(a, b, draws=2000, seed=trial).p < 0.05
+        pooled += scipy_stats.ttest_ind(a, b).pvalue < 0.05
+    assert paired >= 39
+    assert pooled == 0
+
+
+@pytest.mark.slow
+def test_paired_test_holds_its_level_at_the_null():
+    rng = np.random.default_rng(2)
+    rejected = np.mean(
+        [
+            stats.paired_permutation(
+                rng.standard_t(3, 40), rng.standard_t(3, 40), draws=1000, seed=trial
+            ).p
+            <= 0.05
+            for trial in range(1000)
+        ]
+    )
+    assert 0.03 <= rejected <= 0.07
+
+
+def test_few_inputs_are_tested_exactly():
+    # Five differences of one sign: 2 of 32 sign patterns are as extreme.
+    assert stats.paired_permutation([1, 2, 3, 4, 5], [0, 0, 0, 0, 0]).p == 2 / 32
+
+
+@given(st.lists(st.tuples(finite, finite), min_size=1, max_size=25))
+@settings(deadline=None, max_examples=40)
+def test_paired_test_is_symmetric(pairs):
+    a, b = np.array(pairs).T
+    one, other = stats.paired_permutation(a, b, draws=200), stats.paired_permutation(b, a, draws=200)
+    assert one.p == other.p
+    assert 0 < one.p <= 1
+    assert one.difference.value == -other.difference.value
+
+
+def test_identical_methods_give_p_of_one():
+    assert stats.paired_permutation(np.arange(30.0), np.arange(30.0)).p == 1.0
+
+
+def test_holm_by_hand():
+    assert stats.holm({"x": 0.01, "y": 0.04, "z": 0.03}) == pytest.approx(
+        {"x": 0.03, "y": 0.06, "z": 0.06}
+    )
+
+
+@given(st.dictionaries(st.text(max_size=3), st.floats(0, 1), min_size=1, max_size=8))
+def test_holm_never_lowers_and_keeps_order(raw):
+    adjusted = stats.holm(raw)
+    assert list(adjusted) == list(raw)
+    assert all(raw[k] <= adjusted[k] <= 1 for k in raw)
+    for a in raw:
+        for b in raw:
+            if raw[a] < raw[b]:
+                assert adjusted[a] <= adjusted[b]
+
+
+def test_compare_all_adjusts_over_the_pairs():
+    rng = np.random.default_rng(3)
+    base = rng.normal(size=50)
+    found = stats.compare_all(
+        {"a": base, "b": base + 0.5 + rng.normal(0, 0.1, 50), "c": base + rng.normal(0, 0.1, 50)}
+    )
+    assert set(found) == {("a", "b"), ("a", "c"), ("b", "c")}
+    assert found["a", "b"].p < 0.01
+    assert found["a", "c"].p > 0.05
+
+
+def test_tie_groups_follow_the_leader():
+    groups = stats.tie_groups(
+        {
+            "worst": Interval(9.0, 8.5, 9.5, "x"),
+            "best": Interval(1.0, 0.5, 1.5, "x"),
+            "tied": Interval(1.4, 1.2, 2.2, "x"),
+            # Overlaps "tied" but not the leader: no chain of ties.
+            "second": Interval(2.0, 1.9, 2.5, "x"),
+            "point": Interval(2.4, None, None, None),
+        },
+        higher_is_better=False,
+    )
+    assert groups == {"worst": 3, "best": 1, "tied": 1, "second": 2, "point": 2}
+
+
+def test_tie_groups_upwards():
+    intervals = {"low": Interval(0.1, 0.0, 0.2, "x"), "high": Interval(0.9, 0.8, 1.0, "x")}
+    assert stats.tie_groups(intervals, higher_is_better=True) == {"low": 2, "high": 1}
+
+
+def test_bradley_terry_of_two_is_the_log_odds():
+    # 30 wins of 40, with half a win added on either side.
+    a = np.r_[np.ones(30), np.zeros(10)]
+    found = stats.bradley_terry({"a": a, "b": 1 - a}, higher_is_better=True)
+    assert found["a"].value - found["b"].value == pytest.approx(np.log(30.5 / 10.5))
+    assert found["a"].low < found["a"].value < found["a"].high
+
+
+def test_bradley_terry_orders_and_stays_finite():
+    rng = np.random.default_rng(0)
+    base = rng.normal(size=60)
+    found = stats.bradley_terry(
+        {"good": base - 10, "middle": base, "bad": base + 10}, higher_is_better=False
+    )
+    assert found["good"].value > found["middle"].value > found["bad"].value
+    assert all(np.isfinite(interval.value) for interval in found.values())
+    assert sum(interval.value for interval in found.values()) == pytest.approx(0)
+
+
+def test_pareto_front():
+    front = stats.pareto_front(
+        {
+            "fast": (5.0, 100.0),
+            "good": (1.0, 10.0),
+            "beaten": (6.0, 90.0),
+            "unknown": (0.0, float("nan")),
+        },
+        higher_is_better=(False, True),
+    )
+    assert front == {"fast", "good"}
+
+
+def test_equal_points_are_both_on_the_front():
+    points = {"a": (1.0, 1.0), "b": (1.0, 1.0)}
+    assert stats.pareto_front(points, higher_is_better=(True, True)) == {"a", "b"}
+
+
+def test_difference_of_intervals():
+    got = stats.difference(Interval(3.0, 2.0, 5.0, "x"), Interval(1.0, 0.0, 1.0, "x"))
+    assert (got.value, got.low, got.high) == (2.0, 1.0, pytest.approx(2 + np.hypot(2, 1)))
+
+
+def test_seeds_give_a_t_interval_from_three_on():
+    assert stats.over_seeds([1.0, 2.0]).low is None
+    got = stats.over_seeds([1.0, 2.0, 3.0])
+    expected = scipy_stats.t.interval(0.95, 2, loc=2.0, scale=1 / np.sqrt(3))
+    assert (got.low, got.high) == pytest.approx(expected)
