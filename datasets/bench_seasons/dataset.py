@@ -1,0 +1,229 @@
+"""Seasons as a dataset: rendered once, kept in the cache, checked by content."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache as memoised
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bench.api import BenchError, Direction, Domain, ImageItem, Split
+from bench.data import PARTS, fingerprint_of, locked
+from bench_seasons.config import SeasonsConfig
+from bench_seasons.look import MODES, Look
+from bench_seasons.render import (
+    FIRST_SCENE,
+    SEASON_OF,
+    Pixels,
+    Truth,
+    geometry_of,
+    looks_of,
+    render,
+    truth_of,
+)
+
+_OTHER: dict[Domain, Domain] = {"a": "b", "b": "a"}
+
+
+@memoised
+def code_version() -> str:
+    """A hash of the renderer's source: pictures of another renderer are never reused."""
+    digest = hashlib.sha256()
+    for name in ("look", "noise", "render", "scene", "shade", "trees"):
+        file = Path(__file__).with_name(f"{name}.py")
+        if file.is_file():
+            digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+class Seasons:
+    """Rendered landscapes; see :class:`bench_seasons.config.SeasonsConfig`.
+
+    Test pictures come with their truth: :meth:`truth` gives one true look in every mode of
+    the other season, the pair (same light) first, and :meth:`scene_truth` masks and depth.
+    """
+
+    def __init__(self, config: SeasonsConfig) -> None:
+        self.config = config
+        self.domains = ("summer", "winter")
+        self.paired = config.pairs
+        self._items: dict[str, list[ImageItem]] = {}
+        self._truths: dict[tuple[str, str], list[ImageItem]] = {}
+
+    # ------------------------------------------------------------------ contract
+
+    def prepare(self, cache: Path, *, offline: bool, progress: Callable[[str], None]) -> None:
+        """Render the pictures, or take them from the cache when they are as they were."""
+        config = self.config
+        key = json.dumps([code_version(), config.model_dump(mode="json")], sort_keys=True)
+        folder = cache / hashlib.sha256(key.encode()).hexdigest()[:16]
+        with locked(cache):
+            loaded = _load(folder)
+            if loaded is None:
+                progress(
+                    f"rendering {2 * (config.train + config.test)} landscapes at "
+                    f"{config.size}×{config.size}, and the truth of {2 * config.test}"
+                )
+                self._render_all(folder)
+                loaded = _load(folder)
+        if loaded is None:
+            raise BenchError(f"{folder} does not keep what is written to it: check the disk")
+        arrays, digests = loaded
+        for part in PARTS:
+            self._items[part] = [
+                self._item(part, i, 0, arrays[part], digests[part])
+                for i in range(self._count(part))
+            ]
+        for part in ("testA", "testB"):
+            name = f"truth{part[-1]}"
+            for i, item in enumerate(self._items[part]):
+                self._truths[part, item.id] = [
+                    self._item(part, i, look, arrays[name], digests[name], truth=True)
+                    for look in range(len(MODES))
+                ]
+
+    def split(self, split: Split, domain: Domain) -> Sequence[ImageItem]:
+        """The pictures of one split of one season, by number."""
+        if not self._items:
+            raise BenchError("the dataset is not prepared: call prepare first")
+        return self._items[f"{split}{domain.upper()}"]
+
+    def fingerprint(self) -> str:
+        """SHA-256 of the pixels of all splits."""
+        digests = {part: [item.digest for item in items] for part, items in self._items.items()}
+        return fingerprint_of(digests, paired=self.paired)
+
+    def truth(self, item: ImageItem, direction: Direction) -> Sequence[ImageItem]:
+        """The true translations of a test picture: one in each mode, the pair first."""
+        return self._truths.get((f"test{direction.source.upper()}", item.id), ())
+
+    # ------------------------------------------------------------------ truth
+
+    def scene_truth(self, item: ImageItem) -> Truth:
+        """Masks and depth behind any picture of this dataset, made when asked for."""
+        scene = int(item.factors["scene"])
+        return truth_of(self.config.seed, scene, self.config.size)
+
+    # ------------------------------------------------------------------ inside
+
+    def _count(self, part: str) -> int:
+        return self.config.train if part.startswith("train") else self.config.test
+
+    def _scene(self, part: str, index: int) -> int:
+        if self.config.pairs:
+            part = part[:-1] + "A"
+        return FIRST_SCENE[part] + index
+
+    def _looks(self, part: str, index: int, *, truth: bool) -> list[Look]:
+        """The look of a picture, or the true looks of its other season."""
+        domain = PARTS[part][1]
+        config, scene = self.config, self._scene(part, index)
+        season = SEASON_OF[_OTHER[domain] if truth else domain]
+        looks = looks_of(season, config.seed, scene, config.difficulty)
+        return looks if truth else looks[:1]
+
+    def _item(
+        self,
+        part: str,
+        index: int,
+        look: int,
+        array: Pixels,
+        digests: Sequence[str],
+        *,
+        truth: bool = False,
+    ) -> ImageItem:
+        place = index * len(MODES) + look if truth else index
+        chosen = self._looks(part, index, truth=truth)[look]
+        kind = {"paired": float(look == 0)} if truth else {}
+        return ImageItem(
+            id=f"{index:05d}-{chosen.light.mode}" if truth else f"{index:05d}",
+            digest=digests[place],
+            render=lambda: np.array(array[place]),
+            factors={**chosen.factors, **kind, "scene": float(self._scene(part, index))},
+        )
+
+    def _render_all(self, folder: Path) -> None:
+        """Render everything into a new cache folder, whole or not at all."""
+        size, seed = self.config.size, self.config.seed
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+        except OSError as error:
+            raise BenchError(f"{folder.parent} cannot be written: {error.strerror}") from None
+        try:
+            arrays = {}
+            for part in PARTS:
+                arrays[part] = _new(temporary / f"{part}.npy", self._count(part), size)
+                if part.startswith("test"):
+                    count = self._count(part) * len(MODES)
+                    arrays[f"truth{part[-1]}"] = _new(
+                        temporary / f"truth{part[-1]}.npy", count, size
+                    )
+
+            def work(job: tuple[str, int]) -> None:
+                part, index = job
+                scene = self._scene(part, index)
+                geometry = geometry_of(seed, scene, size)
+                own = self._looks(part, index, truth=False)
+                arrays[part][index] = render(seed, scene, own, size, geometry)[0]
+                if part.startswith("test"):
+                    true = self._looks(part, index, truth=True)
+                    first = index * len(MODES)
+                    arrays[f"truth{part[-1]}"][first : first + len(MODES)] = render(
+                        seed, scene, true, size, geometry
+                    )
+
+            jobs = [(part, index) for part in PARTS for index in range(self._count(part))]
+            with ThreadPoolExecutor(_cpus()) as pool:
+                for _ in pool.map(work, jobs):
+                    pass
+            index = {name: [_digest(one) for one in array] for name, array in arrays.items()}
+            for array in arrays.values():
+                array.flush()
+            (temporary / "index.json").write_text(json.dumps(index), "utf-8")
+            shutil.rmtree(folder, ignore_errors=True)
+            temporary.replace(folder)
+        except OSError as error:
+            raise BenchError(f"{folder} cannot be written: {error.strerror}") from None
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _cpus() -> int:
+    """CPU cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _new(path: Path, count: int, size: int) -> np.memmap[Any, np.dtype[np.uint8]]:
+    return np.lib.format.open_memmap(path, "w+", np.uint8, (count, size, size, 3))
+
+
+def _digest(pixels: npt.NDArray[np.uint8]) -> str:
+    return hashlib.sha256(np.ascontiguousarray(pixels).tobytes()).hexdigest()
+
+
+def _load(folder: Path) -> tuple[dict[str, Pixels], dict[str, list[str]]] | None:
+    """The cached pictures and their digests; None when missing or not what was written."""
+    try:
+        index: dict[str, list[str]] = json.loads((folder / "index.json").read_text("utf-8"))
+        arrays = {
+            name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+            for name in index
+        }
+        sound = all(
+            [_digest(one) for one in arrays[name]] == digests for name, digests in index.items()
+        )
+    except (OSError, ValueError, AttributeError):
+        return None
+    return (arrays, index) if sound else None
