@@ -1,7 +1,8 @@
-"""Layers that several networks are built of."""
+"""Layers that several networks are built of, and switching their gradients off."""
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from torch import nn
@@ -9,6 +10,8 @@ from torch import nn
 from bench.nn.norms import instance_norm
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from torch import Tensor
 
 
@@ -21,3 +24,15 @@ class InstanceNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """``(B, C, H, W)`` to the same shape; mean 0 and biased variance 1 over H and W."""
         return instance_norm(x)
+
+
+@contextmanager
+def frozen(*modules: nn.Module) -> Iterator[None]:
+    """Within it the modules' weights take no gradient; gradients still pass through."""
+    for module in modules:
+        module.requires_grad_(requires_grad=False)
+    try:
+        yield
+    finally:
+        for module in modules:
+            module.requires_grad_(requires_grad=True)

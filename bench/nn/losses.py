@@ -1,4 +1,4 @@
-"""Adversarial losses, as pure functions."""
+"""Losses that several methods share, as pure functions."""
 
 from __future__ import annotations
 
@@ -26,3 +26,21 @@ def lsgan(prediction: Tensor, target: float) -> Tensor:
     if prediction.dtype.itemsize < 4:
         prediction = prediction.float()
     return (prediction - target).square().mean()
+
+
+def l1(output: Tensor, target: Tensor) -> Tensor:
+    """Mean absolute difference, in float32 at least.
+
+    Parameters
+    ----------
+    output, target
+        Of one shape.
+
+    Returns
+    -------
+    Tensor
+        A scalar.
+    """
+    if output.dtype.itemsize < 4:
+        output = output.float()
+    return (output - target).abs().mean()

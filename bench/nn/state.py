@@ -1,15 +1,21 @@
-"""State dicts of several networks as one flat mapping, and loading them with a clear word."""
+"""State dicts: to files, several as one flat mapping, loaded with a clear word."""
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
+
+import torch
 
 from bench.api import BenchError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from torch import Tensor, nn
+
+_STATISTICS = (".running_mean", ".running_var", ".num_batches_tracked")
 
 
 def check_state(state: Mapping[str, Tensor], module: nn.Module, what: str) -> None:
@@ -45,3 +51,26 @@ def load_state(module: nn.Module, state: Mapping[str, Tensor], what: str) -> Non
 def select_prefix(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     """The entries whose keys begin with `prefix`, without it."""
     return {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}
+
+
+def write_weights(state: Mapping[str, Tensor], path: Path) -> None:
+    """Write a state dict for `torch.load`: to a temporary name first, then moved into place."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with temporary.open("wb") as file:
+        torch.save({key: value.cpu().contiguous() for key, value in state.items()}, file)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def drop_statistics(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Leave out what old files keep of norms that never read it.
+
+    Files from before PyTorch 0.4 hold running statistics of instance norms. A ``module.``
+    before every key, which a parallel wrapper added, goes too.
+    """
+    return {
+        key.removeprefix("module."): value
+        for key, value in state.items()
+        if not key.endswith(_STATISTICS)
+    }

@@ -8,17 +8,12 @@ statistics of the instance norms, which mean nothing and are dropped.
 
 from __future__ import annotations
 
-import os
-import pickle
 import re
 from typing import TYPE_CHECKING, Any
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-
 from bench.api import BenchError
-from bench.nn.state import select_prefix
+from bench.nn.state import drop_statistics, select_prefix, write_weights
+from bench.weights import load_state
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,44 +32,19 @@ _PUBLISHED_B2A = re.compile(
 )
 """Published generators whose source is the second domain of their dataset."""
 
-_STATISTICS = (".running_mean", ".running_var", ".num_batches_tracked")
 _BLOCK = re.compile(r"model\.(\d+)\.conv_block\.1\.weight")
-
-
-def read_file(path: Path) -> dict[str, Any]:
-    """Read a mapping from a ``.safetensors`` file or one that `torch.save` wrote.
-
-    Raises
-    ------
-    BenchError
-        When there is no such file, or it holds something else.
-    """
-    try:
-        if path.suffix == ".safetensors":
-            return dict(load_file(path))
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise BenchError(f"{path}: no such file") from None
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, SafetensorError) as error:
-        reason = (str(error).splitlines() or ["empty"])[0]
-        raise BenchError(f"{path} is not a file of weights ({reason}): download it anew") from error
-    if not hasattr(state, "items"):
-        raise BenchError(f"{path} holds a {type(state).__name__}, not a state dict")
-    return dict(state)
 
 
 def clean_official(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Drop what old files have besides weights, and undo what wrappers added to the keys.
 
-    A ``module.`` before every key is a parallel wrapper's. With dropout between the two
+    With dropout between the two
     convolutions of a block, the second one is called 6; dropout rests in translation.
     """
-    cleaned = {}
-    for key, value in state.items():
-        name = key.removeprefix("module.")
-        if not name.endswith(_STATISTICS):
-            cleaned[name.replace(".conv_block.6.", ".conv_block.5.")] = value
-    return cleaned
+    return {
+        key.replace(".conv_block.6.", ".conv_block.5."): value
+        for key, value in drop_statistics(state).items()
+    }
 
 
 def infer_widths(state: Mapping[str, Tensor], path: Path) -> dict[str, int]:
@@ -133,7 +103,7 @@ def read_generators(path: Path, direction: str | None = None) -> dict[str, dict[
         if not pairs:
             raise BenchError(f"{path} holds no <epoch>_net_G_A.pth or <epoch>_net_G_B.pth")
         path = pairs[-1]
-    state = read_file(path)
+    state: dict[str, Any] = dict(load_state(path))
     if isinstance(state.get("modules"), dict):  # a checkpoint of the training loop
         state = {f"{d}.{k}": v for d in DIRECTIONS for k, v in state["modules"].get(d, {}).items()}
     both = {d: select_prefix(state, f"{d}.") for d in DIRECTIONS}
@@ -143,7 +113,7 @@ def read_generators(path: Path, direction: str | None = None) -> dict[str, dict[
     if direction is None and path.stem.endswith(("_net_G_A", "_net_G_B")):
         sibling = path.with_stem(path.stem[:-1] + ("B" if path.stem[-1] == "A" else "A"))
         if sibling.exists():
-            found[direction_of(sibling)] = clean_official(read_file(sibling))
+            found[direction_of(sibling)] = clean_official(load_state(sibling))
     return found
 
 
@@ -168,11 +138,6 @@ def write_official(
         if direction not in generators:
             continue
         path = folder / f"{epoch}_net_G_{letter}.pth"
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        with temporary.open("wb") as file:
-            torch.save({k: v.cpu().contiguous() for k, v in generators[direction].items()}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        write_weights(generators[direction], path)
         written.append(path)
     return written

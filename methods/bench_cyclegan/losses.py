@@ -10,13 +10,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def l1(output: Tensor, target: Tensor) -> Tensor:
-    """Mean absolute difference, in float32 at least."""
-    if output.dtype.itemsize < 4:
-        output = output.float()
-    return (output - target).abs().mean()
-
-
 def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
     """Half the sum of both least-squares terms: the half slows the discriminator down.
 

@@ -11,18 +11,16 @@ Nothing here draws random numbers.
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 
-from bench.nn.losses import lsgan
-from bench_cyclegan.losses import discriminator_loss, l1
+from bench.nn.layers import frozen
+from bench.nn.losses import l1, lsgan
+from bench_cyclegan.losses import discriminator_loss
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from torch import Tensor, nn
 
     from bench_cyclegan.config import CycleGANConfig
@@ -36,18 +34,6 @@ class Networks:
     b2a: nn.Module
     dis_a: nn.Module
     dis_b: nn.Module
-
-
-@contextmanager
-def frozen(*modules: nn.Module) -> Iterator[None]:
-    """Within it the modules' weights take no gradient; gradients still pass through."""
-    for module in modules:
-        module.requires_grad_(requires_grad=False)
-    try:
-        yield
-    finally:
-        for module in modules:
-            module.requires_grad_(requires_grad=True)
 
 
 def generator_losses(

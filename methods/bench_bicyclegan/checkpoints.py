@@ -1,0 +1,113 @@
+"""Networks from and to files: the official layout, and this project's own.
+
+Officially ``<name>_net_G.pth`` holds a generator and ``<name>_net_E.pth`` its encoder, each a
+plain state dict with the keys of :mod:`bench_bicyclegan.networks`. Such a pair translates in
+one direction.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from bench.api import BenchError
+from bench.nn.state import drop_statistics, select_prefix, write_weights
+from bench.weights import load_state
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from torch import Tensor
+
+DIRECTIONS = ("a2b", "b2a")
+LETTERS = {"gen": "G", "enc": "E"}
+"""The two networks that translation needs, and their letters in official file names."""
+
+
+def infer_widths(parts: Mapping[str, Mapping[str, Tensor]], path: Path) -> dict[str, int]:
+    """Read the configuration's widths from the shapes of one direction's networks.
+
+    Raises
+    ------
+    BenchError
+        When the state is not that of such networks.
+    """
+    gen, enc = parts.get("gen", {}), parts.get("enc", {})
+    first = gen.get("model.down.0.weight")
+    if first is None or first.ndim != 4 or first.shape[1] < 4:
+        found = next(iter(gen), "no keys")
+        raise BenchError(
+            f"{path} is not a BicycleGAN U-Net: 'model.down.0.weight' (ngf, 3 + nz, 4, 4) is "
+            f"missing, the first key is {found!r}"
+        )
+    depth = sum(key.endswith((".down.0.weight", ".down.1.weight")) for key in gen)
+    widths = {"ngf": first.shape[0], "nz": first.shape[1] - 3, "depth": depth}
+    if "conv.0.weight" in enc:
+        blocks = sum(key.endswith(".shortcut.1.weight") for key in enc)
+        widths |= {"nef": enc["conv.0.weight"].shape[0], "n_blocks_e": blocks}
+    return widths
+
+
+def read_networks(path: Path, direction: str = "a2b") -> dict[str, dict[str, dict[str, Tensor]]]:
+    """Read the networks of one or both directions.
+
+    Parameters
+    ----------
+    path
+        A ``<name>_net_G.pth`` (its ``_net_E`` sibling is read too where it is), a folder with
+        one, or a file this project wrote.
+    direction
+        Which way an official pair goes.
+
+    Returns
+    -------
+    dict
+        For each direction, ``gen`` and, where there is one, ``enc``.
+    """
+    if direction not in DIRECTIONS:
+        raise BenchError(f"direction {direction!r} is unknown: choose from a2b, b2a")
+    if path.is_dir():
+        found = sorted(path.glob("*_net_G.pth"), key=lambda p: p.stat().st_mtime)
+        if not found:
+            raise BenchError(f"{path} holds no <name>_net_G.pth")
+        path = found[-1]
+    state: dict[str, Any] = dict(load_state(path))
+    if isinstance(state.get("modules"), dict):  # a checkpoint of the training loop
+        modules = state["modules"]
+        state = {f"{name}.{k}": v for name, part in modules.items() for k, v in part.items()}
+    networks: dict[str, dict[str, dict[str, Tensor]]] = {}
+    for way in DIRECTIONS:
+        parts = {name: select_prefix(state, f"{way}.{name}.") for name in LETTERS}
+        if any(parts.values()):
+            networks[way] = {name: part for name, part in parts.items() if part}
+    if networks:
+        return networks
+    networks[direction] = {"gen": drop_statistics(state)}
+    sibling = path.with_name(path.name.replace("_net_G", "_net_E"))
+    if sibling != path and sibling.exists():
+        networks[direction]["enc"] = drop_statistics(load_state(sibling))
+    return networks
+
+
+def write_official(
+    parts: Mapping[str, Mapping[str, Tensor]], folder: Path, name: str = "latest"
+) -> list[Path]:
+    """Write one direction's ``<name>_net_G.pth`` and ``<name>_net_E.pth``.
+
+    Parameters
+    ----------
+    parts
+        State dicts of ``gen`` and ``enc``.
+
+    Returns
+    -------
+    list of Path
+        The files, each whole or not there.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for part, state in parts.items():
+        path = folder / f"{name}_net_{LETTERS[part]}.pth"
+        write_weights(state, path)
+        written.append(path)
+    return written

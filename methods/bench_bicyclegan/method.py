@@ -1,0 +1,343 @@
+"""BicycleGAN as a method of the suite.
+
+The paper's networks translate one way. Here each direction has networks of its own, which
+never meet; one iteration trains both directions on the same pairs, so one trial holds both.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self
+
+import torch
+import torch.nn.functional as F
+from pydantic import ValidationError
+from torch import nn
+
+from bench.api import BenchError, Event
+from bench.nn.init import init_weights
+from bench.nn.patch import smallest_side
+from bench.nn.state import load_state, select_prefix
+from bench.training.capture import CapturedStep, prepare_optimizer
+from bench.training.loop import linear_decay, run_training, set_learning_rate
+from bench.training.precision import apply_float32_policy, autocast
+from bench.training.sampling import batch
+from bench.training.seeding import derive_seed, generator, normal, normal_per_seed
+from bench_bicyclegan.checkpoints import DIRECTIONS, infer_widths, read_networks, write_official
+from bench_bicyclegan.config import BicycleGANConfig
+from bench_bicyclegan.networks import Encoder, MultiscaleDiscriminator, UnetGenerator
+from bench_bicyclegan.step import Networks, discriminator_losses, generator_losses, total
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from bench.api import Budget, Context, Direction, Domain, TrainData
+
+
+Parts = dict[str, nn.Module]
+"""``gen`` and ``enc`` of one direction."""
+
+
+def _initialised(net: nn.Module, ctx: Context, *names: str) -> nn.Module:
+    init_weights(net, "xavier", generator=generator(ctx.seed, "bicyclegan", *names))
+    return net.to(ctx.device)
+
+
+class BicycleGANTrainer:
+    """The state of training, and its step: generators and encoders, then discriminators.
+
+    Step `t` draws, each from a stream of its own: the pairs with their crops and flips,
+    and for each direction the noise, the codes and the dropout.
+    """
+
+    def __init__(
+        self, config: BicycleGANConfig, ctx: Context, ways: Mapping[str, Parts], data: TrainData
+    ) -> None:
+        self.config, self.ctx, self.data = config, ctx, data
+        modules: dict[str, nn.Module] = {}
+        self.nets: dict[str, Networks] = {}
+        for way, parts in ways.items():
+            judges = {
+                name: _initialised(
+                    MultiscaleDiscriminator(config.ndf, config.n_scales_d, config.n_layers_d),
+                    ctx,
+                    way,
+                    name,
+                )
+                for name in ("dis", "dis2")
+            }
+            self.nets[way] = Networks(parts["gen"], parts["enc"], **judges)
+            modules |= {f"{way}.{name}": part for name, part in (*parts.items(), *judges.items())}
+        self.modules: Mapping[str, nn.Module] = modules
+        self.optimizers: Mapping[str, torch.optim.Optimizer] = {
+            "gen": self._adam("gen", "enc"),
+            "dis": self._adam("dis", "dis2"),
+        }
+        self.run = CapturedStep(self.update, ctx.device, on_fallback=self._warn)
+        self.ready = False
+
+    def _adam(self, *parts: str) -> torch.optim.Adam:
+        weights = [
+            p
+            for name, module in self.modules.items()
+            if name.rpartition(".")[2] in parts
+            for p in module.parameters()
+        ]
+        return torch.optim.Adam(
+            weights, lr=self.config.lr, betas=(self.config.beta1, 0.999), fused=True
+        )
+
+    def _warn(self, reason: str) -> None:
+        self.ctx.emit(Event("warning", "fit", f"runs without a CUDA graph: {reason}"))
+
+    def _batch(self, domain: Domain, iteration: int) -> torch.Tensor:
+        config = self.config
+        return batch(
+            self.data,
+            domain,
+            seed=self.ctx.seed,
+            step=iteration,
+            batch_size=config.batch_size,
+            crop=config.crop,
+            load=config.load,
+        )
+
+    def step(self, iteration: int, total_iterations: int | None) -> Mapping[str, torch.Tensor]:
+        """Run one iteration; see :class:`bench.training.loop.Trainer`."""
+        config, ctx = self.config, self.ctx
+        rate = config.lr * linear_decay(iteration, total_iterations, config.constant)
+        for optimizer in self.optimizers.values():
+            set_learning_rate(optimizer, rate)
+        if not self.ready:  # not earlier: a checkpoint may have brought optimiser state
+            self.ready = True
+            for optimizer in self.optimizers.values():
+                prepare_optimizer(optimizer, ctx.device)
+        # Encoded branch's noise and drawn codes: (direction, branch, half, nz).
+        shape = (len(self.nets), 2, config.batch_size // 2, config.nz)
+        draws = normal(shape, ctx.seed, "bicyclegan", "codes", iteration).to(ctx.device)
+        devices = [ctx.device] if ctx.device.type == "cuda" else []
+        with torch.random.fork_rng(devices):
+            torch.manual_seed(derive_seed(ctx.seed, "bicyclegan", "dropout", iteration))
+            return self.run(self._batch("a", iteration), self._batch("b", iteration), draws)
+
+    def update(
+        self, a: torch.Tensor, b: torch.Tensor, draws: torch.Tensor
+    ) -> Mapping[str, torch.Tensor]:
+        """Update all weights once; reads nothing back, so that a graph can hold it.
+
+        Parameters
+        ----------
+        a, b
+            Pairs ``(B, 3, H, W)`` in ``[-1, 1]``.
+        draws
+            Standard normal ``(directions, 2, B/2, nz)``.
+        """
+        losses: dict[str, torch.Tensor] = {}
+        judged: dict[str, torch.Tensor] = {}
+        fakes = {}
+        self.optimizers["gen"].zero_grad()
+        with autocast(self.ctx):
+            for (way, nets), (noise, code) in zip(self.nets.items(), draws, strict=True):
+                pair = (a, b) if way == "a2b" else (b, a)
+                terms, fakes[way] = generator_losses(nets, *pair, noise, code, self.config)
+                losses |= {f"{name}_{way}": term for name, term in terms.items()}
+        torch.autograd.backward(total(losses))
+        self.optimizers["gen"].step()
+
+        self.optimizers["dis"].zero_grad()
+        with autocast(self.ctx):
+            for way, nets in self.nets.items():
+                terms = discriminator_losses(nets, fakes[way])
+                judged |= {f"{name}_{way}": term for name, term in terms.items()}
+        torch.autograd.backward(total(judged))
+        self.optimizers["dis"].step()
+        return {name: loss.detach() for name, loss in (losses | judged).items()}
+
+    def extra_state(self) -> dict[str, Any]:
+        """Nothing: all state is in modules and optimisers."""
+        return {}
+
+    def load_extra_state(self, state: Mapping[str, Any]) -> None:
+        """Take back nothing."""
+
+
+class BicycleGAN:
+    """Paired multimodal translation (Zhu et al. 2017b).
+
+    Its codes: the content of an image is the image itself in ``[-1, 1]``, its style the mean
+    code ``(nz,)`` that the encoder gives it as a picture of its domain.
+
+    Parameters
+    ----------
+    config
+        Widths, losses, training settings.
+    ctx
+        Where and how it computes.
+    parts
+        For each direction the networks there are; loaded weights may bring fewer.
+    """
+
+    def __init__(
+        self,
+        config: BicycleGANConfig,
+        ctx: Context,
+        parts: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
+        apply_float32_policy(ctx)
+        self.config, self.ctx = config, ctx
+        self._build(parts or dict.fromkeys(DIRECTIONS, ("gen", "enc")))
+
+    def _build(self, parts: Mapping[str, Sequence[str]]) -> None:
+        config = self.config
+        self.ways: dict[str, Parts] = {}
+        for way, names in parts.items():
+            nets: dict[str, nn.Module] = {
+                "gen": UnetGenerator(config.ngf, config.depth, config.nz, dropout=config.dropout)
+            }
+            if "enc" in names:
+                nets["enc"] = Encoder(config.nef, config.n_blocks_e, config.nz)
+            self.ways[way] = {
+                name: _initialised(net, self.ctx, way, name) for name, net in nets.items()
+            }
+
+    @property
+    def _tree(self) -> nn.ModuleDict:
+        """All networks under the names of the flat state: ``<direction>.<part>``."""
+        return nn.ModuleDict({way: nn.ModuleDict(parts) for way, parts in self.ways.items()})
+
+    @classmethod
+    def from_weights(
+        cls, path: Path, ctx: Context, *, direction: str = "a2b", **config: Any
+    ) -> Self:
+        """Build from a file of weights; widths are read from it.
+
+        Parameters
+        ----------
+        path, direction
+            As in :func:`bench_bicyclegan.checkpoints.read_networks`.
+        **config
+            Further configuration.
+
+        Raises
+        ------
+        BenchError
+            When the file cannot be read or holds another network.
+        """
+        networks = read_networks(path, direction)
+        widths = infer_widths(next(iter(networks.values())), path)
+        try:
+            settings = BicycleGANConfig(**(config | widths))
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise BenchError(f"bicyclegan: {first['loc'][0]}: {first['msg']}") from error
+        method = cls(settings, ctx, {way: tuple(parts) for way, parts in networks.items()})
+        for way, parts in networks.items():
+            for name, state in parts.items():
+                load_state(method._part(way, name), state, f"{path} ({way}, {name})")
+        return method
+
+    def _part(self, way: str, name: str) -> nn.Module:
+        nets = self.ways.get(way, {})
+        if name not in nets:
+            there = ", ".join(f"{w} {n}" for w, parts in self.ways.items() for n in parts)
+            raise BenchError(f"no weights for {way} {name}: loaded are {there}")
+        return nets[name]
+
+    def fit(self, data: TrainData, budget: Budget) -> None:
+        """Train both directions within `budget`, resuming from ``ctx.work_dir``."""
+        if not data.paired:
+            raise BenchError(
+                "BicycleGAN needs pairs, but this dataset has none: choose a paired dataset"
+            )
+        for way in DIRECTIONS:
+            for name in ("gen", "enc"):
+                self._part(way, name)
+        self._check_sizes(data)
+        self._tree.train()
+        run_training(BicycleGANTrainer(self.config, self.ctx, self.ways, data), budget, self.ctx)
+
+    def _check_sizes(self, data: TrainData) -> None:
+        config = self.config
+        multiple = 2**config.depth
+        # The smallest scale of a discriminator must still give a score.
+        least = smallest_side(config.n_layers_d) * 2 ** (config.n_scales_d - 1)
+        sides = [config.load] * 2 if config.load else list(data.a.shape[-2:])
+        if config.crop and config.crop > min(sides):
+            raise BenchError(
+                f"crop {config.crop} is larger than the {sides[0]}×{sides[1]} images: set crop, "
+                "or load to resize them first"
+            )
+        sides = [config.crop] * 2 if config.crop else sides
+        if any(side % multiple or side < least for side in sides):
+            raise BenchError(
+                f"BicycleGAN cannot train on {sides[0]}×{sides[1]} images: set crop to a multiple "
+                f"of {multiple} (2 to the power of depth) that is at least {least}"
+            )
+
+    @torch.no_grad()
+    def _generate(self, content: torch.Tensor, style: torch.Tensor, way: str) -> torch.Tensor:
+        """Images in ``[-1, 1]`` of any size and codes to images in ``[0, 1]``."""
+        net = self._part(way, "gen").eval()
+        height, width = content.shape[-2:]
+        multiple = 2**self.config.depth
+        down, right = -height % multiple, -width % multiple
+        mode = "reflect" if down < height and right < width else "replicate"
+        padded = F.pad(content, (0, right, 0, down), mode=mode) if down or right else content
+        with autocast(self.ctx):
+            out: torch.Tensor = net(padded, style)
+        return (out.float()[..., :height, :width] + 1).div_(2).clamp_(0, 1)
+
+    def translate(
+        self, images: torch.Tensor, direction: Direction, *, samples: int, seeds: torch.Tensor
+    ) -> torch.Tensor:
+        """Translate a batch, with one drawn code for every output."""
+        content = images.to(self.ctx.device) * 2 - 1
+        codes = self.sample_styles(seeds)
+        outputs = [self._generate(content, codes[:, k], direction.key) for k in range(samples)]
+        return torch.stack(outputs, 1)
+
+    @torch.no_grad()
+    def encode(self, images: torch.Tensor, domain: Domain) -> tuple[torch.Tensor, torch.Tensor]:
+        """Images ``(B, 3, H, W)`` in ``[0, 1]`` to themselves in ``[-1, 1]``, and mean codes.
+
+        Codes ``(B, nz)`` are those of the direction that leads to `domain`; 0, the mean of
+        all codes, where its encoder was not loaded.
+        """
+        content = images.to(self.ctx.device) * 2 - 1
+        way = "b2a" if domain == "a" else "a2b"
+        if "enc" not in self.ways.get(way, {}):
+            return content, content.new_zeros(len(content), self.config.nz)
+        with autocast(self.ctx):
+            style: torch.Tensor = self._part(way, "enc").eval()(content)[0]
+        return content, style.float()
+
+    def decode(self, content: torch.Tensor, style: torch.Tensor, domain: Domain) -> torch.Tensor:
+        """Translate content of the other domain to `domain` with the given codes."""
+        return self._generate(content, style, "b2a" if domain == "a" else "a2b")
+
+    def sample_styles(self, seeds: torch.Tensor) -> torch.Tensor:
+        """Standard normal codes ``(*seeds.shape, nz)`` for int64 `seeds` of any shape."""
+        return normal_per_seed(seeds, (self.config.nz,)).to(self.ctx.device)
+
+    def state_dict(self) -> dict[str, torch.Tensor]:
+        """Generators and encoders, flat: ``a2b.gen.model.down.0.weight`` and so on."""
+        return dict(self._tree.state_dict())
+
+    def load_state_dict(self, state: Mapping[str, torch.Tensor]) -> None:
+        """Take back what :meth:`state_dict` gave; one direction alone is enough."""
+        parts = {
+            way: [name for name in ("gen", "enc") if select_prefix(state, f"{way}.{name}.")]
+            for way in DIRECTIONS
+        }
+        parts = {way: names for way, names in parts.items() if names}
+        if parts and parts != {way: list(nets) for way, nets in self.ways.items()}:
+            self._build(parts)
+        load_state(self._tree, state, "BicycleGAN's weights")
+
+    def save_official(
+        self, folder: Path, direction: str = "a2b", name: str = "latest"
+    ) -> list[Path]:
+        """Write one direction's networks as ``<name>_net_G.pth`` and ``<name>_net_E.pth``."""
+        self._part(direction, "gen")
+        states = {part: net.state_dict() for part, net in self.ways[direction].items()}
+        return write_official(states, folder, name)
