@@ -101,7 +101,9 @@ def page_context(
         "measurements": _records(run.measurements),
         "suite": _flat(run.suite),
         "environment": _flat(run.environment),
-        "command": f"bench run {shlex.quote(str(run.path / 'suite.toml'))}",
+        "command": clean_text(
+            run.environment.get("command") or f"bench run {shlex.quote(str(run.path))}/suite.toml"
+        ),
     }
 
 
@@ -253,7 +255,9 @@ def _cell(row: pd.Series, column: Column, span: tuple[float, float]) -> Cell:
     note = ""
     if column.metric == "fid" and column.headline and not pd.isna(row.get("fid_floor", pd.NA)):
         note = f"floor {format_number(row['fid_floor'])}"
-    interval = "" if low == high == value else format_interval(value, low, high)
+    interval = format_interval(value, low, high)
+    if low == high == value or interval == "[0.0000, 0.0000]":
+        interval = ""
     return Cell(format_number(value), interval, float(value), mark, track, note)  # type: ignore[arg-type]
 
 
@@ -337,11 +341,19 @@ def _flat(value: Mapping[Any, Any], before: str = "") -> list[tuple[str, str]]:
         name = f"{before}{key}"
         if isinstance(item, Mapping) and item:
             pairs += _flat(item, f"{name}.")
-        elif isinstance(item, list | tuple) and all(not isinstance(v, Mapping) for v in item):
-            pairs.append((name, ", ".join(_plain(v) for v in item)))
+        elif isinstance(item, list | tuple):
+            pairs.append((name, ", ".join(_entry(v) for v in item)))
         else:
             pairs.append((name, _plain(item)))
     return pairs
+
+
+def _entry(value: object) -> str:
+    """One entry of a list; a table in it as its name and whatever else it sets."""
+    if not isinstance(value, Mapping):
+        return _plain(value)
+    rest = [f"{k} {v}" for k, v in _flat(value) if k != "name" and v not in ("", "{}")]
+    return _plain(value.get("name")) + (f" ({', '.join(rest)})" if rest else "")
 
 
 def _first(values: Mapping[str, Any], keys: Iterable[str]) -> str:

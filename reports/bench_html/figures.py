@@ -58,7 +58,7 @@ def losses(curves: pd.DataFrame) -> dict[str, Any]:
     data = pd.concat(parts)
     data = data[np.isfinite(data["value"])]
     log = bool((data["value"] > 0).all()) and data["value"].max() > 20 * data["value"].min()
-    scale = alt.Scale(type="log" if log else "linear", zero=False, nice=True)
+    scale = alt.Scale(type="log", nice=True) if log else alt.Scale(zero=False, nice=True)
     names = list(dict.fromkeys(data["loss"]))
     colour = alt.Color(
         "loss:N",
@@ -132,6 +132,8 @@ def throughput(timings: pd.DataFrame, labels: Sequence[str]) -> dict[str, Any] |
     )
     rate = points.groupby(["label", "batch"], sort=False)["rate"]
     table = rate.agg(["median", "min", "max"]).reset_index()
+    if table["batch"].nunique() == 1:
+        return _rates(table, labels)
     x = alt.X("batch:O", title="batch size", axis=alt.Axis(labelAngle=0))
     y = alt.Y("median:Q", title="images per second", scale=alt.Scale(type="log", nice=True))
     y = y.axis(alt.Axis(tickCount=5, format="~g"))
@@ -149,6 +151,26 @@ def throughput(timings: pd.DataFrame, labels: Sequence[str]) -> dict[str, Any] |
         tooltip=["label:N", "batch:O", alt.Tooltip("median:Q", format=".4~g", title="images/s")],
     )
     return to_spec(alt.layer(band, line, dots), 240)
+
+
+def _rates(table: pd.DataFrame, labels: Sequence[str]) -> dict[str, Any]:
+    """One batch size only: a point for each method, on a line of its own."""
+    batch = int(table["batch"].iloc[0])
+    rate = alt.X("median:Q", title=f"images per second at batch {batch}")
+    bars = (
+        alt.Chart(table)
+        .mark_point(filled=True, size=90, opacity=1)
+        .encode(
+            x=rate.scale(alt.Scale(type="log", nice=True)).axis(
+                alt.Axis(tickCount=5, format="~g", grid=False)
+            ),
+            y=alt.Y("label:N", title=None, sort=list(labels), axis=alt.Axis(grid=True)),
+            color=colour_of(labels),
+            shape=shape_of(labels),
+            tooltip=["label:N", alt.Tooltip("median:Q", format=".4~g", title="images/s")],
+        )
+    )
+    return to_spec(bars, max(90, 34 * len(table)))
 
 
 def memory(frame: pd.DataFrame, labels: Sequence[str]) -> dict[str, Any] | None:

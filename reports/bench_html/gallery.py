@@ -69,9 +69,7 @@ def build(run: RunView, out: Path, anchors: Mapping[str, bool]) -> dict[str, Any
     ways, metrics = _collect(run)
     strips: list[list[Path]] = []
     for way in ways:
-        strips += [
-            [run.path / path] if _inside(run.path, path) else [] for path in way.inputs.values()
-        ]
+        strips += [_files(run.path, _Cell({0: path})) for path in way.inputs.values()]
         for series in way.series.values():
             for input_id in way.inputs:
                 strips.append(_files(run.path, series.cells.get(input_id)))
@@ -146,13 +144,15 @@ def _cell(
 ) -> dict[str, Any] | None:
     if cell is None:
         return None
-    samples = list(cell.paths)
+    # A deterministic method may keep one picture and name it for every sample.
+    linked = {sample: _link(root, out, path) for sample, path in cell.paths.items()}
+    samples = [sample for sample, link in linked.items() if link]
     values = {}
     for index, metric in enumerate(metrics):
         if metric in cell.values:
             numbers = cell.values[metric]
             values[str(index)] = [_short(numbers.get(s)) for s in samples]
-    links = [_link(root, out, path) for path in cell.paths.values()]
+    links = [linked[sample] for sample in samples]
     folder = links[0].rsplit("/", 1)[0] if links and links[0] else ""
     if folder and links == [f"{folder}/{sample}.png" for sample in range(len(links))]:
         # The usual layout: the folder and a count say it all.
@@ -161,20 +161,16 @@ def _cell(
 
 
 def _files(root: Path, cell: _Cell | None) -> list[Path]:
-    """The readable pictures at the front of a cell; a gap ends the strip."""
-    files: list[Path] = []
-    for path in cell.paths.values() if cell else ():
-        if not _inside(root, path):
-            break
-        files.append(root / path)
-    return files
+    """The pictures of a cell that are there."""
+    paths = cell.paths.values() if cell else ()
+    return [root / path for path in paths if _inside(root, path)]
 
 
 def _inside(root: Path, path: str) -> bool:
-    """Whether a path of the tables names something within the run folder."""
+    """Whether a path of the tables names a file within the run folder."""
     if not path or "\\" in path or "\0" in path or Path(path).is_absolute():
         return False
-    return ".." not in Path(path).parts
+    return ".." not in Path(path).parts and (root / path).is_file()
 
 
 def _link(root: Path, out: Path, path: str) -> str:

@@ -32,7 +32,8 @@
     if (value === null || value === undefined) return "–";
     const size = Math.abs(value);
     if (size === 0) return "0";
-    if (size >= 1e6 || size < 1e-5) return value.toPrecision(3);
+    if (size < 1e-5) return "0.0000";
+    if (size >= 1e6) return value.toPrecision(3);
     return size >= 100 ? value.toFixed(0) : String(Number(value.toPrecision(3)));
   };
 
@@ -308,20 +309,16 @@
     if (!dialog.open) { dialog.showModal(); $("v-slider").focus({ preventScroll: true }); }
     setHash();
   }
-  // The file itself; where it is not beside the page, the thumbnail cut out of its strip.
+  // The file itself; where it is not beside the page, its thumbnail out of the strip.
   function show(image, url, strip, count, index, alt) {
     image.alt = alt;
+    image.style.objectFit = image.style.objectPosition = "";
     const fallback = () => {
       image.onerror = null;
       if (!strip) { image.removeAttribute("src"); return; }
-      const whole = new Image();
-      whole.onload = () => {
-        const side = whole.naturalHeight;
-        const canvas = el("canvas", { width: side, height: side });
-        canvas.getContext("2d").drawImage(whole, -index * side, 0);
-        try { image.src = canvas.toDataURL(); } catch { image.src = count === 1 ? strip : ""; }
-      };
-      whole.src = strip;
+      image.style.objectFit = "cover";
+      image.style.objectPosition = count > 1 ? `${(100 * index) / (count - 1)}% 0` : "0 0";
+      image.src = strip;
     };
     image.onerror = fallback;
     if (url) image.src = url; else fallback();

@@ -1,0 +1,118 @@
+"""Figures as files for papers, and everything in one file for sharing."""
+
+from __future__ import annotations
+
+import os
+import re
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import vl_convert
+
+from bench.summary import columns, summary
+from bench.tabular import csv_table, latex_table, markdown_table
+from bench_html import figures
+from bench_html.chart import theme
+from bench_html.render import render
+
+if TYPE_CHECKING:
+    from bench.api import RunView
+
+_WIDTH = 420
+"""Width of an exported figure in CSS pixels: one column of a paper at 96 per inch."""
+
+
+def render_figures(run: RunView, out: Path) -> Path:
+    """Write every figure as SVG, PNG (three times the resolution) and PDF.
+
+    Returns
+    -------
+    pathlib.Path
+        The folder ``out/figures``.
+    """
+    folder = out / "figures"
+    folder.mkdir(parents=True, exist_ok=True)
+    names: set[str] = set()
+    for figure in figures.build(run, summary(run)):
+        spec = figure.spec | {
+            "width": _WIDTH,
+            "config": theme(dark=False) | {"background": "white"},
+        }
+        stem = _stem(f"{figure.section}-{figure.title}", names)
+        for ending, content in _converted(spec).items():
+            _write(folder / f"{stem}.{ending}", content)
+    return folder
+
+
+def _converted(spec: dict[str, Any]) -> dict[str, bytes]:
+    """The figure in each format, all three from the same scene."""
+    svg: str = vl_convert.vegalite_to_svg(spec)
+    return {
+        "svg": svg.encode(),
+        "png": vl_convert.vegalite_to_png(spec, scale=3),
+        "pdf": vl_convert.vegalite_to_pdf(spec),
+    }
+
+
+def render_zip(run: RunView, out: Path) -> Path:
+    """Pack the page, the tables and the figures of a run into one file.
+
+    The archive holds what the page needs (thumbnails, not the full-size pictures), the
+    suite and the environment, under names this program chose.
+
+    Returns
+    -------
+    pathlib.Path
+        ``out/<run>.zip``.
+    """
+    page = render(run, out)
+    folder = render_figures(run, out)
+    top = _stem(run.path.name, set())
+    table = summary(run)
+    headline = [column for column in columns(run) if column.headline]
+    texts = {
+        "summary.csv": str(csv_table(table)),
+        "summary.md": str(markdown_table(table, headline)),
+        "summary.tex": str(latex_table(table, headline)),
+        "measurements.csv": str(csv_table(run.measurements)),
+    }
+    target = out / f"{top}.zip"
+    temporary = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.write(page, f"{top}/report/index.html")
+            for file in sorted((out / "thumbs").glob("*.webp")):
+                # Pictures are compressed already.
+                name = f"{top}/report/thumbs/{file.name}"
+                archive.write(file, name, compress_type=zipfile.ZIP_STORED)
+            for file in sorted(folder.iterdir()):
+                archive.write(file, f"{top}/figures/{file.name}")
+            for name, text in texts.items():
+                archive.writestr(f"{top}/tables/{name}", text)
+            for name in ("suite.toml", "environment.json"):
+                if (run.path / name).is_file():
+                    archive.write(run.path / name, f"{top}/{name}")
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return target
+
+
+def _stem(text: str, taken: set[str]) -> str:
+    """A file name out of any text: letters, digits and dashes, unique among `taken`."""
+    stem = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:60] or "figure"
+    name, number = stem, 2
+    while name in taken:
+        name, number = f"{stem}-{number}", number + 1
+    taken.add(name)
+    return name
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Whole or not at all."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_bytes(content)
+    temporary.replace(path)

@@ -1,0 +1,357 @@
+"""The report's page in a real browser: what a reader sees, presses and copies."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import pytest
+from factories import HOSTILE
+
+from bench.results import read_run
+from bench.summary import columns, summary
+from bench.tabular import csv_table, latex_table, markdown_table
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+pytestmark = pytest.mark.browser
+
+
+class Watch:
+    """Everything a page asks for, says or breaks on."""
+
+    def __init__(self, page: Page) -> None:
+        self.requests: list[str] = []
+        self.trouble: list[str] = []
+        page.on("request", lambda request: self.requests.append(request.url))
+        page.on("requestfailed", lambda request: self.trouble.append(f"failed {request.url}"))
+        page.on("console", lambda message: self.trouble.append(f"{message.type} {message.text}"))
+        page.on("pageerror", lambda error: self.trouble.append(f"error {error}"))
+        page.on("dialog", lambda dialog: self.trouble.append(f"dialog {dialog.message}"))
+
+
+def opened(browser: Browser, report: Path, fragment: str = "", **options: Any) -> Page:
+    context = browser.new_context(**({"viewport": {"width": 1280, "height": 900}} | options))
+    page = context.new_page()
+    page.watch = Watch(page)  # type: ignore[attr-defined]
+    page.goto(report.as_uri() + fragment)
+    page.wait_for_function("document.documentElement.dataset.ready === '1'")
+    page.wait_for_function(
+        "[...document.querySelectorAll('.vega')].every((e) => e.querySelector('svg'))"
+    )
+    return page
+
+
+@pytest.fixture
+def page(browser: Browser, report: Path) -> Iterator[Page]:
+    page = opened(browser, report)
+    yield page
+    assert page.watch.trouble == []  # type: ignore[attr-defined]
+    page.context.close()
+
+
+def methods(page: Page) -> list[str]:
+    """The first group's method names, in the order shown."""
+    return page.locator("#table tbody:nth-of-type(1) tr[data-rows] th").all_inner_texts()
+
+
+def press_copy(page: Page, form: str) -> str:
+    """What the button puts on the clipboard."""
+    page.evaluate(
+        "void (navigator.clipboard.writeText = async (text) => { window.copied = text; })"
+    )
+    page.click(f"[data-copy={form}]")
+    text: str = page.evaluate("window.copied")
+    return text
+
+
+def test_nothing_leaves_the_page_and_nothing_is_logged(browser: Browser, report: Path) -> None:
+    page = opened(browser, report)
+    page.mouse.wheel(0, 20_000)
+    page.wait_for_timeout(300)
+    watch = page.watch  # type: ignore[attr-defined]
+    assert watch.trouble == []
+    inside = report.parent.parent.as_uri()
+    assert len(watch.requests) > 5
+    assert all(url.startswith((inside, "data:")) for url in watch.requests), watch.requests
+    # Even a script on the page itself may not connect.
+    blocked = page.evaluate("fetch('http://127.0.0.1:9/').then(() => 'sent', () => 'blocked')")
+    assert blocked == "blocked" and any("connect-src" in line for line in watch.trouble)
+    page.context.close()
+
+
+def test_the_headline_says_who_won_and_what_is_a_tie(page: Page) -> None:
+    lead = page.inner_text(".lead")
+    assert "cyclegan and munit give the most realistic pictures in both directions" in lead
+    assert "tied" in lead
+    tiles = page.locator(".tile").all_inner_texts()
+    assert len(tiles) == 4 and "cyclegan ≈ munit" in tiles[0] and "munit" in tiles[1]
+    assert "identity" not in "".join(tiles)
+
+
+def test_sorting_by_a_column_and_back(page: Page) -> None:
+    head = page.locator("#table th:nth-child(2)")
+    head.locator("button").click()
+    assert head.get_attribute("aria-sort") == "ascending"
+    assert [m.split("\n")[0] for m in methods(page)] == [
+        "cyclegan",
+        "munit",
+        "neural_style",
+        "identity",
+    ]
+    head.locator("button").click()
+    assert head.get_attribute("aria-sort") == "descending"
+    assert methods(page)[0].startswith("identity")
+    # Higher is better: the first click puts the largest on top.
+    page.locator("#table th", has_text="Diversity").locator("button").click()
+    assert methods(page)[0].startswith("munit")
+    assert head.get_attribute("aria-sort") == "none"
+    # Both directions keep to their groups, and failures to theirs.
+    groups = page.locator("#table tr.group").all_inner_texts()
+    assert groups == ["summer2winter", "winter2summer", "No numbers"]
+
+
+def test_copied_csv_is_the_table_in_the_order_shown(page: Page, report: Path) -> None:
+    run = read_run(report.parent.parent)
+    frame = summary(run)
+    copied = press_copy(page, "csv")
+    assert sorted(copied.splitlines()) == sorted(str(csv_table(frame)).splitlines())
+    page.locator("#table th:nth-child(2)").locator("button").click()
+    rows = list(csv.DictReader(io.StringIO(press_copy(page, "csv"))))
+    shown = [row["label"] for row in rows if row["direction"] == "summer2winter" and row["kid"]]
+    assert shown == [m.split("\n")[0] for m in methods(page)]
+    back = pd.DataFrame(rows).set_index(["direction", "label"])["kid"]
+    for _, row in frame.dropna(subset=["kid"]).iterrows():
+        assert float(back[row["direction"], row["label"]]) == row["kid"]
+
+
+def test_copied_markdown_and_latex_are_the_files(page: Page, report: Path) -> None:
+    run = read_run(report.parent.parent)
+    frame, shown = summary(run), [c for c in columns(run) if c.headline]
+    for form, made in (("md", markdown_table(frame, shown)), ("tex", latex_table(frame, shown))):
+        assert sorted(press_copy(page, form).splitlines()) == sorted(str(made).splitlines())
+    assert "copied" in page.inner_text("#copied")
+
+
+def test_all_metrics_can_be_shown(page: Page) -> None:
+    head = page.locator("#table th", has_text="sharpness")
+    assert not head.is_visible()
+    page.check("#all-metrics")
+    assert head.is_visible()
+
+
+def test_filters_change_the_pictures(page: Page) -> None:
+    lines = page.locator("#gallery .line")
+    assert lines.count() == 6
+    assert lines.first.locator(".outputs > div").count() == 4
+    page.click("#methods button[value=identity]")
+    assert lines.first.locator(".outputs > div").count() == 3
+    assert page.get_attribute("#methods button[value=identity]", "aria-pressed") == "false"
+    page.select_option("#samples", "0")
+    assert lines.first.locator(".outputs > div").first.locator(".shot").count() == 5
+    page.click("#ways button:nth-child(2)")
+    assert "winter2summer" in (
+        lines.first.locator(".shot").nth(1).get_attribute("aria-label") or ""
+    )
+
+
+def test_best_and_worst_are_ordered_by_their_values(page: Page, report: Path) -> None:
+    samples = read_run(report.parent.parent).samples
+    mine = samples[
+        (samples["label"] == "munit")
+        & (samples["direction"] == "summer2winter")
+        & (samples["metric"] == "lpips_input")
+    ]
+    means = mine.groupby("input_id", sort=False)["value"].mean().sort_values()
+    page.select_option("#order", "best")
+    page.select_option("#metric", label="Change")
+    page.select_option("#of", label="munit")
+
+    def shown() -> list[str | None]:
+        return [line.get_attribute("data-input") for line in page.locator("#gallery .line").all()]
+
+    assert shown() == list(means.index[:6])
+    page.select_option("#order", "worst")
+    assert shown() == list(means.index[::-1][:6])
+
+
+def test_keyboard_pages_through_the_gallery(page: Page) -> None:
+    assert page.inner_text("#page") == "1 / 2"
+    page.keyboard.press("ArrowRight")
+    assert page.inner_text("#page") == "2 / 2" and page.is_disabled("#next")
+    page.keyboard.press("ArrowRight")
+    assert page.inner_text("#page") == "2 / 2"
+    page.keyboard.press("ArrowLeft")
+    assert page.inner_text("#page") == "1 / 2" and page.is_disabled("#previous")
+
+
+def test_the_viewer_by_keyboard(page: Page) -> None:
+    page.locator("#gallery .line").first.locator(".outputs .shot").first.click()
+    title, facts = page.locator("#v-title"), page.locator("#v-facts")
+    assert title.inner_text() == "munit · summer2winter"
+    assert "sample 1 of 5" in facts.inner_text()
+    page.keyboard.press("ArrowRight")
+    assert "sample 2 of 5" in facts.inner_text()
+    page.keyboard.press("ArrowDown")
+    assert title.inner_text() == "neural_style · summer2winter"
+    page.keyboard.press("PageDown")
+    assert "input view-001" in facts.inner_text()
+    page.keyboard.press("Space")
+    assert page.input_value("#v-slider") == "100"
+    page.keyboard.press("Escape")
+    assert not page.locator("#viewer").is_visible()
+
+
+def test_the_slider_uncovers_the_input(page: Page) -> None:
+    page.locator("#gallery .line").first.locator(".outputs .shot").first.click()
+    box = page.locator("#v-slider").bounding_box()
+    assert box is not None
+    page.mouse.click(box["x"] + 0.25 * box["width"], box["y"] + box["height"] / 2)
+    value = int(page.input_value("#v-slider"))
+    assert 20 <= value <= 30
+    clip = page.evaluate("getComputedStyle(document.getElementById('v-clip')).clipPath")
+    assert f"{100 - value}%" in clip
+    # Full-size files, not thumbnails.
+    wide = page.evaluate("document.getElementById('v-after').naturalWidth")
+    assert wide == 48 and ".png" in (page.get_attribute("#v-after", "src") or "")
+
+
+def test_a_link_leads_back_to_what_was_seen(browser: Browser, report: Path, page: Page) -> None:
+    page.click("#ways button:nth-child(2)")
+    page.click("#methods button[value=cyclegan]")
+    page.select_option("#order", "worst")
+    page.keyboard.press("Escape")
+    page.click("#next")
+    first = page.inner_text("#gallery")
+    other = opened(browser, report, page.evaluate("location.hash"))
+    assert other.inner_text("#gallery") == first
+    assert other.inner_text("#page") == "2 / 2"
+    other.context.close()
+    page.locator("#gallery .line").first.locator(".outputs .shot").nth(1).click()
+    other = opened(browser, report, page.evaluate("location.hash"))
+    assert other.inner_text("#v-title") == page.inner_text("#v-title")
+    assert other.inner_text("#v-facts") == page.inner_text("#v-facts")
+    other.context.close()
+
+
+@pytest.mark.parametrize("fragment", ["#view?d=9&m=-1&i=x&s=1e9", "#pictures?p=99&o=<b>.9.9&m="])
+def test_a_broken_link_breaks_nothing(browser: Browser, report: Path, fragment: str) -> None:
+    page = opened(browser, report, fragment)
+    assert page.watch.trouble == []  # type: ignore[attr-defined]
+    page.context.close()
+
+
+def test_a_point_leads_to_its_pictures(page: Page) -> None:
+    point = page.locator("#figure-2 svg [aria-roledescription=point]").first
+    point.click()
+    assert page.get_attribute("#ways button:nth-child(2)", "aria-pressed") == "true"
+    on = [
+        b
+        for b in page.locator("#methods button").all()
+        if b.get_attribute("aria-pressed") == "true"
+    ]
+    assert len(on) == 1
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_no_sideways_scrolling_and_enough_contrast(
+    browser: Browser, report: Path, scheme: Any, width: int
+) -> None:
+    page = opened(browser, report, viewport={"width": width, "height": 800}, color_scheme=scheme)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    low = page.evaluate(CONTRAST)
+    assert low == [], low
+    assert page.watch.trouble == []  # type: ignore[attr-defined]
+    page.context.close()
+
+
+CONTRAST = """() => {
+  const parse = (c) => [...c.match(/[\\d.]+/g).map(Number), 1].slice(0, 4);
+  const light = (c) => c.slice(0, 3).map((v) => v / 255)
+    .map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4))
+    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+  const behind = (node) => {
+    for (; node; node = node.parentElement) {
+      const c = parse(getComputedStyle(node).backgroundColor);
+      if (c[3] > 0.9) return c;
+    }
+    return [255, 255, 255, 1];
+  };
+  const low = [];
+  const walker = document.createTreeWalker(document.querySelector("main"), NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const node = walker.currentNode.parentElement;
+    const text = walker.currentNode.textContent.trim();
+    if (!text || !node.offsetParent || node.closest("svg, .hidden, :disabled")) continue;
+    const [a, b] = [light(parse(getComputedStyle(node).color)), light(behind(node))];
+    const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+    if (ratio < 4.5) low.push(`${text.slice(0, 30)} ${ratio.toFixed(2)}`);
+  }
+  return [...new Set(low)];
+}"""
+
+
+def test_everything_that_can_be_pressed_has_a_name(page: Page) -> None:
+    nameless = page.evaluate("""() => [...document.querySelectorAll("button, select, input, a")]
+      .filter((e) => !(e.ariaLabel || e.textContent.trim() || (e.labels && e.labels.length)))
+      .map((e) => e.outerHTML)""")
+    assert nameless == []
+    doubled = page.evaluate("""() => {
+      const ids = [...document.querySelectorAll("[id]")].map((e) => e.id);
+      return ids.filter((id, i) => ids.indexOf(id) !== i);
+    }""")
+    assert [d for d in doubled if not d.startswith("gradient")] == []
+
+
+def test_the_theme_button(page: Page) -> None:
+    before = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    page.click("#theme")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") != before
+
+
+def test_print_keeps_the_table_and_leaves_the_tools(page: Page) -> None:
+    page.emulate_media(media="print")
+    assert not page.locator("#filters").is_visible() and not page.locator(".top").is_visible()
+    assert page.locator("#table").is_visible()
+
+
+def test_hostile_names_are_inert(browser: Browser, hostile_report: Path) -> None:
+    page = opened(browser, hostile_report)
+    page.evaluate("void (window.alert = () => { window.ran = true; })")
+    page.check("#all-metrics")
+    for details in page.locator("details").all():
+        details.evaluate("(e) => { e.open = true; }")
+    page.locator("#gallery .line").first.locator(".outputs .shot").first.click()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Escape")
+    page.locator("#figure-0 svg [aria-roledescription=point]").first.hover()
+    page.wait_for_timeout(200)
+    watch = page.watch  # type: ignore[attr-defined]
+    assert watch.trouble == [] and not page.evaluate("window.ran === true")
+    assert page.locator("img[src=x], main script, [onerror], textarea").count() == 0
+    text = page.inner_text("body")
+    for bad in HOSTILE:
+        assert bad in text, bad
+    for cell in next(csv.reader(io.StringIO(press_copy(page, "csv")))):
+        assert cell[:1] not in "=+-@" or cell == ""
+    for row in csv.reader(io.StringIO(press_copy(page, "csv"))):
+        assert not any(cell.startswith("=") for cell in row)
+    page.context.close()
+
+
+def test_a_page_away_from_its_run_still_shows_thumbnails(
+    browser: Browser, report: Path, tmp_path: Path
+) -> None:
+    import shutil
+
+    moved = shutil.copytree(report.parent, tmp_path / "elsewhere")
+    page = opened(browser, Path(moved) / "index.html", "#view?d=0&m=0&i=0&s=1")
+    page.wait_for_function("document.getElementById('v-after').naturalWidth > 0")
+    assert page.locator("#v-title").inner_text() == "munit · summer2winter"
+    page.context.close()
