@@ -112,14 +112,14 @@ def measure(scoring: Scoring) -> Iterator[Measurement]:
         ]
     )
     floor = float(floors.mean())
-    spread = f"range of {len(floors)} real samples" if len(floors) > 1 else None
-    low, high = (floors.min(), floors.max()) if len(floors) > 1 else (None, None)
+    spread = Interval(
+        floor, float(floors.min()), float(floors.max()), f"range of {len(floors)} real samples"
+    )
     yield scoring.measurement(
         "fid_floor",
-        Interval(
-            floor, low if low is None else float(low), None if high is None else float(high), spread
-        ),
+        spread if len(floors) > 1 else Interval(floor, None, None, None),
         n=n,
+        higher_is_better=None,
     )
     yield scoring.measurement(
         "fid_excess",

@@ -17,6 +17,7 @@ from bench.api import Measurement
 from bench.stats import RESAMPLES, Floats, Interval, multinomial_weights
 
 if TYPE_CHECKING:
+    from bench.metrics.fid import Grams
     from bench.metrics.scoring import Scoring
 
 
@@ -71,8 +72,21 @@ def kid_interval(
 
 
 def measure(scoring: Scoring) -> Iterator[Measurement]:
-    """``kid``: one output per input against the target domain's test images."""
-    grams = scoring.grams("outputs", "reference", at_least=2)
-    k = [kernel(g, grams.dimension) for g in (grams.xx, grams.yy, grams.xy)]
-    result = kid_interval(*k)
-    yield scoring.measurement("kid", result, n=len(grams.xx))
+    """``kid`` to the target's test images, its real floor, and ``kid_train``.
+
+    One output per input throughout. ``kid_floor`` is what the target's real training
+    images score against its test images: what is left of KID when nothing is wrong.
+    ``kid_train`` holds the outputs against the training images, as some papers do.
+    """
+    g = scoring.grams("outputs", "reference", at_least=2)
+    yield scoring.measurement("kid", _of(g), n=len(g.xx))
+    real = scoring.real_grams()
+    if real is not None and len(real.xx) >= 2:
+        yield scoring.measurement("kid_floor", _of(real), n=len(real.xx), higher_is_better=None)
+    if len(scoring.data.reference_train) >= 2:
+        g = scoring.grams("outputs", "reference_train", at_least=2)
+        yield scoring.measurement("kid_train", _of(g), n=len(g.xx))
+
+
+def _of(g: Grams) -> Interval:
+    return kid_interval(*(kernel(products, g.dimension) for products in (g.xx, g.yy, g.xy)))

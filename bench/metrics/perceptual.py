@@ -51,17 +51,44 @@ def diversity(scoring: Scoring) -> Iterator[Measurement]:
     yield scoring.measurement("lpips_diversity", bootstrap_mean(values), n=len(values))
 
 
-def to_input(scoring: Scoring) -> Iterator[Measurement]:
-    """``lpips_input``: how far outputs are from their input, in perceptual distance."""
-    tables = scoring.distances()
-    values = [float(table.to_input.mean()) for table in tables.values()]
+def diversity_munit(scoring: Scoring) -> Iterator[Measurement]:
+    """``lpips_diversity_munit``: independent pairs, as MUNIT reports it."""
+    chosen = list(scoring.distances().items())
+    if len(chosen) > MUNIT_INPUTS:
+        picked = np.random.default_rng(0).permutation(len(chosen))[:MUNIT_INPUTS]
+        chosen = [chosen[index] for index in np.sort(picked)]
+    pairs = [independent_pairs(table.samples) for _, table in chosen]
     yield scoring.measurement(
-        "lpips_input",
+        "lpips_diversity_munit",
+        bootstrap_mean([float(values.mean()) for values in pairs]),
+        n=sum(map(len, pairs)),
+    )
+
+
+def diversity_v00(scoring: Scoring) -> Iterator[Measurement]:
+    """``lpips_diversity_v00``: all pairs, by the first release of LPIPS."""
+    tables = scoring.distances(version="0.0")
+    values = [all_pairs(table.samples) for table in tables.values()]
+    yield scoring.measurement(
+        "lpips_diversity_v00",
         bootstrap_mean(values),
         n=len(values),
-        per_sample=[
-            (key, sample, float(value))
-            for key, table in tables.items()
-            for sample, value in enumerate(table.to_input)
-        ],
+        extractor=scoring.name_of("0.0"),
+    )
+
+
+def diversity_named(scoring: Scoring) -> Iterator[Measurement]:
+    """All pairs, under the metric's own name: for other trunks."""
+    values = [all_pairs(table.samples) for table in scoring.distances().values()]
+    yield scoring.measurement(scoring.spec.name, bootstrap_mean(values), n=len(values))
+
+
+def to_input(scoring: Scoring) -> Iterator[Measurement]:
+    """``lpips_input``: how far outputs are from their input, in perceptual distance."""
+    rows = [table.to_input for table in scoring.distances().values()]
+    yield scoring.measurement(
+        "lpips_input",
+        bootstrap_mean([float(row.mean()) for row in rows]),
+        n=len(rows),
+        per_sample=scoring.per_sample(rows),
     )

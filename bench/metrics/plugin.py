@@ -16,11 +16,15 @@ METRICS: tuple[MetricSpec, ...] = (
         implementation=f"{_HERE}.kid:measure",
         kind="quality",
         higher_is_better=False,
-        explanation="Kernel Inception Distance: how far the features of one output per input are "
-        "from those of the target domain's test images, over all pairs, without the bias that FID "
-        "has at a few hundred images. 0 is a perfect match on average; slightly negative values "
-        "are normal there. Only values of the same extractor and the same images compare. A copy "
-        "of a training image scores well: read it with the memorisation check.",
+        explanation=(
+            "Kernel Inception Distance: how far the features of one output per input are from "
+            "those of the target domain's test images, over all pairs, without the bias that FID "
+            "has at a few hundred images. 0 is a perfect match on average; slightly negative "
+            "values are normal there; kid_floor is what real training images score, kid_train the "
+            "same distance to the training images. Only values of the same extractor and the same "
+            "images compare. A copy of a training image scores well: read it with the "
+            "memorisation check."
+        ),
         weights=files.FEATURES,
         source="Bińkowski et al. 2018, Demystifying MMD GANs, section 4",
     ),
@@ -30,10 +34,12 @@ METRICS: tuple[MetricSpec, ...] = (
         implementation=f"{_HERE}.fid:measure",
         kind="quality",
         higher_is_better=False,
-        explanation="Fréchet Inception Distance between one output per input and the target "
-        "domain's test images. At a few hundred images it is mostly bias: fid_floor is what as "
-        "many real training images of the target domain score, fid_excess the difference. "
-        "Never compare values of different n or extractor.",
+        explanation=(
+            "Fréchet Inception Distance between one output per input and the target domain's test "
+            "images. At a few hundred images it is mostly bias: fid_floor is what as many real "
+            "training images of the target domain score, fid_excess the difference. Never compare "
+            "values of different n or extractor."
+        ),
         weights=files.FEATURES,
         source="Heusel et al. 2017, GANs Trained by a Two Time-Scale Update Rule, section 3",
     ),
@@ -44,11 +50,13 @@ METRICS: tuple[MetricSpec, ...] = (
         kind="diversity",
         higher_is_better=True,
         needs=("samples",),
-        explanation="Perceptual distance between samples of the same input, over all pairs of "
-        "samples, averaged over inputs. Exactly 0 for a deterministic method. High values are good "
-        "only beside good quality: noise is the most diverse method of all. Versions 0.0 and 0.1 "
-        "of LPIPS differ by a factor of two, and the shift-tolerant variant has its own scale: "
-        "compare within one extractor.",
+        explanation=(
+            "Perceptual distance between samples of the same input, over all pairs of samples, "
+            "averaged over inputs. Exactly 0 for a deterministic method. High values are good "
+            "only beside good quality: noise is the most diverse method of all. Versions 0.0 and "
+            "0.1 of LPIPS differ by a factor of two, and the shift-tolerant variant has its own "
+            "scale: compare within one extractor."
+        ),
         weights=files.PERCEPTUAL,
         source="Zhang et al. 2018, CVPR; protocol of StarGAN v2 (10 samples, 45 pairs)",
     ),
@@ -58,10 +66,274 @@ METRICS: tuple[MetricSpec, ...] = (
         implementation=f"{_HERE}.perceptual:to_input",
         kind="content",
         higher_is_better=False,
-        explanation="Perceptual distance between each output and its input: low means the content "
-        "stayed. A copy scores 0 and has translated nothing, so read it with the target rate.",
+        explanation=(
+            "Perceptual distance between each output and its input: low means the content stayed. "
+            "A copy scores 0 and has translated nothing, so read it with the target rate."
+        ),
         weights=files.PERCEPTUAL,
         source="Zhang et al. 2018, CVPR",
+    ),
+    MetricSpec(
+        name="lpips_diversity_munit",
+        summary="the same over independent pairs, as MUNIT reports it",
+        implementation=f"{_HERE}.perceptual:diversity_munit",
+        kind="diversity",
+        higher_is_better=True,
+        needs=("samples",),
+        explanation=(
+            "Perceptual distance over disjoint pairs of samples (first and second, third and "
+            "fourth, …), at most 19 pairs for each of at most 100 inputs. n counts pairs: the "
+            "full protocol has 1900, which takes 38 samples per input. It estimates the same "
+            "quantity as lpips_diversity, from fewer pairs. Published values use LPIPS 0.0 or "
+            "0.1, a factor of two."
+        ),
+        weights=files.PERCEPTUAL,
+        source="Huang et al. 2018, MUNIT, section 5.2; number of pairs stated by its authors",
+    ),
+    MetricSpec(
+        name="lpips_diversity_v00",
+        summary="diversity by the first release of LPIPS, half the scale of 0.1",
+        implementation=f"{_HERE}.perceptual:diversity_v00",
+        kind="diversity",
+        higher_is_better=True,
+        needs=("samples",),
+        default=False,
+        explanation=(
+            "lpips_diversity by version 0.0 of LPIPS, whose input was not standardised. Its "
+            "values are about half of those of version 0.1, which is why papers disagree; for "
+            "comparison with papers of 2017 and 2018 only."
+        ),
+        weights=(files.ALEXNET,),
+        source="Zhang et al. 2018, CVPR (first release)",
+    ),
+    MetricSpec(
+        name="lpips_diversity_vgg",
+        summary="diversity with a VGG-16 trunk",
+        implementation=f"{_HERE}.perceptual:diversity_named",
+        kind="diversity",
+        higher_is_better=True,
+        needs=("samples",),
+        default=False,
+        explanation=("lpips_diversity with VGG-16 in place of AlexNet: ten times the work."),
+        weights=files.PERCEPTUAL_VGG,
+        source="Zhang et al. 2018, CVPR",
+    ),
+    MetricSpec(
+        name="lpips_diversity_squeeze",
+        summary="diversity with a SqueezeNet trunk",
+        implementation=f"{_HERE}.perceptual:diversity_named",
+        kind="diversity",
+        higher_is_better=True,
+        needs=("samples",),
+        default=False,
+        explanation=("lpips_diversity with SqueezeNet 1.1 in place of AlexNet."),
+        weights=(files.SQUEEZENET,),
+        source="Zhang et al. 2018, CVPR",
+    ),
+    MetricSpec(
+        name="structure_distance",
+        summary="how much the layout changed, whatever the appearance",
+        implementation=f"{_HERE}.content:structure",
+        kind="content",
+        higher_is_better=False,
+        explanation=(
+            "Mean squared difference between input and output of how similar each place of the "
+            "image is to each other place (7 x 7 places, local deep features). Colours and season "
+            "may change, the layout should not. A copy scores 0. Real photographs of other scenes "
+            "show what a lost layout scores. Published values use DINO's keys: another scale."
+        ),
+        weights=files.FEATURES,
+        source="after Tumanyan et al. 2022, Splicing ViT Features, section 3.1",
+    ),
+    MetricSpec(
+        name="precision",
+        summary="share of outputs that look like some real target image",
+        implementation=f"{_HERE}.prc:precision",
+        kind="quality",
+        higher_is_better=True,
+        explanation=(
+            "Share of outputs whose features lie in the ball around a real target image that "
+            "reaches to its 3rd nearest real neighbour (precision_k5: 5th). High for few but good "
+            "outputs: read it with recall. One outlier among the real images has a huge ball."
+        ),
+        weights=files.FEATURES,
+        source="Kynkäänniemi et al. 2019, Improved Precision and Recall, section 2",
+    ),
+    MetricSpec(
+        name="recall",
+        summary="share of real target images that look like some output",
+        implementation=f"{_HERE}.prc:recall",
+        kind="quality",
+        higher_is_better=True,
+        explanation=(
+            "Share of real target images that lie in the ball around an output reaching to its "
+            "3rd nearest output (recall_k5: 5th). Scattered bad outputs have large balls, so "
+            "noise can score well: coverage does not have this fault."
+        ),
+        weights=files.FEATURES,
+        source="Kynkäänniemi et al. 2019, Improved Precision and Recall, section 2",
+    ),
+    MetricSpec(
+        name="density",
+        summary="how many real images an output is close to",
+        implementation=f"{_HERE}.prc:density",
+        kind="quality",
+        higher_is_better=True,
+        explanation=(
+            "Mean number of real balls that an output lies in, over k; about 1 for real images, "
+            "above it for outputs that crowd where real images are dense."
+        ),
+        weights=files.FEATURES,
+        source="Naeem et al. 2020, Reliable Fidelity and Diversity Metrics, section 3",
+    ),
+    MetricSpec(
+        name="coverage",
+        summary="share of real target images with an output nearby",
+        implementation=f"{_HERE}.prc:coverage",
+        kind="quality",
+        higher_is_better=True,
+        explanation=(
+            "Share of real target images in whose ball lies at least one output. 0 to 1; as many "
+            "real images as outputs do not reach 1 either."
+        ),
+        weights=files.FEATURES,
+        source="Naeem et al. 2020, Reliable Fidelity and Diversity Metrics, section 3",
+    ),
+    MetricSpec(
+        name="target_rate",
+        summary="share of outputs taken for the target domain by a classifier",
+        implementation=f"{_HERE}.season:target_rate",
+        kind="quality",
+        higher_is_better=True,
+        explanation=(
+            "A logistic regression on features, trained on real training images of both domains, "
+            "decides whether the first output of each input belongs to the target domain. "
+            "classifier_accuracy and classifier_calibration_error say how far it can be trusted "
+            "on real test images that it never saw. An input may already look like the target: "
+            "the identity shows how often."
+        ),
+        weights=files.FEATURES,
+    ),
+    MetricSpec(
+        name="cis_proxy",
+        summary="conditional inception score of our own classifier (raw, a proxy)",
+        implementation=f"{_HERE}.season:cis",
+        kind="diversity",
+        higher_is_better=True,
+        needs=("samples",),
+        explanation=(
+            "How much the classifier's verdict varies between samples of one input: mean KL "
+            "divergence in nats, at most log 2. A proxy: MUNIT's classifier was never released, "
+            "and its code reports the exponential of this. is_proxy = cis_proxy + variation "
+            "between inputs."
+        ),
+        weights=files.FEATURES,
+        source="Huang et al. 2018, MUNIT, section 5.2",
+    ),
+    MetricSpec(
+        name="is_proxy",
+        summary="inception score of our own classifier (raw, a proxy)",
+        implementation=f"{_HERE}.season:inception_score",
+        kind="diversity",
+        higher_is_better=True,
+        explanation=(
+            "How much the classifier's verdict varies over all outputs: mean KL divergence in "
+            "nats, at most log 2. A perfect translator gives every output the same verdict, so "
+            "high is not good by itself here. A proxy for the published score."
+        ),
+        weights=files.FEATURES,
+        source="Salimans et al. 2016, Improved Techniques for Training GANs; raw as in MUNIT",
+    ),
+    MetricSpec(
+        name="memorised",
+        summary="share of outputs closer to a training image than real images are",
+        implementation=f"{_HERE}.content:memorised",
+        kind="quality",
+        higher_is_better=False,
+        explanation=(
+            "Share of outputs that are nearer to some target training image than all but 5% of "
+            "the real test images are. About 0.05 for outputs as fresh as real photographs, 1 for "
+            "a method that returns training images."
+        ),
+        weights=files.FEATURES,
+    ),
+    MetricSpec(
+        name="duplicates",
+        summary="share of inputs that share their output with another input",
+        implementation=f"{_HERE}.content:duplicates",
+        kind="diversity",
+        higher_is_better=False,
+        explanation=(
+            "Share of inputs whose first output is, pixel for pixel, also another input's. 1 for "
+            "a method that always gives the same picture; 0 is as it should be."
+        ),
+    ),
+    MetricSpec(
+        name="spread",
+        summary="how varied the outputs are, relative to real target images",
+        implementation=f"{_HERE}.content:spread",
+        kind="diversity",
+        higher_is_better=None,
+        explanation=(
+            "Variance of the features of one output per input over that of the real target "
+            "images. 1 is as varied as real, near 0 is collapse onto one look; above 1 is no "
+            "merit."
+        ),
+        weights=files.FEATURES,
+    ),
+    MetricSpec(
+        name="psnr",
+        summary="closeness to the true translation, pixel by pixel",
+        implementation=f"{_HERE}.truth:measure_psnr",
+        kind="truth",
+        unit="dB",
+        higher_is_better=True,
+        needs=("pairs",),
+        explanation=(
+            "Peak signal-to-noise ratio to the nearest true translation; psnr_best takes the best "
+            "sample of each input. Blurry averages score well. Identical pictures count as 100 "
+            "dB."
+        ),
+    ),
+    MetricSpec(
+        name="ssim",
+        summary="structural closeness to the true translation",
+        implementation=f"{_HERE}.truth:measure_ssim",
+        kind="truth",
+        higher_is_better=True,
+        needs=("pairs",),
+        explanation=(
+            "Structural similarity to the nearest true translation (Gaussian window of 11 pixels, "
+            "mean over channels); ssim_best takes the best sample of each input. At most 1."
+        ),
+        source="Wang et al. 2004, Image Quality Assessment",
+    ),
+    MetricSpec(
+        name="lpips_truth",
+        summary="perceptual distance to the true translation",
+        implementation=f"{_HERE}.truth:measure_lpips",
+        kind="truth",
+        higher_is_better=False,
+        needs=("pairs",),
+        explanation=(
+            "Perceptual distance to the nearest true translation; lpips_truth_best takes the best "
+            "sample of each input, and more samples make it lower: compare equal numbers."
+        ),
+        weights=files.PERCEPTUAL,
+        source="Zhang et al. 2018, CVPR; best of k as in Zhu et al. 2017, BicycleGAN",
+    ),
+    MetricSpec(
+        name="truth_coverage",
+        summary="share of the true modes that the samples show",
+        implementation=f"{_HERE}.truth:measure_modes",
+        kind="truth",
+        higher_is_better=True,
+        needs=("pairs", "samples"),
+        explanation=(
+            "Where an input has several true translations: the share of them that is the nearest "
+            "one of at least one sample. 1 over the number of modes for a deterministic method."
+        ),
+        weights=files.PERCEPTUAL,
     ),
 )
 

@@ -18,7 +18,14 @@ import torch
 from bench.api import BenchError, Direction, Event, Measurement, MetricSpec, WeightFile
 from bench.images import Picture
 from bench.metrics.cache import ArrayCache
-from bench.metrics.extractors.base import Chosen, FeatureExtractor, PerceptualDistance, choose
+from bench.metrics.extractors.base import (
+    GRID,
+    Chosen,
+    FeatureExtractor,
+    MissingWeights,
+    PerceptualDistance,
+    choose,
+)
 from bench.metrics.fid import Grams, grams
 from bench.metrics.perceptual import squared_distances
 from bench.stats import Floats, Interval
@@ -38,6 +45,10 @@ Which = Literal["outputs", "all_outputs", "inputs", "reference", "reference_trai
 
 _PIXELS_PER_BATCH = 32 * 256 * 256
 """Images of one batch together have about so many pixels; bounds the memory of a pass."""
+
+
+STRUCTURE = GRID**2 * (GRID**2 - 1) // 2
+"""Length of the self-similarity that stands behind the features of a picture."""
 
 
 class NotMeasurable(BenchError):
@@ -156,8 +167,10 @@ class _Networks:
             self._built[key] = chosen.build(self.device)
         return self._built[key]
 
-    def features(self, pictures: Sequence[Picture], chosen: Chosen) -> npt.NDArray[np.float32]:
-        """Features ``(n, d)``; each different picture passes the network once."""
+    def described(
+        self, pictures: Sequence[Picture], chosen: Chosen
+    ) -> list[tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]]:
+        """Features and self-similarity of each; each different picture passes once."""
         extractor: FeatureExtractor = self.build(chosen)
         prefix = f"features/{chosen.name}/{chosen.sha256}/{extractor.preprocessing}"
         missing: dict[str, Picture] = {}
@@ -165,17 +178,18 @@ class _Networks:
             key = f"{prefix}/{picture.digest}"
             if key not in self._rows and key not in missing:
                 kept = self.cache.get(key)
-                if kept is None:
+                if kept is None or len(kept) <= STRUCTURE:
                     missing[key] = picture
                 else:
                     self._rows[key] = kept
         self._extract(missing, extractor)
-        return np.stack([self._rows[f"{prefix}/{picture.digest}"] for picture in pictures])
+        rows = [self._rows[f"{prefix}/{picture.digest}"] for picture in pictures]
+        return [(row[:-STRUCTURE], row[-STRUCTURE:]) for row in rows]
 
     def _extract(self, missing: Mapping[str, Picture], extractor: FeatureExtractor) -> None:
         progress = _Progress(self.emit, f"features ({extractor.name})", len(missing))
         for keys, images in _batches(missing):
-            rows = extractor.features(images).float().cpu().numpy()
+            rows = torch.cat(extractor.describe(images), 1).float().cpu().numpy()
             if not np.isfinite(rows).all():
                 bad = keys[int(np.flatnonzero(~np.isfinite(rows).all(1))[0])]
                 raise BenchError(
@@ -332,7 +346,13 @@ class Scoring:
 
     def features_of(self, pictures: Sequence[Picture]) -> npt.NDArray[np.float32]:
         """Features ``(n, d)`` of any pictures."""
-        return self._networks.features(pictures, self.chosen)
+        if not pictures:
+            raise NotMeasurable(f"{self.spec.name} has no pictures to look at")
+        return np.stack([row for row, _ in self._networks.described(pictures, self.chosen)])
+
+    def structure_of(self, pictures: Sequence[Picture]) -> npt.NDArray[np.float32]:
+        """Self-similarity ``(n, S)`` of any pictures, from the same pass as the features."""
+        return np.stack([row for _, row in self._networks.described(pictures, self.chosen)])
 
     def once(self, name: str, make: Callable[[], Any]) -> Any:
         """Something computed once per network and subset, whichever metrics use it."""
@@ -400,6 +420,28 @@ class Scoring:
     def note(self, message: str) -> None:
         """Tell the user something about this metric."""
         self._networks.emit(Event("warning", "score", message))
+
+    def name_of(self, version: str) -> str:
+        """The name of this metric's network in another version."""
+        return self._networks.choose(self.spec.weights, version).name
+
+    def per_sample(
+        self, values: Sequence[Floats] | Floats, ids: Sequence[str] | None = None
+    ) -> list[tuple[str, int, float]]:
+        """One row of values per input as ``(input id, sample, value)``.
+
+        A sample that repeats an earlier one of its input to the pixel is listed once: the
+        one answer of a deterministic method is one picture.
+        """
+        rows = []
+        for key, row in zip(self.ids if ids is None else ids, values, strict=True):
+            seen: set[str] = set()
+            for sample, value in enumerate(row):
+                digest = self.data.outputs[key][sample].digest
+                if digest not in seen:
+                    seen.add(digest)
+                    rows.append((key, sample, float(value)))
+        return rows
 
     def measurement(
         self,
@@ -521,7 +563,7 @@ def score(
     Raises
     ------
     BenchError
-        When weights are missing or tampered with, or pictures broken.
+        When weights were tampered with, or pictures are broken.
     """
     networks = _Networks(
         device=device, weights_dir=weights_dir, offline=offline, cache=cache, emit=emit
@@ -544,4 +586,7 @@ def score(
                 found += function(Scoring(pictures, spec, networks, subset, shared))
             except NotMeasurable as error:
                 emit(Event("warning", "score", f"{error} (subset {subset})"))
+            except MissingWeights as error:
+                emit(Event("warning", "score", f"{spec.name} is left out: {error}"))
+                break
     return found

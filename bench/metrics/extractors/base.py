@@ -34,9 +34,37 @@ class FeatureExtractor(Protocol):
         """uint8 ``(B, 3, H, W)`` to float32 ``(B, D)``."""
         ...
 
-    def tokens(self, images: torch.Tensor) -> torch.Tensor:
-        """uint8 ``(B, 3, H, W)`` to a map of local features, float32 ``(B, h * w, C)``."""
+    def describe(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Features ``(B, D)`` and :func:`self_similarity` ``(B, S)``, from one pass."""
         ...
+
+
+GRID = 7
+"""Self-similarity is taken between the cells of a grid of so many rows and columns."""
+
+
+def self_similarity(local: torch.Tensor) -> torch.Tensor:
+    """How alike the places of an image are to each other, whatever they look like.
+
+    Parameters
+    ----------
+    local
+        Local features of a middle layer, ``(B, C, h, w)``.
+
+    Returns
+    -------
+    torch.Tensor
+        Cosine similarities of all pairs of different cells of a `GRID` x `GRID` grid,
+        float32 ``(B, 1176)``. Each channel's mean over the image is taken off first: the
+        season of the whole picture shifts all places alike, its structure does not.
+    """
+    import torch
+    from torch.nn import functional
+
+    cells = functional.adaptive_avg_pool2d(local.float(), GRID).flatten(2).transpose(1, 2)
+    cells = functional.normalize(cells - cells.mean(1, keepdim=True), dim=-1)
+    row, column = torch.triu_indices(GRID**2, GRID**2, 1, device=cells.device)
+    return (cells @ cells.transpose(1, 2))[:, row, column]
 
 
 class PerceptualDistance(Protocol):
@@ -104,6 +132,22 @@ _NETWORKS: Mapping[tuple[str, str], _Network] = {
 """The networks by (weights file, version)."""
 
 
+class MissingWeights(BenchError):
+    """No weights for a network are to be had; nothing is wrong with those that are there."""
+
+
+def _found(
+    candidates: Sequence[WeightFile], weights_dir: Path | None, offline: bool
+) -> tuple[WeightFile, Path]:
+    try:
+        return weights.require(candidates, weights_dir=weights_dir, offline=offline)
+    except BenchError as error:
+        for file in candidates:
+            # A file of the right name and the wrong content is an error, not an absence.
+            weights.find(file, weights_dir=weights_dir, offline=True)
+        raise MissingWeights(str(error)) from error
+
+
 def choose(
     candidates: Sequence[WeightFile],
     *,
@@ -122,19 +166,21 @@ def choose(
 
     Raises
     ------
+    MissingWeights
+        When no file is to be had.
     BenchError
-        When no file is to be had, or one was tampered with.
+        When one was tampered with.
     """
     known = [file for file in candidates if (file.name, version) in _NETWORKS]
     if not known:
         names = ", ".join(file.name for file in candidates)
         raise BenchError(f"no extractor reads {names}: name one of the files of bench doctor")
-    file, path = weights.require(known, weights_dir=weights_dir, offline=offline)
+    file, path = _found(known, weights_dir, offline)
     network = _NETWORKS[file.name, version]
     paths, hashes = [path], [file.sha256]
     if network.heads:
         head = files.LPIPS_HEADS[network.heads, network.name.rsplit("-", 1)[1]]
-        head, head_path = weights.require([head], weights_dir=weights_dir, offline=offline)
+        head, head_path = _found([head], weights_dir, offline)
         paths, hashes = [path, head_path], [file.sha256, head.sha256]
 
     def build(device: torch.device) -> Any:

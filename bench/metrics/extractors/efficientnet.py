@@ -15,11 +15,12 @@ from torch import nn
 
 from bench import weights
 from bench.api import BenchError
+from bench.metrics.extractors.base import self_similarity
 
 SIZE = 224
 _EPSILON = 1e-3
 _STRIDES = (1, 2, 1, 2, 1, 2, 1, 1, 1, 1, 1, 2, 1, 1, 1, 1)
-_TOKENS_AFTER = 10
+_LOCAL_AFTER = 10
 """The last block at 1/16 of the input: 14 x 14 positions of 112 channels."""
 
 
@@ -114,27 +115,32 @@ class EfficientNetLite0(nn.Module):
         x = x.sub_(127.0).div_(128.0)
         return x.contiguous(memory_format=torch.channels_last)
 
-    def _run(self, x: torch.Tensor, blocks: int) -> torch.Tensor:
-        x = self.stem(x)
-        for block in self.blocks[:blocks]:
+    def _forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Pooled features and the local features of the last block at 1/16."""
+        x = self.stem(self._prepare(images))
+        local = x
+        for index, block in enumerate(self.blocks):
             y = block(x)
             # An inverted residual adds its input wherever the shapes allow it.
             x = y.add_(x) if y.shape == x.shape else y
-        return x
+            if index == _LOCAL_AFTER:
+                local = x
+        head: torch.Tensor = self.head(x)
+        return head.mean(dim=(2, 3)), local
 
     @torch.inference_mode()
     def features(self, images: torch.Tensor) -> torch.Tensor:
         """uint8 ``(B, 3, H, W)`` to float32 ``(B, 1280)``."""
-        x: torch.Tensor = self.head(self._run(self._prepare(images), len(self.blocks)))
-        return x.mean(dim=(2, 3))
+        return self._forward(images)[0]
+
+    @torch.inference_mode()
+    def describe(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """uint8 ``(B, 3, H, W)`` to float32 ``(B, 1280)`` and self-similarity ``(B, 1176)``."""
+        features, local = self._forward(images)
+        return features, self_similarity(local)
 
     @torch.inference_mode()
     def logits(self, images: torch.Tensor) -> torch.Tensor:
         """uint8 ``(B, 3, H, W)`` to the 1000 ImageNet logits."""
         out: torch.Tensor = self.classifier(self.features(images))
         return out
-
-    @torch.inference_mode()
-    def tokens(self, images: torch.Tensor) -> torch.Tensor:
-        """uint8 ``(B, 3, H, W)`` to float32 ``(B, 196, 112)``: a 14 x 14 map."""
-        return self._run(self._prepare(images), _TOKENS_AFTER + 1).flatten(2).transpose(1, 2)

@@ -10,6 +10,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from bench import weights
 from bench.api import BenchError
+from bench.metrics.extractors.base import self_similarity
 
 
 class Inception(nn.Module):
@@ -57,9 +58,9 @@ class Inception(nn.Module):
         return out
 
     @torch.inference_mode()
-    def tokens(self, images: torch.Tensor) -> torch.Tensor:
-        """uint8 ``(B, 3, H, W)`` to float32 ``(B, 289, 768)``: a 17 x 17 map."""
-        self.net(images.to(self.device))
+    def describe(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """uint8 ``(B, 3, H, W)`` to float32 ``(B, 2048)`` and self-similarity ``(B, 1176)``."""
+        out: torch.Tensor = self.net(images.to(self.device))[0]
         assert self._map is not None
-        out, self._map = self._map.flatten(2).transpose(1, 2), None
-        return out
+        local, self._map = self._map, None
+        return out, self_similarity(local)

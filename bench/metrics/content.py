@@ -1,0 +1,87 @@
+"""Structure kept, and the ways of cheating: copies, collapse, duplicates."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bench.api import Measurement
+from bench.metrics.fid import grams
+from bench.metrics.prc import distances
+from bench.stats import Floats, bootstrap_mean, wilson
+
+if TYPE_CHECKING:
+    from bench.metrics.scoring import Scoring
+
+CLOSE = 0.05
+"""An output is a suspected copy when it is nearer to a training image than this share of
+real test images is."""
+
+
+def structure(scoring: Scoring) -> Iterator[Measurement]:
+    """``structure_distance``: mean squared difference of self-similarities, input to output.
+
+    After Tumanyan et al. 2022 (Splicing ViT Features, section 3.1), with the local features
+    of the convolutional extractor in place of DINO's keys.
+    """
+    inputs = scoring.structure_of(scoring.pictures("inputs")).astype(np.float64)
+    outputs = scoring.structure_of(scoring.pictures("all_outputs")).astype(np.float64)
+    outputs = outputs.reshape(len(inputs), -1, outputs.shape[-1])
+    values = ((outputs - inputs[:, None]) ** 2).mean(-1)
+    yield scoring.measurement(
+        "structure_distance",
+        bootstrap_mean(values.mean(1)),
+        n=len(values),
+        per_sample=scoring.per_sample(values),
+    )
+
+
+def nearest(x: Floats, y: Floats) -> Floats:
+    """Distance from each row of ``(n, d)`` to the nearest row of ``(m, d)``."""
+    g = grams(x, y)
+    squared = distances(g.xy, np.diagonal(g.xx), np.diagonal(g.yy))
+    closest: Floats = np.sqrt(squared.min(1))
+    return closest
+
+
+def memorised(scoring: Scoring) -> Iterator[Measurement]:
+    """``memorised``: share of outputs closer to a training image than real test images are."""
+    data = scoring.data
+    scoring.need("reference_train", 2)
+    trained = {p.digest for p in data.reference_train}
+    fresh = [p for p in data.reference if p.digest not in trained]
+    if len(fresh) < 2:
+        from bench.metrics.scoring import NotMeasurable
+
+        raise NotMeasurable("memorised needs two test images that are no training images")
+    train = scoring.features("reference_train").astype(np.float64)
+    real = nearest(scoring.features_of(fresh).astype(np.float64), train)
+    found = nearest(scoring.features("outputs").astype(np.float64), train)
+    close = found < float(np.quantile(real, CLOSE))
+    yield scoring.measurement("memorised", wilson(int(close.sum()), len(close)), n=len(close))
+
+
+def duplicates(scoring: Scoring) -> Iterator[Measurement]:
+    """``duplicates``: share of inputs whose output has the same pixels as another input's.
+
+    Inputs that are themselves the same picture are expected to share their output.
+    """
+    outputs = dict(zip(scoring.ids, scoring.pictures("outputs"), strict=True))
+    # One representative for each different input picture.
+    unique = {data.digest: key for key, data in scoring.data.inputs.items()}
+    counts = Counter(outputs[key].digest for key in unique.values())
+    same = sum(counts[outputs[key].digest] > 1 for key in unique.values())
+    yield scoring.measurement("duplicates", wilson(same, len(unique)), n=len(unique))
+
+
+def spread(scoring: Scoring) -> Iterator[Measurement]:
+    """``spread``: variance of the outputs' features over that of real images; 0 is collapse."""
+    g = scoring.grams("outputs", "reference", at_least=3)
+
+    def variance(gram: Floats) -> float:
+        return float(np.trace(gram) - gram.sum() / len(gram)) / (len(gram) - 1)
+
+    yield scoring.measurement("spread", variance(g.xx) / variance(g.yy), n=len(g.xx))

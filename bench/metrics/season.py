@@ -1,0 +1,245 @@
+"""A classifier of the two domains, and what it makes of the translations.
+
+Logistic regression on the features of real *training* images; how right and how calibrated
+it is on real *test* images is measured first, since no statement it makes about
+translations is better than that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+from scipy import optimize, special
+
+from bench.api import Measurement
+from bench.stats import Floats, Interval, bootstrap_mean, wilson
+
+if TYPE_CHECKING:
+    from bench.metrics.scoring import Scoring
+
+_PENALTIES = (0.01, 0.1, 1.0)
+_FOLDS = 4
+_LEAST = 8
+"""Training images of either domain below which no classifier is trained."""
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """Probability of the target domain: ``sigmoid((standardised features) @ weights + bias)``."""
+
+    mean: Floats
+    scale: Floats
+    weights: Floats
+    bias: float
+
+    def logits(self, features: npt.ArrayLike) -> Floats:
+        """Log-odds of the target domain ``(n,)`` for features ``(n, d)``."""
+        x = (np.asarray(features, dtype=np.float64) - self.mean) / self.scale
+        return np.asarray(x @ self.weights + self.bias)
+
+    def probabilities(self, features: npt.ArrayLike) -> Floats:
+        """Probability of the target domain ``(n,)`` for features ``(n, d)``."""
+        return np.asarray(special.expit(self.logits(features)))
+
+
+def _fit(x: Floats, y: Floats, sample_weights: Floats, penalty: float) -> tuple[Floats, float]:
+    """Ridge-penalised logistic regression; the bias is free."""
+    signs = 2.0 * y - 1.0
+
+    def objective(theta: Floats) -> tuple[float, Floats]:
+        margin = signs * (x @ theta[:-1] + theta[-1])
+        loss = float(sample_weights @ np.logaddexp(0.0, -margin))
+        slope = -sample_weights * signs * special.expit(-margin)
+        gradient = np.append(x.T @ slope + penalty * theta[:-1], slope.sum())
+        return loss + 0.5 * penalty * float(theta[:-1] @ theta[:-1]), gradient
+
+    start = np.zeros(x.shape[1] + 1)
+    found = optimize.minimize(
+        objective, start, jac=True, method="L-BFGS-B", options={"maxiter": 200}
+    ).x
+    return np.asarray(found[:-1]), float(found[-1])
+
+
+def train(source: npt.ArrayLike, target: npt.ArrayLike, *, seed: int = 0) -> Classifier:
+    """Train on features of real images of both domains, ``(n, d)`` and ``(m, d)``.
+
+    Both domains count the same however many images they have. The penalty is chosen, and
+    the log-odds are rescaled (Guo et al. 2017, temperature scaling), by cross-validation
+    within the training images.
+    """
+    a, b = np.asarray(source, dtype=np.float64), np.asarray(target, dtype=np.float64)
+    x = np.concatenate([a, b])
+    y = np.r_[np.zeros(len(a)), np.ones(len(b))]
+    sample_weights = np.r_[np.full(len(a), 0.5 / len(a)), np.full(len(b), 0.5 / len(b))]
+    mean, scale = x.mean(0), x.std(0) + 1e-6
+    # Standardised features have about d as squared norm; this makes penalties comparable.
+    scale = scale * np.sqrt(x.shape[1])
+    x = (x - mean) / scale
+    rng = np.random.default_rng(seed)
+    fold = np.empty(len(x), dtype=np.intp)
+    fold[: len(a)] = rng.permutation(np.arange(len(a)) % _FOLDS)
+    fold[len(a) :] = rng.permutation(np.arange(len(b)) % _FOLDS)
+
+    def held_out(penalty: float) -> Floats:
+        out = np.empty(len(x))
+        for number in range(_FOLDS):
+            inside, outside = fold != number, fold == number
+            w, bias = _fit(x[inside], y[inside], sample_weights[inside], penalty)
+            out[outside] = x[outside] @ w + bias
+        return out
+
+    def loss(logits: Floats) -> float:
+        return float(sample_weights @ np.logaddexp(0.0, -(2.0 * y - 1.0) * logits))
+
+    # The penalties are per unit of data weight, which sums to 1.
+    tried = {penalty: held_out(penalty / 100.0) for penalty in _PENALTIES}
+    scaled = {
+        penalty: optimize.minimize_scalar(
+            lambda t, z=logits: loss(np.exp(t) * z), bounds=(-3.0, 3.0), method="bounded"
+        )
+        for penalty, logits in tried.items()
+    }
+    best = min(scaled, key=lambda penalty: float(scaled[penalty].fun))
+    weights, bias = _fit(x, y, sample_weights, best / 100.0)
+    temper = float(np.exp(scaled[best].x))
+    return Classifier(mean, scale, weights * temper, bias * temper)
+
+
+def calibration_error(probabilities: Floats, labels: Floats, *, bins: int = 10) -> float:
+    """Expected calibration error: |confidence - accuracy| over bins of equal width."""
+    confidence = np.maximum(probabilities, 1.0 - probabilities)
+    right = (probabilities >= 0.5) == (labels >= 0.5)
+    which = np.minimum(((confidence - 0.5) * 2 * bins).astype(np.intp), bins - 1)
+    total = 0.0
+    for index in range(bins):
+        inside = which == index
+        if inside.any():
+            total += abs(float(confidence[inside].mean() - right[inside].mean())) * inside.mean()
+    return float(total)
+
+
+def divergence(p: Floats, q: Floats) -> Floats:
+    """KL(p || q) along the last axis, in nats; 0 log 0 is 0."""
+    return np.asarray(special.rel_entr(p, q).sum(-1))
+
+
+@dataclass(frozen=True)
+class Divergences:
+    """Raw divergences of the posteriors of samples, per input, in nats.
+
+    ``total = conditional + between`` holds exactly, on average over inputs.
+    """
+
+    conditional: Floats
+    total: Floats
+    between: Floats
+
+
+def inception_scores(posteriors: Floats) -> Divergences:
+    """CIS and IS (Huang et al. 2018, MUNIT, section 5.2) from posteriors ``(N, K, C)``.
+
+    Parameters
+    ----------
+    posteriors
+        For each of N inputs and K samples the probabilities of C classes.
+
+    Returns
+    -------
+    Divergences
+        For each input: mean over samples of KL(p_ik || mean_k p_ik), whose mean is the CIS;
+        of KL(p_ik || overall mean), whose mean is the IS; and KL(mean_k p_ik || overall
+        mean).
+    """
+    p = np.asarray(posteriors, dtype=np.float64)
+    of_input = p.mean(1, keepdims=True)
+    overall = of_input.mean(0, keepdims=True)
+    return Divergences(
+        divergence(p, of_input).mean(1),
+        divergence(p, overall).mean(1),
+        divergence(of_input, overall)[:, 0],
+    )
+
+
+# -------------------------------------------------------------------------- measuring
+
+
+@dataclass(frozen=True)
+class _Verdict:
+    classifier: Classifier
+    accuracy: Interval
+    calibration: float
+    tested: int
+    posteriors: Floats
+    """Probability of the target domain, ``(N, K)``."""
+
+
+def _verdict(scoring: Scoring) -> _Verdict:
+    made: _Verdict = scoring.once("season", lambda: _judge(scoring))
+    return made
+
+
+def _judge(scoring: Scoring) -> _Verdict:
+    data = scoring.data
+    scoring.need("source_train", _LEAST)
+    scoring.need("reference_train", _LEAST)
+    classifier = train(scoring.features("source_train"), scoring.features("reference_train"))
+    # Held out means held out: a test image that is also a training image does not count.
+    trained = {p.digest for p in (*data.source_train, *data.reference_train)}
+    sources = [p for p in scoring.pictures("inputs") if p.digest not in trained]
+    targets = [p for p in data.reference if p.digest not in trained]
+    labels = np.r_[np.zeros(len(sources)), np.ones(len(targets))]
+    if len(labels) == 0:
+        from bench.metrics.scoring import NotMeasurable
+
+        raise NotMeasurable(
+            f"{scoring.spec.name} has no test image that is not also a training image"
+        )
+    held_out = classifier.probabilities(scoring.features_of([*sources, *targets]))
+    right = int(((held_out >= 0.5) == (labels >= 0.5)).sum())
+    outputs = classifier.probabilities(scoring.features("all_outputs"))
+    return _Verdict(
+        classifier,
+        wilson(right, len(labels)),
+        calibration_error(held_out, labels),
+        len(labels),
+        outputs.reshape(len(data.outputs), -1),
+    )
+
+
+def target_rate(scoring: Scoring) -> Iterator[Measurement]:
+    """``target_rate``, with the classifier's own accuracy and calibration error."""
+    verdict = _verdict(scoring)
+    first = verdict.posteriors[:, 0] >= 0.5
+    yield scoring.measurement(
+        "target_rate",
+        wilson(int(first.sum()), len(first)),
+        n=len(first),
+        per_sample=scoring.per_sample(verdict.posteriors),
+    )
+    yield scoring.measurement(
+        "classifier_accuracy", verdict.accuracy, n=verdict.tested, higher_is_better=None
+    )
+    yield scoring.measurement(
+        "classifier_calibration_error", verdict.calibration, n=verdict.tested, higher_is_better=None
+    )
+
+
+def _divergences(scoring: Scoring) -> Divergences:
+    p = _verdict(scoring).posteriors
+    return inception_scores(np.stack([p, 1.0 - p], axis=-1))
+
+
+def cis(scoring: Scoring) -> Iterator[Measurement]:
+    """``cis_proxy``: conditional inception score, raw, of our own classifier."""
+    values = _divergences(scoring).conditional
+    yield scoring.measurement("cis_proxy", bootstrap_mean(values), n=len(values))
+
+
+def inception_score(scoring: Scoring) -> Iterator[Measurement]:
+    """``is_proxy``: inception score, raw, of our own classifier."""
+    values = _divergences(scoring).total
+    yield scoring.measurement("is_proxy", bootstrap_mean(values), n=len(values))
