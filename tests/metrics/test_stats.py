@@ -91,7 +91,10 @@ def test_few_inputs_are_tested_exactly():
 @settings(deadline=None, max_examples=40)
 def test_paired_test_is_symmetric(pairs):
     a, b = np.array(pairs).T
-    one, other = stats.paired_permutation(a, b, draws=200), stats.paired_permutation(b, a, draws=200)
+    one, other = (
+        stats.paired_permutation(a, b, draws=200),
+        stats.paired_permutation(b, a, draws=200),
+    )
     assert one.p == other.p
     assert 0 < one.p <= 1
     assert one.difference.value == -other.difference.value

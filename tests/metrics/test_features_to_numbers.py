@@ -1,0 +1,253 @@
+"""KID, FID, precision and recall, IS: torch-fidelity is the oracle on the same features."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
+from torch_fidelity.metric_isc import isc_features_to_metric
+from torch_fidelity.metric_kid import kid_features_to_metric
+from torch_fidelity.metric_prc import prc_features_to_metric
+
+from bench.metrics import content, prc, season
+from bench.metrics.fid import fid, fid_interval, grams
+from bench.metrics.kid import kernel, kid, kid_interval
+
+SIZES = [(12, 9), (60, 60), (309, 238)]
+
+
+def kernels(x, y):
+    g = grams(x, y)
+    return [kernel(products, g.dimension) for products in (g.xx, g.yy, g.xy)]
+
+
+# ------------------------------------------------------------------------------ oracles
+
+
+@pytest.mark.parametrize(("n", "m"), SIZES)
+def test_fid_agrees_with_torch_fidelity(clouds, n, m):
+    x, y = clouds(n, m, d=128)
+    with np.errstate(all="ignore"):
+        theirs = fid_statistics_to_metric(
+            *(fid_features_to_statistics(torch.from_numpy(f).double()) for f in (x, y)), False
+        )["frechet_inception_distance"]
+    assert fid(grams(x, y)) == pytest.approx(theirs, rel=1e-3)
+
+
+@pytest.mark.parametrize("n", [12, 60, 238])
+def test_kid_agrees_with_torch_fidelity_on_the_full_sample(clouds, n):
+    # With subsets as large as the sample torch-fidelity's estimate is exact too.
+    x, y = clouds(n, n)
+    theirs = kid_features_to_metric(
+        torch.from_numpy(x),
+        torch.from_numpy(y),
+        kid_subsets=1,
+        kid_subset_size=n,
+        verbose=False,
+    )["kernel_inception_distance_mean"]
+    assert kid(*kernels(x, y)) == pytest.approx(theirs, rel=1e-3)
+
+
+def test_kid_at_unequal_sizes_is_the_mean_of_torch_fidelitys_subsets(clouds):
+    x, y = clouds(80, 50)
+    theirs = kid_features_to_metric(
+        torch.from_numpy(x),
+        torch.from_numpy(y),
+        kid_subsets=4000,
+        kid_subset_size=40,
+        verbose=False,
+    )
+    error = theirs["kernel_inception_distance_std"] / np.sqrt(4000)
+    ours = kid(*kernels(x, y))
+    assert abs(ours - theirs["kernel_inception_distance_mean"]) < 4 * error
+    assert 4 * error < 0.02 * ours
+
+
+@pytest.mark.parametrize(("n", "m"), SIZES)
+@pytest.mark.parametrize("k", [3, 5])
+def test_precision_and_recall_agree_with_torch_fidelity(clouds, n, m, k):
+    x, y = clouds(n, m, shift=0.05)
+    # float64: torch-fidelity's float32 cdist by matrix products is off at small distances.
+    theirs = prc_features_to_metric(
+        torch.from_numpy(x).double(),
+        torch.from_numpy(y).double(),
+        prc_neighborhood=k,
+        verbose=False,
+    )
+    ours = prc.balls(grams(x, y), k)
+    assert ours.precision().value == pytest.approx(theirs["precision"], rel=1e-3)
+    assert ours.recall().value == pytest.approx(theirs["recall"], rel=1e-3)
+
+
+def test_inception_score_agrees_with_torch_fidelity():
+    logits = np.random.default_rng(0).normal(size=(50, 10)) * 2
+    theirs = isc_features_to_metric(torch.from_numpy(logits), splits=1)["inception_score_mean"]
+    p = torch.from_numpy(logits).softmax(1).numpy()
+    ours = season.inception_scores(p[:, None, :]).total.mean()
+    assert np.exp(ours) == pytest.approx(theirs, rel=1e-6)
+
+
+def test_density_and_coverage_by_the_definition(clouds):
+    x, y = clouds(20, 15, d=8)
+    k = 3
+    real = np.linalg.norm(y[:, None] - y[None], axis=-1)
+    radius = np.sort(real, axis=1)[:, k]
+    across = np.linalg.norm(x[:, None] - y[None], axis=-1)
+    density = np.mean([sum(across[i, j] <= radius[j] for j in range(15)) / k for i in range(20)])
+    coverage = np.mean([any(across[i, j] <= radius[j] for i in range(20)) for j in range(15)])
+    ours = prc.balls(grams(x, y), k)
+    assert ours.density().value == pytest.approx(density)
+    assert ours.coverage().value == pytest.approx(coverage)
+
+
+def test_the_weighted_bootstrap_is_kid_of_a_sample_without_self_pairs(clouds):
+    # The plain version: repeat pictures, then leave out pairs of a picture and its own copy.
+    x, y = clouds(6, 5)
+    kxx, kyy, kxy = kernels(x, y)
+    w = np.array([[2.0, 0, 1, 0, 3, 0]])
+    from bench.metrics.kid import _within
+
+    drawn = [0, 0, 2, 4, 4, 4]
+    pairs = [kxx[a, b] for a in drawn for b in drawn if a != b]
+    assert _within(kxx, w)[0] == pytest.approx(np.mean(pairs))
+    assert kid(kxx, kyy, kxy) == pytest.approx(
+        kxx[~np.eye(6, dtype=bool)].mean() + kyy[~np.eye(5, dtype=bool)].mean() - 2 * kxy.mean()
+    )
+
+
+# --------------------------------------------------------------------------- properties
+
+
+@given(st.integers(3, 25), st.integers(3, 25), st.integers(0, 1000))
+@settings(deadline=None, max_examples=25)
+def test_distances_are_symmetric_and_blind_to_order(clouds, n, m, seed):
+    x, y = clouds(n, m, d=16, seed=seed)
+    rng = np.random.default_rng(seed)
+    a, b = rng.permutation(n), rng.permutation(m)
+    assert kid(*kernels(x, y)) == pytest.approx(kid(*kernels(y, x)), rel=1e-9, abs=1e-12)
+    assert kid(*kernels(x, y)) == pytest.approx(kid(*kernels(x[a], y[b])), rel=1e-9, abs=1e-12)
+    assert fid(grams(x, y)) == pytest.approx(fid(grams(y, x)), rel=1e-6)
+    assert fid(grams(x, y)) == pytest.approx(fid(grams(x[a], y[b])), rel=1e-6)
+
+
+def test_fid_of_a_set_with_itself_is_zero(clouds):
+    x, _ = clouds(40, 3)
+    assert fid(grams(x, x)) == pytest.approx(0, abs=1e-8)
+
+
+def test_kid_of_halves_of_one_set_is_zero_on_average():
+    # Unbiased: over many draws from one distribution the mean is zero within its error.
+    rng = np.random.default_rng(0)
+    values = []
+    for _ in range(300):
+        x = rng.normal(size=(30, 16))
+        values.append(kid(*kernels(x[:15], x[15:])))
+    assert abs(np.mean(values)) < 4 * np.std(values) / np.sqrt(300)
+
+
+def test_fid_of_the_same_distribution_is_far_from_zero():
+    # Why FID never stands without its floor.
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(100, 256))
+    assert fid(grams(x[:50], x[50:])) > 50
+    assert abs(kid(*kernels(x[:50], x[50:]))) < 0.1
+
+
+def test_the_fid_interval_holds_its_point(clouds):
+    x, y = clouds(80, 60)
+    interval = fid_interval(grams(x, y))
+    assert interval.low < interval.value < interval.high
+
+
+def test_too_few_pictures_give_no_interval(clouds):
+    x, y = clouds(2, 2)
+    assert kid_interval(*kernels(x, y)).low is None
+    assert fid_interval(grams(x, y)).low is None
+    with pytest.raises(ValueError, match="more than 3"):
+        prc.balls(grams(*clouds(3, 9)), 3)
+
+
+@given(
+    st.integers(1, 8).flatmap(
+        lambda n: st.integers(1, 6).flatmap(
+            lambda k: st.lists(st.floats(0, 1), min_size=n * k, max_size=n * k).map(
+                lambda values: np.array(values).reshape(n, k)
+            )
+        )
+    )
+)
+@settings(deadline=None, max_examples=60)
+def test_is_equals_cis_plus_the_term_between_inputs(p):
+    found = season.inception_scores(np.stack([p, 1 - p], axis=-1))
+    assert found.total.mean() == pytest.approx(
+        found.conditional.mean() + found.between.mean(), abs=1e-9
+    )
+    assert (found.conditional >= -1e-12).all()
+
+
+# ------------------------------------------------------------------------------- season
+
+
+def test_the_classifier_separates_what_differs_and_knows_when_it_does_not():
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(0, 1, (150, 40)), rng.normal(0, 1, (120, 40))
+    b[:, :3] += 2.0
+    found = season.train(a, b)
+    fresh = np.r_[rng.normal(0, 1, (200, 40)), rng.normal(0, 1, (200, 40))]
+    fresh[200:, :3] += 2.0
+    labels = np.r_[np.zeros(200), np.ones(200)]
+    p = found.probabilities(fresh)
+    assert ((p >= 0.5) == labels).mean() > 0.93
+    assert season.calibration_error(p, labels) < 0.06
+    same = season.train(rng.normal(size=(150, 40)), rng.normal(size=(150, 40)))
+    confidence = np.abs(same.probabilities(rng.normal(size=(200, 40))) - 0.5)
+    assert confidence.mean() < 0.15
+
+
+def test_calibration_error_by_hand():
+    # Four verdicts at 0.95, three right; two at 0.55, none right.
+    p = np.array([0.95, 0.95, 0.95, 0.05, 0.55, 0.45])
+    labels = np.array([1.0, 1.0, 1.0, 1.0, 0.0, 1.0])
+    assert season.calibration_error(p, labels) == pytest.approx(
+        4 / 6 * abs(0.95 - 0.75) + 2 / 6 * 0.55
+    )
+
+
+def test_nearest_by_hand():
+    x, y = np.array([[0.0, 0.0], [5.0, 0.0]]), np.array([[3.0, 4.0], [5.0, 1.0]])
+    assert content.nearest(x, y) == pytest.approx([5.0, 1.0])
+
+
+# ----------------------------------------------------------------------------- coverage
+
+
+@pytest.mark.slow
+def test_the_kid_interval_covers_the_truth_as_often_as_it_says():
+    """95 % interval at n = 309 and 238: between 0.93 and 0.97, as the protocol demands."""
+    from scipy.stats import binom
+
+    d, n, m, trials = 16, 309, 238, 400
+    shift = np.zeros(d)
+    shift[:4] = 0.35
+    rng = np.random.default_rng(0)
+    # The truth from a sample so large that its own error does not count.
+    big = 6000
+    truth = np.mean(
+        [
+            kid(*kernels(rng.normal(size=(big, d)) + shift, rng.normal(size=(big, d))))
+            for _ in range(3)
+        ]
+    )
+    hits = 0
+    for trial in range(trials):
+        interval = kid_interval(
+            *kernels(rng.normal(size=(n, d)) + shift, rng.normal(size=(m, d))),
+            draws=300,
+            seed=trial,
+        )
+        hits += interval.low <= truth <= interval.high
+    # What 400 trials would show for a true coverage between 0.93 and 0.97.
+    assert binom.ppf(0.01, trials, 0.93) <= hits <= binom.ppf(0.99, trials, 0.97)
