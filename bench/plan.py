@@ -113,9 +113,7 @@ def make_plan(
                 stage="fit",
                 method=spec.name,
                 version=spec.version,
-                code=code_hash(
-                    spec.implementation.partition(":")[0].partition(".")[0], *SHARED_CODE
-                ),
+                code=_code_of(spec),
                 config=config,
                 data=fingerprint,
                 size=suite.size,
@@ -166,6 +164,8 @@ def _method_config(
         if not spec.trained:
             raise BenchError(f"method {entry.title} takes no trained weights")
         # The file brings the widths; only what the user says himself may stand beside them.
+        if not entry.weights.is_file():
+            raise BenchError(f"weights {entry.weights} of method {entry.title} do not exist")
         given = make_config("method", entry.title, spec.config, entry.config)
         return given.model_dump(mode="json", include=set(entry.config)), ""
     values = {**spec.presets.get(suite.preset, {}), **entry.config}
@@ -178,6 +178,16 @@ def _method_config(
             f"method {spec.name} has no budget for preset {suite.preset}: give --budget"
         )
     return config, str(Budget.parse(budget))
+
+
+def _code_of(spec: MethodSpec) -> str:
+    """The hash of everything a method's results may depend on in code."""
+    package = spec.implementation.partition(":")[0].partition(".")[0]
+    try:
+        return code_hash(package, *SHARED_CODE)
+    except BenchError:
+        # Its worker will say what is wrong, and the other trials run.
+        return ""
 
 
 def _pretrained(spec: MethodSpec, suite: Suite) -> str:
@@ -200,8 +210,4 @@ def _pretrained(spec: MethodSpec, suite: Suite) -> str:
 def _weights_digest(entry: MethodEntry) -> str:
     from bench.weights import sha256_of
 
-    if entry.weights is None:
-        return ""
-    if not entry.weights.is_file():
-        raise BenchError(f"weights {entry.weights} of method {entry.title} do not exist")
-    return sha256_of(entry.weights)
+    return "" if entry.weights is None else sha256_of(entry.weights)

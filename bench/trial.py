@@ -451,6 +451,8 @@ class Trial:
         for row in rows:
             values = dict(row)
             for input_id, k, value in values.pop("per_sample"):
+                if k >= self.job.samples:
+                    continue  # the same picture again, see Job.repeats
                 self.outcome.samples.append(
                     base
                     | self._paths(direction, input_id, k)
