@@ -17,12 +17,19 @@ class PlainNorm(nn.Module):
         return (x - mean) / (variance + 1e-5).sqrt()
 
 
-def use_plain_norms(module: nn.Module) -> nn.Module:
-    """Replace the instance norms by their definition."""
+class LibraryNorm(nn.Module):
+    """What ``nn.InstanceNorm2d``, the published layer, calls; for timing."""
+
+    def forward(self, x):
+        return nn.functional.instance_norm(x, eps=1e-5)
+
+
+def use_plain_norms(module: nn.Module, norm: type[nn.Module] = PlainNorm) -> nn.Module:
+    """Replace the instance norms, by their definition or another."""
     for parent in module.modules():
         for name, child in parent.named_children():
             if type(child).__name__ == "InstanceNorm":
-                setattr(parent, name, PlainNorm())
+                setattr(parent, name, norm())
     return module
 
 
