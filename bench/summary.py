@@ -26,7 +26,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-from scipy import stats
+
+from bench.stats import Interval, over_seeds, tie_groups
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -226,24 +227,17 @@ def rank(
     A group's leader is the best value not yet in a group; the group is everything left
     whose interval overlaps the leader's. A missing interval is the value itself.
     """
-    sign = -1.0 if higher_is_better else 1.0
-    spans = [
-        (v if math.isnan(lo) else lo, v if math.isnan(hi) else hi)
-        for v, lo, hi in zip(values, lows, highs, strict=True)
-    ]
-    left = sorted(
-        (i for i, v in enumerate(values) if not math.isnan(v)), key=lambda i: sign * values[i]
-    )
-    groups: list[int | None] = [None] * len(values)
-    number = 0
-    while left:
-        number += 1
-        low, high = spans[left[0]]
-        tied = [i for i in left if spans[i][0] <= high and spans[i][1] >= low]
-        for i in tied:
-            groups[i] = number
-        left = [i for i in left if i not in tied]
-    return groups
+    known = {
+        str(i): Interval(v, _end(lo), _end(hi), None)
+        for i, (v, lo, hi) in enumerate(zip(values, lows, highs, strict=True))
+        if not math.isnan(v)
+    }
+    groups = tie_groups(known, higher_is_better=higher_is_better)
+    return [groups.get(str(i)) for i in range(len(values))]
+
+
+def _end(value: float) -> float | None:
+    return None if math.isnan(value) else float(value)
 
 
 def _measurements(run: RunView) -> pd.DataFrame:
@@ -288,9 +282,9 @@ def _pool(rows: pd.DataFrame) -> tuple[float, float, float]:
     """Mean over training seeds, with an interval of the mean where one can be had."""
     values = rows["value"].astype(float)
     if len(values) >= 3:
-        half = float(stats.t.ppf(0.975, len(values) - 1)) * float(values.std()) / len(values) ** 0.5
-        middle = float(values.mean())
-        return middle, middle - half, middle + half
+        mean = over_seeds(values.to_numpy())
+        if mean.low is not None and mean.high is not None:
+            return mean.value, mean.low, mean.high
     low, high = rows["low"].astype(float).min(), rows["high"].astype(float).max()
     return float(values.mean()), float(low), float(high)
 
