@@ -79,7 +79,9 @@ def wilson(successes: int, n: int, *, level: float = 0.95) -> Interval:
     share = successes / n
     centre = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * float(np.sqrt(share * (1 - share) / n + z * z / (4 * n * n)))
-    return Interval(share, max(0.0, centre - half), min(1.0, centre + half), "Wilson")
+    low = 0.0 if successes == 0 else centre - half
+    high = 1.0 if successes == n else centre + half
+    return Interval(share, low, high, "Wilson")
 
 
 def difference(a: Interval, b: Interval) -> Interval:

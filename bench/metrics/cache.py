@@ -39,7 +39,8 @@ class ArrayCache:
         if self.folder is None:
             return None
         try:
-            with np.load(self._path(key), allow_pickle=False) as entry:
+            # Opened here, because np.load leaves a damaged file open.
+            with self._path(key).open("rb") as file, np.load(file, allow_pickle=False) as entry:
                 if str(entry["key"]) != key:
                     return None
                 value: npt.NDArray[np.float32] = entry["value"]

@@ -1,0 +1,323 @@
+"""The networks: against the packages they stand in for, and against plain versions."""
+
+from __future__ import annotations
+
+import sys
+import types
+import warnings
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from bench import weights
+from bench.api import BenchError
+from bench.metrics import files
+from bench.metrics.extractors import efficientnet, perceptual
+from bench.metrics.extractors.base import MissingWeights, choose, self_similarity
+from bench.metrics.perceptual import squared_distances
+
+CPU = torch.device("cpu")
+
+
+def images(n: int = 3, size: int = 64, seed: int = 0) -> torch.Tensor:
+    rng = torch.Generator().manual_seed(seed)
+    coarse = torch.rand(n, 3, 6, 6, generator=rng)
+    fine = F.interpolate(coarse, size=(size, size), mode="bilinear")
+    fine = fine + 0.1 * torch.rand(n, 3, size, size, generator=rng)
+    return (fine.clamp(0, 1) * 255).round().to(torch.uint8)
+
+
+def distances(network, pixels: torch.Tensor) -> np.ndarray:
+    return squared_distances(network.embed(pixels).numpy())
+
+
+# -------------------------------------------------------------------------------- LPIPS
+
+
+@pytest.fixture(scope="module")
+def trunks(tmp_path_factory):
+    """torchvision trunks with random weights, as files and as state dicts."""
+    import torchvision
+
+    folder = tmp_path_factory.mktemp("trunks")
+    made = {}
+    for net, build in (
+        ("alex", torchvision.models.alexnet),
+        ("vgg", torchvision.models.vgg16),
+        ("squeeze", torchvision.models.squeezenet1_1),
+    ):
+        torch.manual_seed(0)
+        features = build(weights=None).features
+        state = {f"features.{key}": value for key, value in features.state_dict().items()}
+        torch.save(state, folder / f"{net}.pth")
+        made[net] = (folder / f"{net}.pth", features)
+    return made
+
+
+@pytest.mark.parametrize("version", ["0.1", "0.0"])
+@pytest.mark.parametrize("net", ["alex", "vgg", "squeeze"])
+def test_lpips_agrees_with_the_lpips_package(trunks, net, version):
+    path, features = trunks[net]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import lpips
+
+        theirs = lpips.LPIPS(net=net, version=version, pnet_rand=True, verbose=False)
+    for part in (
+        theirs.net.slice1,
+        theirs.net.slice2,
+        theirs.net.slice3,
+        theirs.net.slice4,
+        theirs.net.slice5,
+        getattr(theirs.net, "slice6", None),
+        getattr(theirs.net, "slice7", None),
+    ):
+        for name, module in part.named_children() if part is not None else ():
+            module.load_state_dict(features[int(name)].state_dict())
+    head = weights.find(files.LPIPS_HEADS[version, net], weights_dir=None, offline=True)
+    ours = getattr(perceptual, f"lpips_{net}")(path, head, version=version, device=CPU)
+    assert ours.name == f"lpips-{version}-{net}"
+    x = images(3, 70)
+    got = distances(ours, x)
+    scaled = x.float() / 127.5 - 1
+    for i, j in ((0, 1), (0, 2), (1, 2)):
+        with torch.no_grad():
+            want = float(theirs(scaled[i : i + 1], scaled[j : j + 1]))
+        assert got[i, j] == pytest.approx(want, rel=1e-4, abs=1e-7)
+
+
+@pytest.mark.parametrize("net", ["alex", "vgg"])
+def test_shift_tolerant_lpips_agrees_with_its_package(net, monkeypatch):
+    # Its package imports IPython and torchsummary without need; empty modules will do.
+    for name, attribute in (("IPython", "embed"), ("torchsummary", "summary")):
+        module = types.ModuleType(name)
+        setattr(module, attribute, None)
+        monkeypatch.setitem(sys.modules, name, module)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        stlpips = pytest.importorskip("stlpips_pytorch.stlpips", reason="stlpips-pytorch missing")
+        theirs = stlpips.LPIPS(net=net, variant="shift_tolerant", verbose=False)
+    file = {"alex": files.ST_ALEX, "vgg": files.ST_VGG}[net]
+    ours = choose([file], weights_dir=None, offline=True).build(CPU)
+    x = images(3, 50)
+    got = distances(ours, x)
+    scaled = x.float() / 127.5 - 1
+    for i, j in ((0, 1), (0, 2), (1, 2)):
+        with torch.no_grad():
+            want = float(theirs(scaled[i : i + 1], scaled[j : j + 1]))
+        assert got[i, j] == pytest.approx(want, rel=1e-4, abs=1e-7)
+
+
+@pytest.fixture(scope="module")
+def st_alex():
+    return choose([files.ST_ALEX], weights_dir=None, offline=True).build(CPU)
+
+
+def test_distances_do_not_depend_on_the_batch(st_alex):
+    x = images(4, 40)
+    together = distances(st_alex, x)
+    apart = squared_distances(torch.cat([st_alex.embed(x[i : i + 1]) for i in range(4)]).numpy())
+    assert together == pytest.approx(apart, rel=1e-4, abs=1e-8)
+
+
+def test_close_pictures_keep_their_digits(st_alex):
+    x = images(1, 40).repeat(2, 1, 1, 1)
+    x[1, 0, 3, 3] ^= 1
+    embedded = st_alex.embed(x).double()
+    exact = float((embedded[0] - embedded[1]).square().sum())
+    assert exact > 0
+    assert distances(st_alex, x)[0, 1] == pytest.approx(exact, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        torch.rand(2, 3, 64, 64),
+        torch.zeros(2, 1, 64, 64, dtype=torch.uint8),
+        torch.zeros(3, 64, 64, dtype=torch.uint8),
+    ],
+    ids=["floats", "gray", "no batch"],
+)
+def test_what_the_lpips_package_takes_without_a_word_is_refused(st_alex, bad):
+    with pytest.raises(ValueError, match="uint8"):
+        st_alex.embed(bad)
+
+
+def test_small_pictures_are_refused_with_their_size(st_alex):
+    with pytest.raises(BenchError, match="at least 22 pixels a side, got 21x21"):
+        st_alex.embed(images(1, 21))
+    assert np.isfinite(distances(st_alex, images(2, 22))).all()
+
+
+@pytest.mark.parametrize(("net", "smallest"), [("alex", 63), ("vgg", 16), ("squeeze", 33)])
+def test_the_smallest_sizes_are_what_the_trunks_can_take(trunks, net, smallest):
+    head = weights.find(files.LPIPS_HEADS["0.1", net], weights_dir=None, offline=True)
+    ours = getattr(perceptual, f"lpips_{net}")(trunks[net][0], head, version="0.1", device=CPU)
+    assert ours.smallest == smallest
+    assert np.isfinite(distances(ours, images(2, smallest))).all()
+
+
+# ------------------------------------------------------------------------- EfficientNet
+
+
+class _Plain(nn.Module):
+    """EfficientNet-Lite0 layer by layer, batch norms apart: what the fused one must equal."""
+
+    def __init__(self, state):
+        super().__init__()
+        self.state = state
+
+    def conv(self, x, name, norm, stride=1, relu=True):
+        s = self.state
+        w = s[f"{name}.weight"]
+        top, bottom = efficientnet.same_padding(x.shape[2], w.shape[2], stride)
+        left, right = efficientnet.same_padding(x.shape[3], w.shape[3], stride)
+        x = F.pad(x, (left, right, top, bottom))
+        x = F.conv2d(x, w, stride=stride, groups=w.shape[0] if "depthwise" in name else 1)
+        x = F.batch_norm(
+            x,
+            s[f"{norm}.running_mean"],
+            s[f"{norm}.running_var"],
+            s[f"{norm}.weight"],
+            s[f"{norm}.bias"],
+            eps=1e-3,
+        )
+        return F.relu6(x) if relu else x
+
+    def forward(self, x):
+        x = self.conv(x, "_conv_stem", "_bn0", 2)
+        for index in range(16):
+            block, y = f"_blocks.{index}.", x
+            if f"{block}_expand_conv.weight" in self.state:
+                y = self.conv(y, f"{block}_expand_conv", f"{block}_bn0")
+            stride = 2 if index in (1, 3, 5, 11) else 1
+            y = self.conv(y, f"{block}_depthwise_conv", f"{block}_bn1", stride)
+            y = self.conv(y, f"{block}_project_conv", f"{block}_bn2", relu=False)
+            x = x + y if x.shape == y.shape else y
+        return self.conv(x, "_conv_head", "_bn1").mean((2, 3))
+
+
+@pytest.fixture(scope="module")
+def lite0():
+    return choose([files.EFFICIENTNET], weights_dir=None, offline=True).build(CPU)
+
+
+def test_the_fused_network_equals_the_plain_one(lite0):
+    path = weights.find(files.EFFICIENTNET, weights_dir=None, offline=True)
+    x = images(2, 64)
+    resized = F.interpolate(x.float(), size=(224, 224), mode="bicubic", antialias=True)
+    with torch.no_grad():
+        plain = _Plain(weights.load_state(path))((resized - 127) / 128)
+    assert torch.allclose(lite0.features(x), plain, rtol=1e-3, atol=1e-4)
+
+
+def test_features_do_not_depend_on_the_batch(lite0):
+    x = images(5, 48)
+    apart = torch.cat([lite0.features(image[None]) for image in x])
+    assert torch.allclose(lite0.features(x), apart, rtol=1e-4, atol=1e-5)
+
+
+def test_one_pass_gives_features_and_structure(lite0):
+    x = images(2, 64)
+    features, structure = lite0.describe(x)
+    assert torch.equal(features, lite0.features(x))
+    assert structure.shape == (2, 49 * 48 // 2)
+    assert float(structure.abs().max()) <= 1 + 1e-5
+
+
+def test_a_photograph_of_mountains_is_seen_as_one(lite0, yosemite_root):
+    # The only check that weights, colours, scaling and padding are right all together.
+    from torchvision.models import AlexNet_Weights
+
+    from bench.images import read_image
+
+    names = AlexNet_Weights.IMAGENET1K_V1.meta["categories"]
+    paths = sorted((yosemite_root / "testA").iterdir())[:8]
+    x = torch.stack([torch.from_numpy(read_image(p)).permute(2, 0, 1) for p in paths])
+    seen = [names[i] for i in lite0.logits(x).argmax(1)]
+    assert sum(name in ("alp", "valley", "cliff") for name in seen) >= 6
+
+
+def test_self_similarity_sees_layout_not_tint():
+    local = torch.rand(1, 8, 14, 14, generator=torch.Generator().manual_seed(0))
+    tinted = local + torch.arange(8.0)[:, None, None]
+    moved = local.roll(5, dims=-1)
+    same = self_similarity(local)
+    assert torch.allclose(same, self_similarity(tinted), atol=1e-4)
+    assert (same - self_similarity(moved)).abs().mean() > 0.05
+
+
+# ---------------------------------------------------------------------------- Inception
+
+
+@pytest.fixture(scope="module")
+def inception_file(tmp_path_factory):
+    """He-initialised: with default weights every image would look the same to it."""
+    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+
+    path = tmp_path_factory.mktemp("inception") / "inception.pth"
+    torch.save({}, path)
+    patch = pytest.MonkeyPatch()
+    patch.setattr(FeatureExtractorInceptionV3, "load_state_dict", lambda self, state: None)
+    net = FeatureExtractorInceptionV3("x", ["2048"], feature_extractor_weights_path=str(path))
+    patch.undo()
+    rng = torch.Generator().manual_seed(0)
+    for module in net.modules():
+        if isinstance(module, nn.Conv2d):
+            fan = module.weight[0].numel()
+            module.weight.normal_(0, (2 / fan) ** 0.5, generator=rng)
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.1, generator=rng)
+            module.running_var.uniform_(0.8, 1.2, generator=rng)
+    torch.save(net.state_dict(), path)
+    return path
+
+
+def test_inception_agrees_with_torch_fidelity(inception_file):
+    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+
+    from bench.metrics.extractors.inception import Inception
+
+    theirs = FeatureExtractorInceptionV3(
+        "x", ["2048"], feature_extractor_weights_path=str(inception_file)
+    )
+    ours = Inception(inception_file, CPU)
+    x = images(2, 64)
+    want = theirs(x)[0]
+    features, structure = ours.describe(x)
+    assert float((features - want).abs().max()) < 1e-3 * float(want.abs().max())
+    assert structure.shape == (2, 49 * 48 // 2)
+
+
+# ------------------------------------------------------------------------------ choosing
+
+
+def test_embedded_weights_are_chosen_where_the_official_ones_are_not(tmp_path):
+    assert choose(files.FEATURES, weights_dir=tmp_path, offline=True).name == "efficientnet-lite0"
+    assert choose(files.PERCEPTUAL, weights_dir=tmp_path, offline=True).name == "st-lpips-alex"
+
+
+def test_a_tampered_file_is_refused_and_named(tmp_path):
+    # Not skipped in favour of the embedded one: somebody changed it.
+    (tmp_path / files.INCEPTION.name).write_bytes(b"\x80\x04cos\nsystem\n")
+    with pytest.raises(BenchError, match=files.INCEPTION.name) as caught:
+        choose(files.FEATURES, weights_dir=tmp_path, offline=True)
+    assert not isinstance(caught.value, MissingWeights)
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_weights_say_what_to_get_and_where_to_put_it():
+    with pytest.raises(MissingWeights) as caught:
+        choose([files.SQUEEZENET], weights_dir=None, offline=True)
+    for part in (files.SQUEEZENET.url, files.SQUEEZENET.sha256, "--weights-dir"):
+        assert part in str(caught.value)
+
+
+def test_a_file_of_another_network_is_refused(tmp_path, trunks):
+    with pytest.raises(BenchError, match="no EfficientNet-Lite0"):
+        efficientnet.EfficientNetLite0(trunks["alex"][0], CPU)
+    with pytest.raises(BenchError, match="expected trunk"):
+        perceptual.st_alex(trunks["alex"][0], device=CPU)
