@@ -18,6 +18,8 @@ from __future__ import annotations
 
 import torch
 
+from bench_neural_style.losses import row_sum
+
 _MIN_CURVATURE = 1e-10
 """A pair with less curvature ``y's`` is not stored; the value is torch.optim.LBFGS's."""
 
@@ -71,14 +73,14 @@ class BatchedLBFGS:
         """Move `x` in place, given the gradient at `x`; both ``(B, n)``."""
         if self.iteration == 0:
             direction = grad.neg()
-            length = grad.abs().sum(1, keepdim=True).reciprocal().clamp(max=1.0)
+            length = row_sum(grad.abs())[:, None].reciprocal().clamp(max=1.0)
             length = length * self.learning_rate
         else:
             used = min(self.iteration, self.history)
             products = self._remember(grad, used)
             direction = self._direction(grad, products, used)
             length = torch.full_like(grad[:, :1], self.learning_rate)
-        descent = (grad * direction).sum(1, keepdim=True)
+        descent = row_sum(grad * direction)[:, None]
         moving = (grad.abs().amax(1, keepdim=True) > self.tolerance_grad) & (
             descent <= -self.tolerance_change
         )
@@ -90,7 +92,7 @@ class BatchedLBFGS:
     def _remember(self, grad: torch.Tensor, used: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Store the newest pair where it has curvature; gives ``S'q`` and ``Y'q``, (B, used)."""
         change = grad - self._previous
-        curvature = (change * self._step).sum(1)
+        curvature = row_sum(change * self._step)
         valid = curvature > _MIN_CURVATURE
         slot, row = self._count % self.history, self._row
         keep = valid[:, None]
@@ -105,7 +107,7 @@ class BatchedLBFGS:
         new = torch.where(keep, with_y[:, :, 1], yy[row, :, slot])
         yy[row, :, slot] = new
         yy[row, slot, :] = new
-        square = change.square().sum(1)
+        square = row_sum(change.square())
         self._gamma = torch.where(keep, (curvature / square).double()[:, None], self._gamma)
         self._count += valid
         return with_s[:, :, 0], with_y[:, :, 0]

@@ -9,7 +9,9 @@ from typing import Any
 
 import torch
 
-__all__ = ["content_loss", "gram", "style_loss", "total_variation"]
+__all__ = ["content_loss", "gram", "row_sum", "style_loss", "total_variation"]
+
+_BLOCK = 256
 
 
 class _Gram(torch.autograd.Function):
@@ -51,6 +53,23 @@ def gram(features: torch.Tensor) -> torch.Tensor:
     return result
 
 
+def row_sum(rows: torch.Tensor) -> torch.Tensor:
+    """Sums of the rows of ``(B, n)``, each the same bit for bit whatever the other rows are.
+
+    A plain ``sum`` on a CPU divides long rows among threads, depending on how many rows
+    there are; and L-BFGS turns a last bit into visible pixels. Summing short blocks first
+    leaves no long row to divide.
+    """
+    whole = rows.shape[1] - rows.shape[1] % _BLOCK
+    blocks = rows[:, :whole].reshape(len(rows), -1, _BLOCK).sum(2)
+    return blocks.sum(1) + rows[:, whole:].sum(1)
+
+
+def _last(features: torch.Tensor) -> torch.Tensor:
+    """``(B, C, H, W)`` as rows in the order of channels-last memory: a view of it."""
+    return features.permute(0, 2, 3, 1).flatten(1)
+
+
 def content_loss(features: torch.Tensor, target: torch.Tensor, norm: str) -> torch.Tensor:
     """Squared distance of features to a target (eq. 1).
 
@@ -66,7 +85,7 @@ def content_loss(features: torch.Tensor, target: torch.Tensor, norm: str) -> tor
     torch.Tensor
         ``(B,)``.
     """
-    squares = (features - target).square().sum((1, 2, 3))
+    squares = row_sum(_last(features - target).square())
     return squares * 0.5 if norm == "half_sum" else squares / features[0].numel()
 
 
@@ -86,7 +105,7 @@ def style_loss(matrices: torch.Tensor, target: torch.Tensor, norm: str) -> torch
     torch.Tensor
         ``(B,)``.
     """
-    squares = (matrices - target).square().mean((1, 2))
+    squares = row_sum((matrices - target).square().flatten(1)) / matrices[0].numel()
     return squares * 0.25 if norm == "paper" else squares
 
 
@@ -103,6 +122,9 @@ def total_variation(images: torch.Tensor) -> torch.Tensor:
     torch.Tensor
         ``(B,)``.
     """
-    vertical = (images[:, :, 1:] - images[:, :, :-1]).square().mean((1, 2, 3))
-    horizontal = (images[:, :, :, 1:] - images[:, :, :, :-1]).square().mean((1, 2, 3))
-    return vertical + horizontal
+    vertical = (images[:, :, 1:] - images[:, :, :-1]).square()
+    horizontal = (images[:, :, :, 1:] - images[:, :, :, :-1]).square()
+    return (
+        row_sum(vertical.flatten(1)) / vertical[0].numel()
+        + row_sum(horizontal.flatten(1)) / horizontal[0].numel()
+    )

@@ -221,5 +221,5 @@ class _Progress:
 def _chunk(images: torch.Tensor, config: NeuralStyleConfig, device: torch.device) -> int:
     """How many outputs are optimised together: what keeps caches (CPU) or the GPU full."""
     pixels = images.shape[-2] * images.shape[-1]
-    most = 16 * 512**2 if device.type == "cuda" else 8 * 128**2
+    most = 16 * 512**2 if device.type == "cuda" else 4 * 128**2
     return max(1, min(64, most // pixels))
