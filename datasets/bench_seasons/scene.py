@@ -36,7 +36,7 @@ SKY, GROUND, ROCK, FOREST, WATER = range(5)
 MASKS = ("sky", "ground", "rock", "forest", "water")
 """Names of the classes of a pixel; their index is the value in the class map."""
 
-TILE = 11000.0
+TILE = 15000.0
 """Metres that one period of the mountain tile covers."""
 FAR = 16000.0
 SLICES = 400
@@ -66,6 +66,7 @@ class Scene:
     wall: float
     bend: tuple[float, float, float]
     lake: tuple[float, float, float, float]
+    summit: tuple[float, float, float, float]
     trees: float
     conifers: float
     tree_line: float
@@ -88,10 +89,10 @@ class Scene:
             seed=seed,
             index=index,
             water=water,
-            horizon=between(0.50, 0.60),
+            horizon=between(0.60, 0.70),
             tan_half=between(0.44, 0.60),
-            eye=between(9.0, 16.0) if water == "lake" else between(10.0, 22.0),
-            relief=between(1500.0, 2500.0),
+            eye=between(6.5, 11.0) if water == "lake" else between(6.0, 12.0),
+            relief=between(1400.0, 2300.0),
             rugged=between(0.15, 1.0),
             # A rational parametrisation of the circle turns the tile without sine or cosine.
             peaks=((1 - angle * angle) * norm, 2 * angle * norm, rng.random(), rng.random()),
@@ -101,6 +102,12 @@ class Scene:
             wall=between(0.25, 0.75),
             bend=(between(20.0, 140.0), between(900.0, 2600.0), rng.random()),
             lake=(between(-60, 60), near, between(300.0, 1300.0), between(140.0, 420.0)),
+            summit=(
+                between(-0.55, 0.55),
+                between(4200.0, 7000.0),
+                between(900.0, 1700.0),
+                between(500.0, 1300.0),
+            ),
             trees=between(0.35, 0.95),
             conifers=between(0.45, 1.0),
             tree_line=between(420.0, 760.0),
@@ -156,7 +163,7 @@ def centre(scene: Scene, z: F32) -> F32:
     """X of the valley's middle at depth `z`."""
     swing, period, phase = scene.bend
     t = z * (1.0 / period) + phase
-    start = parabola(np.float32([phase]))[0]
+    start = parabola(np.full(1, phase, np.float32))[0]
     return swing * (parabola(t) - start) * smoothstep(0.0, 900.0, z)
 
 
@@ -202,8 +209,20 @@ def ground_height(scene: Scene, x: F32, z: F32) -> tuple[F32, F32]:
     env = envelope(scene, x, z)
     tx, tz = to_tile(scene, x, z)
     peak = bilinear3(mountain_tile(), MOUNTAIN, tx, tz)[0]
+    return floor_height(scene, x, z) + mountains(scene, x, z, env, peak), env
+
+
+def mountains(scene: Scene, x: F32, z: F32, env: F32, peak: F32) -> F32:
+    """Metres of mountain at a place, from the envelope and the tile's height there.
+
+    One summit, wide and tall, rises above the others and draws the eye.
+    """
     sharp = peak * (scene.rugged * peak + 1.0 - scene.rugged)
-    return floor_height(scene, x, z) + env * scene.relief * (0.06 + 0.94 * sharp), env
+    at, far, wide, tall = scene.summit
+    u, w = (x - at * far) * (1.0 / wide), (z - far) * (1.0 / wide)
+    bump = 1.0 / (1.0 + u * u + w * w)
+    height = env * (scene.relief * (0.06 + 0.94 * sharp) + tall * bump * (0.35 + 0.9 * peak))
+    return np.asarray(height)
 
 
 def _slices(scene: Scene, size: int, focal: float, horizon: float, count: int) -> F32:

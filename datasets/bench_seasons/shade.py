@@ -24,12 +24,14 @@ from bench_seasons.noise import (
     smoothstep,
     unit,
 )
+from bench_seasons import trees as single
 from bench_seasons.scene import (
     FOREST,
     SKY,
     WATER,
     Geometry,
     envelope,
+    mountains,
     to_tile,
 )
 
@@ -84,6 +86,7 @@ DARK_ROCK: Colour = (0.14, 0.13, 0.13)
 CONIFER: Colour = (0.026, 0.055, 0.026)
 LEAVES: Colour = (0.075, 0.145, 0.024)
 TWIGS: Colour = (0.125, 0.098, 0.088)
+BARK: Colour = (0.075, 0.058, 0.046)
 SNOW: Colour = (0.90, 0.93, 0.97)
 SAND: Colour = (0.28, 0.24, 0.18)
 DEEP: Colour = (0.010, 0.035, 0.045)
@@ -122,6 +125,7 @@ class Shader:
         )
         self.shade_of_tree = unit(hash32(g.tree, 5)) - 0.5
         self.broad = (g.tree & np.uint32(1)).astype(np.float32)
+        self.single = single.plant(g.scene, g.scene.tan_half)
 
     def sun(self, look: Look, palette: Palette) -> tuple[float, float, float]:
         """Unit vector towards the sun."""
@@ -145,8 +149,8 @@ class Shader:
             px, pz = x + dx * distance, z + dz * distance
             tx, tz = to_tile(scene, px, pz)
             peak = nearest(tile, MOUNTAIN, tx, tz)
-            sharp = peak * (scene.rugged * peak + 1.0 - scene.rugged)
-            height = envelope(scene, px, np.maximum(pz, 1.0)) * scene.relief * (0.06 + 0.94 * sharp)
+            env = envelope(scene, px, np.maximum(pz, 1.0))
+            height = mountains(scene, px, pz, env, peak)
             over = (y + rise * distance + 12.0 - height) * (1.0 / (0.07 * distance + 10.0))
             light = np.minimum(light, np.clip(0.5 + over, 0.0, 1.0))
         return _enlarge(light, step, self.size)
@@ -277,8 +281,50 @@ class Shader:
         outside = g.kind == SKY
         for c in range(3):
             np.copyto(base[c], np.broadcast_to(sky[c], base[c].shape), where=outside)
-        self._water(look, palette, sun, base, light)
+        # What the water mirrors has the trees in it; the picture gets them after the water.
+        mirrored = [plane.copy() for plane in base]
+        self._stand(look, palette, sun, mirrored, light, far_only=True)
+        self._water(look, palette, sun, base, light, mirrored)
+        self._stand(look, palette, sun, base, light)
         return np.stack(base) * palette.exposure
+
+    def _stand(
+        self,
+        look: Look,
+        palette: Palette,
+        sun: tuple[float, float, float],
+        base: list[F32],
+        light: F32,
+        *,
+        far_only: bool = False,
+    ) -> None:
+        """Paint the single trees."""
+        leaf = _mix(LEAVES, DRY, 0.25 * (1.0 - look.green))
+        # With the sun behind them trees are nearly silhouettes.
+        front = 0.95 if sun[2] < 0 else 0.45
+        g = self.g
+
+        def paint(tree: single.Tree, planes: F32) -> list[F32]:
+            row = min(self.size - 1, int(g.horizon - (tree.y - g.scene.eye) * g.focal / tree.z))
+            column = min(self.size - 1, max(0, int(self.size / 2 + tree.x * g.focal / tree.z)))
+            open_ = 0.25 + 0.75 * float(light[row, column])
+            facing = 0.5 + 0.5 * np.clip(planes[single.SIDE] * sun[0] * 1.6, -1.0, 1.0)
+            lit = planes[single.LIT] * (0.25 + 0.75 * facing) * front * open_
+            shade = 0.35 + 0.55 * planes[single.LIT]
+            bark, snow = planes[single.WOOD], planes[single.SNOW] * look.frost
+            tone = 0.75 + 0.5 * tree.shade
+            fade = 1.0 - 2.718281828 ** (-tree.z * self.thickness)
+            out = []
+            for c in range(3):
+                green = leaf[c] * 1.1 if tree.broad else CONIFER[c] * 1.25
+                body = (green + bark * (BARK[c] - green)) * tone
+                body = body + snow * (SNOW[c] - body)
+                body = body * (palette.sun[c] * lit + palette.ambient[c] * shade)
+                out.append(body + fade * (self.air[c] - body))
+            return out
+
+        trees = [tree for tree in self.single if tree.z > 95.0] if far_only else self.single
+        single.stand(base, g, trees, look.season == "winter", paint)
 
     def _air(
         self,
@@ -298,6 +344,8 @@ class Shader:
         length = 1.0 / np.sqrt(1.0 + self.cols * self.cols)
         towards = np.clip((self.cols * sun[0] + sun[2]) * length, 0.0, 1.0)
         warm = palette.glow * 0.30 * towards**4
+        self.thickness = 1.0 / reach * (0.45 + (1.6 if look.light.mode == "mist" else 0.75))
+        self.air = [palette.horizon[c] * 0.82 + palette.zenith[c] * 0.18 for c in range(3)]
         for c in range(3):
             tint = palette.horizon[c] * 0.82 + palette.zenith[c] * 0.18 + warm * palette.sun[c]
             base[c] += fade * (tint - base[c])
@@ -309,6 +357,7 @@ class Shader:
         sun: tuple[float, float, float],
         base: list[F32],
         light: F32,
+        mirrored: list[F32],
     ) -> None:
         """Mirror the far shore in open water; ice is pale and dull."""
         g = self.g
@@ -334,7 +383,7 @@ class Shader:
         )
         lamp = np.clip(sun[1] * 1.0, 0.05, 1.0) * light[wet]
         for c in range(3):
-            seen = base[c][mirror, col]
+            seen = mirrored[c][mirror, col]
             ambient = palette.ambient[c]
             liquid = DEEP[c] * (palette.sun[c] * 0.4 + ambient) * 3.0
             open_water = liquid + fresnel * (seen * 0.93 - liquid)
