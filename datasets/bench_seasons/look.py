@@ -117,7 +117,12 @@ def draw_light(seed: int, index: int, variant: int, mode: str | None = None) -> 
         "dusk": (0.06, 0.16),
         "mist": (0.22, 0.4),
     }
-    haze = {"clear": (0.05, 0.25), "overcast": (0.4, 0.7), "dusk": (0.25, 0.5), "mist": (0.6, 0.95)}
+    haze = {
+        "clear": (0.05, 0.25),
+        "overcast": (0.25, 0.5),
+        "dusk": (0.25, 0.5),
+        "mist": (0.55, 0.8),
+    }
     clouds = {
         "clear": (0.1, 0.5),
         "overcast": (0.75, 0.95),

@@ -151,6 +151,7 @@ class Geometry:
     lake_row: npt.NDArray[np.int32]
     focal: float
     horizon: float
+    eye: float
 
 
 def parabola(t: F32) -> F32:
@@ -190,6 +191,8 @@ def floor_height(scene: Scene, x: F32, z: F32) -> F32:
     ox, oz = scene.peaks[2], scene.peaks[3]
     rough = bilinear(tile, CLOUD, x * (1 / 900.0) + ox, z * (1 / 900.0) + oz) - 0.5
     aside = x - centre(scene, z)
+    if scene.water == "river":
+        aside = aside - scene.lake[0] * 0.15 - 5.0 * (1.0 if scene.lake[0] > 0 else -1.0)
     if scene.water == "lake":
         cx, near, length, half = scene.lake
         t = (z - near) * (1.0 / length)
@@ -199,7 +202,15 @@ def floor_height(scene: Scene, x: F32, z: F32) -> F32:
         return shore + rough * 7.0 + 1.2
     swell = rough * 14.0 + 3.0
     if scene.water == "river":
-        bed = np.abs(aside) * (1.0 / 13.0) - 1.0 + rough * 0.9
+        bed = (
+            np.abs(
+                aside
+                - (4.0 + 0.05 * np.minimum(z, 600.0)) * parabola(z * (1 / 310.0) + scene.peaks[2])
+            )
+            * (1.0 / 10.0)
+            - 1.0
+            + rough * 0.9
+        )
         return np.minimum(np.clip(bed * 2.2, -4.0, 60.0), np.maximum(swell, 1.5))
     return np.maximum(swell, 0.6)
 
@@ -227,7 +238,7 @@ def mountains(scene: Scene, x: F32, z: F32, env: F32, peak: F32) -> F32:
 
 def _slices(scene: Scene, size: int, focal: float, horizon: float, count: int) -> F32:
     """Depths of the slices, each the same factor behind the one before."""
-    nearest = 0.5 * scene.eye * focal / (size - horizon)
+    nearest = 0.45 * scene.eye * focal / (size - horizon)
     # Rounded, so that a last bit of `pow` that differs between systems has no effect.
     ratio = round((FAR / nearest) ** (1.0 / (count - 1)), 9)
     return (nearest * np.cumprod(np.full(count, ratio)) / ratio).astype(np.float32)
@@ -283,6 +294,9 @@ def see(scene: Scene, size: int) -> Geometry:
     """Find what each pixel of a ``size`` × ``size`` picture shows."""
     slices = SLICES
     focal = 0.5 * size / scene.tan_half
+    # The camera stands on what is before it, not in it.
+    feet = ground_height(scene, np.zeros(4, np.float32), np.linspace(6, 36, 4, dtype=np.float32))[0]
+    eye = scene.eye + max(0.0, float(feet.max()))
     horizon = scene.horizon * size
     columns = (np.arange(size, dtype=np.float32) + 0.5 - size / 2) * (1.0 / focal)
     depth = _slices(scene, size, focal, horizon, slices)
@@ -302,10 +316,10 @@ def see(scene: Scene, size: int) -> Geometry:
     surface = np.maximum(ground, 0.0)
     scale = focal / depth[:, None]
     rows = np.empty((2 * slices, size), np.float32)
-    rows[0::2] = horizon - (surface - scene.eye) * scale
+    rows[0::2] = horizon - (surface - eye) * scale
     rows[1::2] = rows[0::2] - crown * scale
     return _resolve(
-        scene, size, focal, horizon, columns, depth, rows, ground, (gx, gz), (full, side, tree)
+        scene, size, focal, horizon, eye, columns, depth, rows, ground, (gx, gz), (full, side, tree)
     )
 
 
@@ -314,6 +328,7 @@ def _resolve(
     size: int,
     focal: float,
     horizon: float,
+    eye: float,
     columns: F32,
     depth: F32,
     rows: F32,
@@ -380,4 +395,5 @@ def _resolve(
         lake_row=np.broadcast_to(lake_row, (size, size)),
         focal=focal,
         horizon=horizon,
+        eye=eye,
     )

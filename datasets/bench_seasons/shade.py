@@ -6,11 +6,13 @@ because NumPy is fastest on whole planes.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from bench_seasons import trees as single
 from bench_seasons.look import Look
 from bench_seasons.noise import (
     CLOUD,
@@ -24,9 +26,9 @@ from bench_seasons.noise import (
     smoothstep,
     unit,
 )
-from bench_seasons import trees as single
 from bench_seasons.scene import (
     FOREST,
+    GROUND,
     SKY,
     WATER,
     Geometry,
@@ -59,27 +61,27 @@ PALETTES: dict[tuple[str, str], Palette] = {
         (0.06, 0.17, 0.50), (0.55, 0.70, 0.90), (1.35, 1.14, 0.90), (0.20, 0.30, 0.52), 0.2, -0.4
     ),
     ("summer", "overcast"): Palette(
-        (0.36, 0.42, 0.50), (0.66, 0.71, 0.76), (0.55, 0.52, 0.46), (0.55, 0.60, 0.66), 0.1, -0.5
+        (0.22, 0.28, 0.36), (0.60, 0.66, 0.70), (0.75, 0.68, 0.56), (0.36, 0.41, 0.46), 0.15, -0.5
     ),
     ("winter", "overcast"): Palette(
-        (0.42, 0.47, 0.55), (0.68, 0.72, 0.78), (0.26, 0.26, 0.27), (0.50, 0.55, 0.63), 0.1, -0.5
+        (0.26, 0.31, 0.40), (0.56, 0.62, 0.70), (0.36, 0.36, 0.38), (0.36, 0.42, 0.52), 0.15, -0.5
     ),
     ("summer", "dusk"): Palette(
-        (0.09, 0.12, 0.30), (0.95, 0.50, 0.22), (2.1, 0.95, 0.36), (0.22, 0.20, 0.30), 1.0, 0.45
+        (0.09, 0.12, 0.30), (0.95, 0.50, 0.22), (2.1, 0.95, 0.36), (0.31, 0.28, 0.36), 1.0, 0.45
     ),
     ("winter", "dusk"): Palette(
         (0.11, 0.14, 0.36), (0.90, 0.50, 0.42), (1.55, 0.72, 0.46), (0.22, 0.24, 0.42), 0.8, 0.3
     ),
     ("summer", "mist"): Palette(
-        (0.28, 0.42, 0.60), (0.90, 0.78, 0.56), (1.75, 1.30, 0.75), (0.34, 0.36, 0.36), 0.7, 0.8
+        (0.18, 0.34, 0.56), (0.90, 0.72, 0.46), (1.95, 1.38, 0.74), (0.34, 0.37, 0.38), 0.9, 0.6
     ),
     ("winter", "mist"): Palette(
-        (0.34, 0.46, 0.64), (0.80, 0.78, 0.80), (1.10, 0.92, 0.74), (0.36, 0.42, 0.54), 0.6, 0.7
+        (0.16, 0.30, 0.54), (0.80, 0.72, 0.66), (1.45, 1.08, 0.74), (0.24, 0.31, 0.46), 0.8, 0.5
     ),
 }
 
-LUSH: Colour = (0.085, 0.165, 0.030)
-DRY: Colour = (0.30, 0.235, 0.085)
+LUSH: Colour = (0.070, 0.135, 0.028)
+DRY: Colour = (0.24, 0.185, 0.075)
 DEAD: Colour = (0.20, 0.155, 0.085)
 GRANITE: Colour = (0.31, 0.285, 0.26)
 DARK_ROCK: Colour = (0.14, 0.13, 0.13)
@@ -119,20 +121,76 @@ class Shader:
         # Details that no look changes: coarse patches, and grain at the size of a pixel.
         self.patch = bilinear(tile, CLOUD, g.x * (1 / 420.0), g.z * (1 / 420.0)) - 0.5
         reach = np.maximum(g.z * (1.4 * CLOUD / g.focal), 18.0)
-        octave = np.exp2(np.ceil(np.log2(reach)))
+        # Powers of two, taken from the exponent bits: exact, and grain keeps to its place.
+        octave = np.ldexp(np.float32(1.0), np.frexp(reach)[1])
         self.grain = (
             nearest(tile, CLOUD, (g.x + 0.37 * g.y) / octave, (g.z * 0.6 + g.y) / octave) - 0.5
         )
         self.shade_of_tree = unit(hash32(g.tree, 5)) - 0.5
         self.broad = (g.tree & np.uint32(1)).astype(np.float32)
+        self._relief()
         self.single = single.plant(g.scene, g.scene.tan_half)
+
+    def _relief(self) -> None:
+        """Bumps of the ground that the height field is too coarse for: drifts and tufts."""
+        g = self.g
+        near = (g.kind == GROUND) & (g.z < 1500.0)
+        self.near = np.nonzero(near)
+        x, z = g.x[self.near], g.z[self.near]
+        tile = cloud_tile()
+        self.bumps = []
+        for length, limit in ((46.0, 900.0), (9.0, 160.0)):
+            u, v = x * (1 / length), z * (1 / (length * 1.5))
+            e = 1.5 / CLOUD
+            here = bilinear(tile, CLOUD, u, v)
+            fade = np.clip(1.3 - z * (1.0 / limit), 0.0, 1.0)
+            dx = (bilinear(tile, CLOUD, u + e, v) - here) * fade
+            dz = (bilinear(tile, CLOUD, u, v + e) - here) * fade
+            self.bumps.append((dx, dz))
+
+    def tree_shadows(self, sun: tuple[float, float, float]) -> F32:
+        """Light that single trees leave on the ground near them, from 0 to 1."""
+        g, step = self.g, 2
+        x, y, z = (v[::step, ::step] for v in (g.x, g.y, g.z))
+        rows = np.nonzero((z < 420.0).any(1))[0]
+        light = np.ones_like(x)
+        if rows.size == 0:
+            return _enlarge(light, step, self.size)
+        part = slice(int(rows[0]), None)
+        x, y, z, out = x[part], y[part], z[part], light[part]
+        flat = max(math.sqrt(sun[0] ** 2 + sun[2] ** 2), 1e-3)
+        dx, dz, rise = -sun[0] / flat, -sun[2] / flat, sun[1] / flat
+        for tree in self.single:
+            if tree.z > 260.0:
+                continue
+            long = min(tree.height / max(rise, 0.12), 5.0 * tree.height)
+            # Only rows that the shadow can reach are looked at.
+            low, high = sorted((tree.z, tree.z + dz * long))
+            band = np.nonzero(((z > low - 4.0) & (z < high + 4.0)).any(1))[0]
+            if band.size == 0:
+                continue
+            cut = slice(int(band[0]), int(band[-1]) + 1)
+            px, pz = x[cut] - tree.x, z[cut] - tree.z
+            along = (px * dx + pz * dz) * (1.0 / long)
+            across = np.abs(px * dz - pz * dx)
+            radius = tree.height * (0.30 if tree.broad else 0.17)
+            width = radius * (1.1 - along if not tree.broad else 0.25 + 1.2 * along)
+            soft = np.clip(
+                (width - across)
+                * (1.0 / (0.25 * radius + 0.05 * tree.height * np.clip(along, 0, 1) + 0.1)),
+                0.0,
+                1.0,
+            )
+            soft *= np.clip(along * 12.0 + 1.0, 0.0, 1.0) * np.clip((1.02 - along) * 4.0, 0.0, 1.0)
+            out[cut] *= 1.0 - (0.55 if tree.broad else 0.8) * soft
+        return _enlarge(light, step, self.size)
 
     def sun(self, look: Look, palette: Palette) -> tuple[float, float, float]:
         """Unit vector towards the sun."""
         up = look.light.elevation * (0.72 if look.season == "winter" else 1.0)
         x = look.light.azimuth
         z = palette.ahead * (1.0 - abs(x)) + (0.15 if palette.ahead > 0 else -0.15)
-        flat = ((1.0 - up * up) / (x * x + z * z)) ** 0.5
+        flat = math.sqrt((1.0 - up * up) / (x * x + z * z))
         return x * flat, up, z * flat
 
     def shadow(self, sun: tuple[float, float, float]) -> F32:
@@ -143,7 +201,7 @@ class Shader:
         scene = g.scene
         light = np.ones_like(x)
         tile = _heights()
-        flat = max((sun[0] ** 2 + sun[2] ** 2) ** 0.5, 1e-3)
+        flat = max(math.sqrt(sun[0] ** 2 + sun[2] ** 2), 1e-3)
         dx, dz, rise = sun[0] / flat, sun[2] / flat, sun[1] / flat
         for distance in (70.0, 150.0, 280.0, 480.0, 800.0, 1300.0, 2100.0):
             px, pz = x + dx * distance, z + dz * distance
@@ -164,7 +222,8 @@ class Shader:
         towards = np.clip((self.cols * sun[0] + self.rows * sun[1] + sun[2]) * length, 0.0, 1.0)
         t4 = towards * towards
         t4 = t4 * t4
-        halo = (0.35 * t4 + 0.9 * t4 * t4 * t4 * t4) * palette.glow * (1.0 - 0.55 * t)
+        disc = smoothstep(0.9996, 0.99985, towards) * (3.0 if look.light.mode == "dusk" else 0.0)
+        halo = (0.35 * t4 + 0.9 * t4 * t4 * t4 * t4 + disc) * palette.glow * (1.0 - 0.55 * t)
         colour = [
             np.asarray(
                 palette.horizon[c]
@@ -196,7 +255,8 @@ class Shader:
         edge = 0.78 - 0.62 * light.clouds
         body = smoothstep(edge, edge + 0.24, thick)
         lit = bilinear(tile, CLOUD, u + 0.012 * sun[0], v - 0.012)
-        bright = np.clip(0.62 + (thick - lit) * 3.2 - (thick - edge) * 0.55, 0.12, 1.2)
+        depth = 1.0 if light.mode == "overcast" else 0.55
+        bright = np.clip(0.70 + (thick - lit) * 3.6 - (thick - edge) * depth, 0.05, 1.25)
         veil = smoothstep(0.015, 0.16, rise)
         opacity = body * veil * (0.92 if light.mode != "mist" else 0.6)
         for c in range(3):
@@ -213,9 +273,9 @@ class Shader:
         base = [np.full_like(g.z, grass[c]) for c in range(3)]
         dry = _mix(DRY, DEAD, 0.3)
         _blend(base, dry, np.clip((patch + 0.15) * 1.7 * (1.15 - look.green), 0.0, 0.8))
-        shore = smoothstep(1.3, 0.2, g.y) * (g.z < 1500.0)
-        _blend(base, SAND, shore * 0.7)
-        tone = 1.0 + grain * 0.75
+        if g.scene.water != "none":
+            _blend(base, SAND, smoothstep(1.1, 0.2, g.y) * (g.z < 1500.0) * 0.7)
+        tone = 1.0 + grain * (0.9 + 0.9 * np.clip(1.2 - g.z * (1 / 150.0), 0.0, 1.0))
         for c in range(3):
             base[c] *= tone
         # Rock shows where it is steep and, in patches, high up.
@@ -225,7 +285,7 @@ class Shader:
         )
         strata = nearest(cloud_tile(), CLOUD, g.y * (1 / 260.0) + 0.15 * patch, g.x * (1 / 3000.0))
         stone = [
-            (DARK_ROCK[c] + (GRANITE[c] - DARK_ROCK[c]) * np.clip(0.25 + 1.1 * strata, 0.0, 1.0))
+            (DARK_ROCK[c] + (GRANITE[c] - DARK_ROCK[c]) * np.clip(0.42 + 0.7 * strata, 0.0, 1.0))
             * (1.0 + 0.7 * grain)
             for c in range(3)
         ]
@@ -273,7 +333,14 @@ class Shader:
         nx = np.where(wood, g.side * 0.75, g.nx)
         ny = np.where(wood, np.float32(0.45), g.ny)
         nz = np.where(wood, np.float32(-0.55), g.nz)
-        direct = np.clip(nx * sun[0] + ny * sun[1] + nz * sun[2], 0.0, 1.0) * light
+        slope = nx * sun[0] + ny * sun[1] + nz * sun[2]
+        winter = look.season == "winter"
+        for (bx, bz), strength in zip(
+            self.bumps, (5.0, 1.2) if winter else (2.6, 6.0), strict=True
+        ):
+            slope[self.near] -= strength * (bx * sun[0] + bz * sun[2])
+        direct = np.clip(slope, 0.0, 1.0) * light
+        direct *= np.where(wood, np.float32(1.0), self.tree_shadows(sun))
         open_sky = 0.55 + 0.45 * ny
         for c in range(3):
             base[c] *= palette.sun[c] * direct + palette.ambient[c] * open_sky
@@ -305,7 +372,7 @@ class Shader:
         g = self.g
 
         def paint(tree: single.Tree, planes: F32) -> list[F32]:
-            row = min(self.size - 1, int(g.horizon - (tree.y - g.scene.eye) * g.focal / tree.z))
+            row = min(self.size - 1, int(g.horizon - (tree.y - g.eye) * g.focal / tree.z))
             column = min(self.size - 1, max(0, int(self.size / 2 + tree.x * g.focal / tree.z)))
             open_ = 0.25 + 0.75 * float(light[row, column])
             facing = 0.5 + 0.5 * np.clip(planes[single.SIDE] * sun[0] * 1.6, -1.0, 1.0)
@@ -313,7 +380,7 @@ class Shader:
             shade = 0.35 + 0.55 * planes[single.LIT]
             bark, snow = planes[single.WOOD], planes[single.SNOW] * look.frost
             tone = 0.75 + 0.5 * tree.shade
-            fade = 1.0 - 2.718281828 ** (-tree.z * self.thickness)
+            fade = 1.0 - math.exp(-tree.z * self.thickness)
             out = []
             for c in range(3):
                 green = leaf[c] * 1.1 if tree.broad else CONIFER[c] * 1.25
@@ -337,14 +404,18 @@ class Shader:
         """Aerial perspective: distance fades into the colour of the sky near the horizon."""
         g = self.g
         haze = look.light.haze
-        reach = 26000.0 * (1.0 - haze) ** 2 + 2600.0
-        low = np.exp(-g.y * (1.0 / (160.0 if look.light.mode == "mist" else 700.0)))
-        thick = g.z * (1.0 / reach) * (0.45 + (1.6 if look.light.mode == "mist" else 0.75) * low)
+        reach = 30000.0 * (1.0 - haze) ** 2 + 3600.0
+        # Morning fog lies in the valley and leaves the tops free; other haze is everywhere.
+        foggy = look.light.mode == "mist"
+        floor, body = (0.20, 4.2) if foggy else (0.45, 0.75)
+        wisps = self.patch * 120.0 if foggy else 0.0
+        low = np.exp(np.minimum(0.0, -(g.y + wisps) * (1.0 / (90.0 if foggy else 700.0))))
+        thick = g.z * (1.0 / reach) * (floor + body * low)
         fade = 1.0 - np.exp(-thick)
         length = 1.0 / np.sqrt(1.0 + self.cols * self.cols)
         towards = np.clip((self.cols * sun[0] + sun[2]) * length, 0.0, 1.0)
         warm = palette.glow * 0.30 * towards**4
-        self.thickness = 1.0 / reach * (0.45 + (1.6 if look.light.mode == "mist" else 0.75))
+        self.thickness = 1.0 / reach * (floor + body)
         self.air = [palette.horizon[c] * 0.82 + palette.zenith[c] * 0.18 for c in range(3)]
         for c in range(3):
             tint = palette.horizon[c] * 0.82 + palette.zenith[c] * 0.18 + warm * palette.sun[c]
@@ -373,7 +444,7 @@ class Shader:
         ripple += 0.5 * (nearest(tile, CLOUD, x * (1 / 9.0), z * (1 / 40.0)) - 0.5)
         calm = 0.035 * size * ripple * np.clip(g.focal * 0.02 / z * 8.0, 0.15, 1.0)
         mirror = np.clip(2 * shore - row + calm, 0, shore.clip(0)).astype(np.intp)
-        grazing = 1.0 - np.clip(g.scene.eye / z, 0.0, 1.0)
+        grazing = 1.0 - np.clip(g.eye / z, 0.0, 1.0)
         fresnel = 0.06 + 0.88 * grazing * grazing * grazing * grazing
         ice = look.ice * smoothstep(-0.35, 0.1, ripple * 0.9 + look.ice - 0.75)
         drift = smoothstep(

@@ -6,6 +6,7 @@ holds snow. A broadleaf tree has two of them, in leaf and bare, over the same br
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -79,7 +80,7 @@ def _conifer(number: int) -> Sprite:
     q = ((np.arange(HEIGHT, dtype=np.float32) + 0.5) / HEIGHT)[:, None]
     fine, coarse = _lattice(50 + number, 48, 64), _lattice(70 + number, 20, 26)
     planes = np.zeros((5, HEIGHT, WIDTH), np.float32)
-    trunk = np.abs(u) < 0.008 + 0.045 * q
+    trunk = np.abs(u) < 0.050 * q
     planes[COVER][trunk] = 1.0
     planes[WOOD][trunk] = 1.0
     planes[LIT][trunk] = 0.4
@@ -94,7 +95,7 @@ def _conifer(number: int) -> Sprite:
             s = np.clip(out / reach, 0.0, 1.0)
             droop = (0.055 + 0.075 * at) * s * (1.35 - 0.55 * s)
             top = at + droop - 0.028 * (1 - s) + 0.012 * (coarse - 0.5)
-            thick = (0.045 + 0.050 * at) * (1.0 - s * s) ** 1 + 0.012
+            thick = (0.022 + 0.075 * at) * (1.0 - s * s) + 0.010
             hang = thick * (0.55 + 0.9 * fine)
             t = (q - top) / hang
             bough = (t > 0.0) & (t < 1.0) & (out > -0.06) & (out < reach * (0.86 + 0.28 * fine))
@@ -130,7 +131,7 @@ def _grow(
         lean = (fork - (forks - 1) / 2) * (0.85 if forks == 2 else 0.62)
         lean += 0.55 * (float(rng.random()) - 0.5)
         nx, ny = dx + dy * lean, dy - dx * lean + 0.10
-        norm = 1.0 / (nx * nx + ny * ny) ** 0.5
+        norm = 1.0 / math.sqrt(nx * nx + ny * ny)
         shorter = 0.70 + 0.16 * float(rng.random())
         _grow(rng, ex, ey, nx * norm, ny * norm, length * shorter, thick * 0.66, level + 1, out)
 
@@ -160,7 +161,7 @@ def _broadleaf(number: int) -> tuple[Sprite, Sprite]:
         half = max(thick, 0.0028)
         lx, ly = bx - ax, by - ay
         long = lx * lx + ly * ly + 1e-9
-        rows, cols = window((ax + bx) / 2, (ay + by) / 2, long**0.5 / 2 + half + 0.01)
+        rows, cols = window((ax + bx) / 2, (ay + by) / 2, math.sqrt(long) / 2 + half + 0.01)
         px, py = gx[None, cols] - ax, gy[rows, None] - ay
         t = np.clip((px * lx + py * ly) * (1 / long), 0.0, 1.0)
         ox, oy = px - t * lx, py - t * ly
@@ -185,7 +186,9 @@ def _broadleaf(number: int) -> tuple[Sprite, Sprite]:
         dx, dy = (gx[None, cols] - x) / r, (gy[rows, None] - y) / (r * 0.85)
         d = dx * dx + dy * dy + (fine[rows, cols] - 0.5) * 1.5
         leaf = d < 1.0
-        lit = np.clip(0.62 - 0.36 * dy + (fine[rows, cols] - 0.5) * 0.9 - (y - 0.45) * 0.35, 0.08, 1.2)
+        lit = np.clip(
+            0.62 - 0.36 * dy + (fine[rows, cols] - 0.5) * 0.9 - (y - 0.45) * 0.35, 0.08, 1.2
+        )
         face = np.broadcast_to(np.clip(dx * 0.5 + x / aspect * 1.5, -1, 1), leaf.shape)
         for plane, value in ((COVER, 1.0), (WOOD, 0.0), (LIT, lit), (SIDE, face), (SNOW, 0.0)):
             leafy[plane][rows, cols] = np.where(leaf, value, leafy[plane][rows, cols])
@@ -226,23 +229,30 @@ def plant(scene: Scene, tan_half: float) -> list[Tree]:
     wooded = int(7 + 10 * scene.trees)
     spots: list[tuple[float, float, float]] = []
     for k in range(wooded):
-        z = 30.0 + 75.0 * r[k, 0] ** 1.3
+        z = 30.0 + 75.0 * r[k, 0] * (0.5 + 0.5 * r[k, 0])
         hand = side if r[k, 1] < 0.72 else -side
         spots.append((hand * tan_half * z * (0.50 + 0.55 * r[k, 2]), z, 1.0))
     for k in range(wooded, min(96, wooded + int(20 + 50 * scene.trees))):
-        z = 95.0 + 420.0 * r[k, 0] ** 1.6
+        z = 95.0 + 420.0 * r[k, 0] * r[k, 0]
         hand = side if r[k, 1] < 0.6 else -side
-        off = 1.0 - r[k, 2] ** 1.5 * 0.85
+        off = 1.0 - r[k, 2] * r[k, 2] * 0.85
         spots.append((hand * tan_half * z * off, z, 0.8))
+    young = rng.random((9, 2))
+    first_young = len(spots)
+    for a, b in young[: 96 - first_young]:
+        z = 20.0 + 60.0 * a
+        spots.append((tan_half * z * (2.0 * b - 1.0), z, 0.10 + 0.16 * float(a * b)))
     x = np.array([s[0] for s in spots], np.float32)
     z = np.array([s[1] for s in spots], np.float32)
     y, env = ground_height(scene, x, z)
     open_middle = np.abs(x - centre(scene, z))
     trees = []
     for k in range(len(spots)):
-        if y[k] < 0.9 or env[k] > 0.35 or open_middle[k] < 9.0 + 0.04 * z[k]:
+        small = k >= first_young
+        room = 0.0 if small else 9.0 + 0.04 * z[k]
+        if y[k] < 0.9 or env[k] > 0.35 or open_middle[k] < room:
             continue
-        broad = bool(r[k, 3] > scene.conifers * 0.92)
+        broad = not small and bool(r[k, 3] > scene.conifers * 0.92)
         height = (9.0 + 8.0 * r[k, 4]) if broad else (11.0 + 15.0 * r[k, 4])
         trees.append(
             Tree(
@@ -273,7 +283,7 @@ def stand(
     """Put trees into a picture, in place; what is nearer than a tree hides it."""
     conifers, leafy, bare = library()
     size = geometry.kind.shape[0]
-    eye = geometry.scene.eye
+    eye = geometry.eye
     for tree in trees:
         sprite = (bare if leafless else leafy)[tree.crown] if tree.broad else conifers[tree.crown]
         scale = geometry.focal / tree.z
@@ -296,6 +306,13 @@ def stand(
             planes[SIDE] *= -1
         box = (slice(r0, r1), slice(c0, c1))
         alpha = planes[COVER] * (geometry.z[box] > tree.z * 0.93)
+        # The foot sinks into grass or snow instead of being cut off.
+        alpha = (
+            alpha
+            * np.clip(
+                (height - (v * (height / level.shape[1]))) * (1 / (0.03 * height + 1)), 0.0, 1.0
+            )[:, None]
+        )
         inside = (v >= 0) & (v < level.shape[1])
         alpha = alpha * inside[:, None] * ((u >= 0) & (u < level.shape[2]))[None, :]
         for channel, colour in enumerate(paint(tree, planes)):
