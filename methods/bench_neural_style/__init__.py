@@ -36,6 +36,7 @@ SPEC = MethodSpec(
     multimodal=True,
     exemplar=True,
     weights=WEIGHTS,
+    explain="bench_neural_style.explain:explain",
     source="Gatys, Ecker & Bethge, Image Style Transfer Using CNNs, CVPR 2016",
 )
 
