@@ -195,8 +195,7 @@ class CycleGAN:
         states = read_generators(path, direction)
         widths: dict[str, Any] = infer_widths(next(iter(states.values())), path)
         marks = [state.pop(SKIP_KEY, None) for state in states.values()]
-        if marks[0] is not None:
-            widths["input_skip"] = True
+        widths["input_skip"] = marks[0] is not None
         try:
             settings = CycleGANConfig(**(config | widths))
         except ValidationError as error:
@@ -255,7 +254,7 @@ class CycleGAN:
         """
         state = dict(self.generators.state_dict())
         if self.config.input_skip:
-            state |= {f"{name}.{SKIP_KEY}": torch.ones(1) for name in self.generators}
+            state |= {f"{name}.{SKIP_KEY}": torch.empty(0) for name in self.generators}
         return state
 
     def load_state_dict(self, state: Mapping[str, torch.Tensor]) -> None:
