@@ -251,6 +251,9 @@ class MethodSpec:
         True for an anchor that is there to keep the numbers honest.
     weights
         Pretrained files it uses, best first; any one of them is enough.
+    explain
+        ``"module:function"`` behind ``bench explain``, called with
+        ``(content, style, out, ctx, size=, iterations=)``; empty when there is none.
     source
         The paper or project it follows.
     """
@@ -269,6 +272,7 @@ class MethodSpec:
     multiple_of: int = 1
     baseline: bool = False
     weights: tuple[WeightFile, ...] = ()
+    explain: str = ""
     source: str = ""
     version: str = "1"
 

@@ -18,7 +18,20 @@ app = typer.Typer(
 )
 
 # Each verb registers itself on the app.
-from bench.cli import data, doctor, listing, new, plan, report, run, translate, weights  # noqa: E402, F401
+from bench.cli import (  # noqa: E402, F401
+    compare,
+    data,
+    doctor,
+    explain,
+    listing,
+    new,
+    plan,
+    report,
+    run,
+    score,
+    translate,
+    weights,
+)
 
 
 def main() -> None:
