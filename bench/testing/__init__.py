@@ -1,1 +1,28 @@
-"""(to be written)"""
+"""The contract kit: checks that any plugin can run against itself.
+
+Each check raises :class:`AssertionError` with one line that names the plugin and the broken
+promise. In a plugin's own tests::
+
+    from bench.testing import check_method, check_spec
+
+    def test_contract(tmp_path):
+        check_spec(SPEC)
+        check_method(SPEC, tmp_path, config={"width": 4})
+"""
+
+from __future__ import annotations
+
+from bench.testing.datasets import check_dataset
+from bench.testing.methods import check_method
+from bench.testing.metrics import check_metric
+from bench.testing.reports import check_report
+from bench.testing.specs import check_light, check_spec
+
+__all__ = [
+    "check_dataset",
+    "check_light",
+    "check_method",
+    "check_metric",
+    "check_report",
+    "check_spec",
+]

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 CHECKPOINT = "last.pt"
 LOSSES = "losses.jsonl"
+CHECKPOINT_SECONDS = 30.0
+"""Time between checkpoints, where a method does not say."""
+
 _FORMAT = 1
 _CURVE_POINTS = 200
 _WARMUP, _MEASURED = 2, 8
@@ -151,7 +154,7 @@ def _spent(begun: float, budget: Budget, device: torch.device) -> bool:
 
 
 def run_training(
-    trainer: Trainer, budget: Budget, ctx: Context, *, checkpoint_seconds: float = 30.0
+    trainer: Trainer, budget: Budget, ctx: Context, *, checkpoint_seconds: float | None = None
 ) -> int:
     """Train within `budget`; gives the number of iterations trained in all.
 
@@ -165,7 +168,7 @@ def run_training(
         ``ctx.work_dir`` (when set) holds ``last.pt`` and ``losses.jsonl``; training resumes
         from it. Progress goes to ``ctx.emit``.
     checkpoint_seconds
-        Time between checkpoints; has no influence on results.
+        Time between checkpoints (None: `CHECKPOINT_SECONDS`); has no influence on results.
 
     Raises
     ------
@@ -173,6 +176,7 @@ def run_training(
         At the first logged loss or checkpointed weight that is not finite; the last good
         checkpoint stays.
     """
+    pause = CHECKPOINT_SECONDS if checkpoint_seconds is None else checkpoint_seconds
     work = ctx.work_dir
     checkpoint = work / CHECKPOINT if work is not None else None
     iteration, total = 0, budget.iterations
@@ -213,7 +217,7 @@ def run_training(
             if show:
                 emitted = now
                 ctx.emit(Event("progress", "fit", "", iteration, total, "it", values))
-        if checkpoint is not None and (last or now - saved > checkpoint_seconds):
+        if checkpoint is not None and (last or now - saved > pause):
             _check_weights(trainer, iteration)
             save_checkpoint(checkpoint, trainer, iteration, total)
             saved = now

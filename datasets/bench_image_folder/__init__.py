@@ -12,6 +12,7 @@ SPEC = DatasetSpec(
     summary="your own pictures: a folder with trainA, trainB, testA and testB",
     implementation="bench_image_folder.dataset:ImageFolder",
     config=ImageFolderConfig,
+    paired=True,
     presets={"demo": {"train": 400, "test": 40}, "quick": {}, "paper": {}},
 )
 

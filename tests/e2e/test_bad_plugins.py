@@ -147,7 +147,7 @@ def test_every_kind_of_broken_plugin_is_a_row(place: Place) -> None:
     names = [*(name for name in EXPECTED if name != "hangs"), "base"]
     methods = ",".join(["hangs", *names[:-1]])
     args = place.args(
-        "--out", "run", "--plugin", plugin, "--workers", "2", "--timeout", "15", methods=methods
+        "--out", "run", "--plugin", plugin, "--workers", "2", "--timeout", "20", methods=methods
     )
     done = toys.bench(*args, cwd=place.root, cache=place.cache)
     assert done.returncode == 1, done.stderr

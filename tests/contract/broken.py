@@ -1,0 +1,242 @@
+"""Methods and datasets that break one promise each, to see that the kit notices."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from bench.api import BenchError, Config, ImageItem
+from bench.training.loop import run_training
+from bench.training.sampling import batch
+from bench.training.seeding import generator, normal_per_seed
+
+
+class Sound:
+    """A multimodal method that keeps every promise."""
+
+    def __init__(self, config: Config, ctx: Any) -> None:
+        self.ctx = ctx
+
+    def translate(
+        self, images: torch.Tensor, direction: Any, *, samples: int, seeds: torch.Tensor
+    ) -> torch.Tensor:
+        shift = normal_per_seed(seeds, (3, 1, 1)) * 0.1
+        return (images[:, None] + shift).clamp(0, 1)
+
+    def state_dict(self) -> dict[str, torch.Tensor]:
+        return {}
+
+    def load_state_dict(self, state: Any) -> None:
+        if state:
+            raise BenchError("another model's state")
+
+
+class LooksAtNeighbours(Sound):
+    def translate(self, images, direction, *, samples, seeds):  # type: ignore[no-untyped-def]
+        return super().translate(images * images.mean(), direction, samples=samples, seeds=seeds)
+
+
+class ForgetsSeeds(Sound):
+    def translate(self, images, direction, *, samples, seeds):  # type: ignore[no-untyped-def]
+        return (images[:, None] + torch.rand(samples, 3, 1, 1) * 0.1).clamp(0, 1)
+
+
+class IgnoresSeeds(Sound):
+    def translate(self, images, direction, *, samples, seeds):  # type: ignore[no-untyped-def]
+        return images[:, None].expand(-1, samples, -1, -1, -1)
+
+
+class CountsSamples(Sound):
+    def translate(self, images, direction, *, samples, seeds):  # type: ignore[no-untyped-def]
+        steps = torch.arange(samples).view(1, -1, 1, 1, 1) * 0.1
+        return (images[:, None] * 0.5 + steps).clamp(0, 1)
+
+
+class LeavesRange(Sound):
+    def translate(self, images, direction, *, samples, seeds):  # type: ignore[no-untyped-def]
+        return super().translate(images, direction, samples=samples, seeds=seeds) * 2 - 1
+
+
+class GivesNaN(Sound):
+    def translate(self, images, direction, *, samples, seeds):  # type: ignore[no-untyped-def]
+        out = super().translate(images, direction, samples=samples, seeds=seeds)
+        out[0, 0, 0, 0, 0] = float("nan")
+        return out
+
+
+class WrongShape(Sound):
+    def translate(self, images, direction, *, samples, seeds):  # type: ignore[no-untyped-def]
+        return super().translate(images, direction, samples=samples, seeds=seeds)[:, 0]
+
+
+class ChangesInput(Sound):
+    def translate(self, images, direction, *, samples, seeds):  # type: ignore[no-untyped-def]
+        images.mul_(0.5)
+        return super().translate(images, direction, samples=samples, seeds=seeds)
+
+
+class _Trainer:
+    def __init__(self, method: Any, data: Any) -> None:
+        self.method, self.data = method, data
+        self.modules = {"net": method.net}
+        self.optimizers = {"net": torch.optim.Adam(method.net.parameters(), lr=0.01)}
+
+    def step(self, iteration: int, total: int | None) -> dict[str, torch.Tensor]:
+        a = batch(self.data, "a", seed=self.method.ctx.seed, step=iteration)
+        noise = self.method.noise(iteration) * 0.1
+        loss = (self.method.net(a + noise) ** 2).mean()
+        self.optimizers["net"].zero_grad()
+        torch.autograd.backward(loss)
+        self.optimizers["net"].step()
+        return {"loss": loss.detach()}
+
+    def extra_state(self) -> dict[str, Any]:
+        return {}
+
+    def load_extra_state(self, state: Any) -> None:
+        pass
+
+
+class Trained:
+    """A trained, deterministic method that keeps every promise."""
+
+    def __init__(self, config: Config, ctx: Any) -> None:
+        self.ctx = ctx
+        self.net = nn.Conv2d(3, 3, 1, bias=False)
+        nn.init.normal_(self.net.weight, generator=generator(ctx.seed, "w"))
+
+    @classmethod
+    def from_weights(cls, path: Any, ctx: Any, **config: Any) -> Any:
+        from bench.weights import load_state
+
+        method = cls(Config(), ctx)
+        method.load_state_dict(load_state(path))
+        return method
+
+    def noise(self, iteration: int) -> torch.Tensor:
+        return torch.rand(1, generator=generator(self.ctx.seed, iteration))
+
+    def fit(self, data: Any, budget: Any) -> None:
+        run_training(_Trainer(self, data), budget, self.ctx)
+
+    def translate(
+        self, images: torch.Tensor, direction: Any, *, samples: int, seeds: torch.Tensor
+    ) -> torch.Tensor:
+        out = torch.stack([self.net(image[None])[0] for image in images]).sigmoid()
+        return out[:, None].expand(-1, samples, -1, -1, -1)
+
+    def state_dict(self) -> dict[str, torch.Tensor]:
+        return self.net.state_dict()
+
+    def load_state_dict(self, state: Any) -> None:
+        try:
+            self.net.load_state_dict(dict(state))
+        except RuntimeError as error:
+            raise BenchError("another model's state") from error
+
+
+class DrawsFromGlobalState(Trained):
+    """Resumed training draws other noise: the position of the generator is not kept."""
+
+    def __init__(self, config: Config, ctx: Any) -> None:
+        super().__init__(config, ctx)
+        self.rng = torch.Generator().manual_seed(ctx.seed)
+
+    def noise(self, iteration: int) -> torch.Tensor:
+        return torch.rand(1, generator=self.rng)
+
+
+class KeepsNoCheckpoint(Trained):
+    def fit(self, data: Any, budget: Any) -> None:
+        run_training(_Trainer(self, data), budget, self.ctx.at(None))
+
+
+class LosesItsState(Trained):
+    def load_state_dict(self, state: Any) -> None:
+        if "weight" not in state:
+            raise BenchError("another model's state")
+
+
+class TakesAnyState(Trained):
+    def load_state_dict(self, state: Any) -> None:
+        self.net.load_state_dict(dict(state), strict=False)
+
+
+class OtherWeights(Trained):
+    @classmethod
+    def from_weights(cls, path: Any, ctx: Any, **config: Any) -> Any:
+        return cls(Config(), ctx)
+
+
+class Stripes:
+    """A dataset that keeps every promise; the broken ones change one thing."""
+
+    domains: tuple[str, str] = ("x", "y")
+    paired = False
+    calls = 0
+
+    def __init__(self, config: Config) -> None:
+        type(self).calls += 1
+
+    def prepare(self, cache: Any, *, offline: bool, progress: Any) -> None:
+        pass
+
+    def split(self, split: str, domain: str) -> list[ImageItem]:
+        import numpy as np
+
+        def render(value: int) -> Any:
+            return lambda: np.full((8, 8, 3), value, np.uint8)
+
+        return [ImageItem(f"{split}{domain}{n}", f"{n:064x}", render=render(n)) for n in range(3)]
+
+    def fingerprint(self) -> str:
+        return "f" * 64
+
+    def truth(self, item: ImageItem, direction: Any) -> tuple[ImageItem, ...]:
+        return ()
+
+
+class SameNames(Stripes):
+    domains = ("x", "x")
+
+
+class UnsafeIds(Stripes):
+    def split(self, split: str, domain: str) -> list[ImageItem]:
+        return [ImageItem("../../etc", "0" * 64, render=super().split(split, domain)[0].render)]
+
+
+class EmptySplit(Stripes):
+    def split(self, split: str, domain: str) -> list[ImageItem]:
+        return [] if split == "test" else super().split(split, domain)
+
+
+class ChangesItsMind(Stripes):
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        self.number = type(self).calls
+
+    def fingerprint(self) -> str:
+        return f"{self.number:064x}"
+
+
+class ShuffledSplit(Stripes):
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        self.step = -1 if type(self).calls % 2 else 1
+
+    def split(self, split: str, domain: str) -> list[ImageItem]:
+        return super().split(split, domain)[:: self.step]
+
+
+class FlickeringPictures(Stripes):
+    def split(self, split: str, domain: str) -> list[ImageItem]:
+        import numpy as np
+
+        rng = np.random.default_rng()
+        return [ImageItem("i", "0" * 64, render=lambda: rng.integers(0, 256, (8, 8, 3), np.uint8))]
+
+
+class UndeclaredPairs(Stripes):
+    paired = True
