@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 import bench_baselines
 import bench_bicyclegan
 import bench_cyclegan
-import pytest
-
 from bench.testing import check_method, check_spec
 
 CONFIGS = {
