@@ -116,3 +116,31 @@ def upsample_conv5(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Ten
     rows, columns = _ring(x, weight)
     out: Tensor = _AddRing.apply(y, rows.to(y.dtype), columns.to(y.dtype))
     return out
+
+
+def conv_few_outputs(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Convolve with stride 1 and no padding where there are only a few output channels.
+
+    Kernels are built for eight or more output channels at once; an RGB image uses three.
+    Computing a 2x2 block of pixels as twelve channels with stride 2, by a kernel one larger,
+    costs a third more multiplications and fills those kernels four times as well.
+
+    Parameters
+    ----------
+    x
+        ``(B, I, H + k - 1, W + k - 1)``.
+    weight, bias
+        ``(O, I, k, k)`` and ``(O,)``.
+
+    Returns
+    -------
+    Tensor
+        ``(B, O, H, W)``; where H or W is odd, by the plain convolution.
+    """
+    out, into, rows, columns = weight.shape
+    if (x.shape[-2] - rows) % 2 == 0 or (x.shape[-1] - columns) % 2 == 0:
+        return F.conv2d(x, weight, bias)
+    shifted = [F.pad(weight, (q, 1 - q, p, 1 - p)) for p in (0, 1) for q in (0, 1)]
+    block = torch.stack(shifted, 1).reshape(4 * out, into, rows + 1, columns + 1)
+    offset = None if bias is None else bias.repeat_interleave(4)
+    return F.pixel_shuffle(F.conv2d(x, block, offset, stride=2), 2)

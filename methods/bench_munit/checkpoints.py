@@ -209,6 +209,7 @@ def write_original(path: Path, parts: Mapping[str, Mapping[str, Tensor]]) -> Non
         )
         for domain, part in parts.items()
     }
+    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     with temporary.open("wb") as file:
         torch.save(content, file)

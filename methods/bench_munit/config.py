@@ -19,7 +19,7 @@ class MUNITConfig(Config):
     gen_dim: int = Field(64, ge=1, description="channels of the first convolution")
     mlp_dim: int = Field(256, ge=1, description="width of the style MLP")
     style_dim: int = Field(8, ge=1, description="numbers in a style code")
-    n_downsample: int = Field(2, ge=1, description="stride-2 steps of the content encoder")
+    n_downsample: int = Field(2, ge=1, le=2, description="stride-2 steps of the content encoder")
     n_res: int = Field(4, ge=1, description="residual blocks of encoder and decoder each")
 
     # discriminator

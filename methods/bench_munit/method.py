@@ -13,9 +13,16 @@ from bench.nn.norms import SampleNorm
 from bench.training.loop import run_training
 from bench.training.precision import apply_float32_policy, autocast
 from bench.training.seeding import generator, normal_per_seed
-from bench_munit.checkpoints import check_state, join, read_generators, split, with_widths
+from bench_munit.checkpoints import (
+    check_state,
+    join,
+    read_generators,
+    split,
+    with_widths,
+    write_original,
+)
 from bench_munit.networks import Generator
-from bench_munit.trainer import MUNITTrainer
+from bench_munit.trainer import MIN_SIDE, MUNITTrainer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -88,6 +95,15 @@ class MUNIT:
         for domain, average in trainer.averaged.items():
             self.generators[domain].load_state_dict(average.state_dict())
 
+    def _signed(self, images: Tensor) -> Tensor:
+        """[0, 1] to [-1, 1]; refuses images that the encoders would shrink to nothing."""
+        height, width = images.shape[-2:]
+        if min(height, width) < MIN_SIDE:
+            raise BenchError(
+                f"images of {width}x{height} are too small for munit: {MIN_SIDE} a side at least"
+            )
+        return images * 2 - 1
+
     @torch.no_grad()
     def encode(self, images: Tensor, domain: Domain) -> tuple[Tensor, Tensor]:
         """Images ``(B, 3, H, W)`` to content ``(B, C, H/4, W/4)`` and style ``(B, style_dim)``.
@@ -95,7 +111,7 @@ class MUNIT:
         H and W must divide by ``2 ** n_downsample``.
         """
         with autocast(self.ctx):
-            content, style = self._generator(domain).encode(images * 2 - 1)
+            content, style = self._generator(domain).encode(self._signed(images))
         return content.float(), style.flatten(1).float()
 
     @torch.no_grad()
@@ -124,7 +140,7 @@ class MUNIT:
         outputs = []
         for image, codes in zip(images, styles, strict=True):
             with autocast(self.ctx):
-                content = encoder(image[None] * 2 - 1)
+                content = encoder(self._signed(image[None]))
             if alone:
                 decoded = [self.decode(content, code[None], direction.target) for code in codes]
                 outputs.append(torch.cat(decoded))
@@ -140,6 +156,15 @@ class MUNIT:
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Take back what :meth:`state_dict` gave."""
         self._take(state, "the state for munit")
+
+    def save_official(self, folder: Path) -> list[Path]:
+        """Write ``gen_00000000.pt`` as the original's own script loads it; gives its path.
+
+        The original reads an iteration from the name; weights alone do not know theirs.
+        """
+        path = folder / "gen_00000000.pt"
+        write_original(path, {d: module.state_dict() for d, module in self.generators.items()})
+        return [path]
 
     def _take(self, state: Mapping[str, Tensor], where: str) -> None:
         check_state(state, self.state_dict(), where)

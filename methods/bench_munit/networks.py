@@ -15,12 +15,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench.nn.norms import SampleNorm, adain, at_least_float32, instance_norm
-from bench.nn.upsample import upsample_conv5
+from bench.nn.upsample import conv_few_outputs, upsample_conv5
 
 if TYPE_CHECKING:
     from bench_munit.config import MUNITConfig
 
-Activation = Literal["relu", "lrelu", "tanh", "none"]
+Activation = Literal["relu", "lrelu", "none"]
 
 _STYLE_DOWNSAMPLE = 4
 """Stride-2 steps of the style encoder: fixed in the original, whatever the content's."""
@@ -30,9 +30,7 @@ def _activate(x: Tensor, activation: Activation) -> Tensor:
     # In place: neither convolutions nor the norms need their own output for the gradient.
     if activation == "relu":
         return F.relu_(x)
-    if activation == "lrelu":
-        return F.leaky_relu_(x, 0.2)
-    return torch.tanh(x) if activation == "tanh" else x
+    return F.leaky_relu_(x, 0.2) if activation == "lrelu" else x
 
 
 class ConvBlock(nn.Module):
@@ -84,6 +82,19 @@ class UpBlock(nn.Module):
         """``(B, into, H, W)`` to ``(B, out, 2H, 2W)``."""
         y: Tensor = self.norm(upsample_conv5(x, self.conv.weight, self.conv.bias))
         return F.relu_(y)
+
+
+class ImageBlock(nn.Module):
+    """The last layer: reflection pad, 7x7 convolution to RGB, tanh."""
+
+    def __init__(self, into: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(into, 3, 7)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(B, into, H, W)`` to ``(B, 3, H, W)`` in [-1, 1]."""
+        padded = F.pad(x, (3, 3, 3, 3), "reflect")
+        return torch.tanh(conv_few_outputs(padded, self.conv.weight, self.conv.bias))
 
 
 class ResBlock(nn.Module):
@@ -202,7 +213,7 @@ class Decoder(nn.Module):
         for _ in range(n_upsample):
             blocks += [nn.Identity(), UpBlock(channels, channels // 2)]
             channels //= 2
-        blocks.append(ConvBlock(channels, 3, 7, 1, 3, "none", "tanh"))
+        blocks.append(ImageBlock(channels))
         self.model = nn.ModuleList(blocks)
 
     def forward(self, content: Tensor, parameters: Tensor) -> Tensor:

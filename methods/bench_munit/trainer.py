@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from bench_munit.networks import Generator
 
 
+MIN_SIDE = 16
+"""The style encoder halves an image four times; reflection needs two pixels each time."""
+
+
 def build_discriminators(config: MUNITConfig, ctx: Context) -> tuple[Discriminator, Discriminator]:
     """Both discriminators, drawn from N(0, 0.02²) as the original does whatever `init` is."""
     pair = Discriminator(config), Discriminator(config)
@@ -93,18 +97,24 @@ class MUNITTrainer:
 
     def _crop(self) -> int | None:
         """The crop's side: what is asked for, no larger than the images."""
-        multiple = 2**self.config.n_downsample
+        config = self.config
+        multiple = 2**config.n_downsample
+        least = max(MIN_SIDE, 2 ** (config.dis_n_layer + config.dis_num_scales - 1))
         shapes = {(x.shape[-2], x.shape[-1]) for x in (self.data.a, self.data.b)}
-        if self.config.new_size is not None:
-            shapes = {(self.config.new_size, self.config.new_size)}
+        if config.new_size is not None:
+            shapes = {(config.new_size, config.new_size)}
         side: int = min(min(shape) for shape in shapes)
-        if self.config.crop_size is not None:
-            side = min(side, self.config.crop_size)
-        elif len(shapes) == 1 and all(length % multiple == 0 for length in next(iter(shapes))):
-            return None
+        if config.crop_size is not None:
+            side = min(side, config.crop_size)
         side -= side % multiple
-        if side < 16:
-            raise BenchError(f"images of side {side} are too small for MUNIT: at least 16")
+        if side < least:
+            raise BenchError(
+                f"munit trains on {least} pixels a side at least, here are {side}: raise the size "
+                "or lower dis_num_scales"
+            )
+        whole = len(shapes) == 1 and all(s % multiple == 0 for s in next(iter(shapes)))
+        if config.crop_size is None and whole:
+            return None
         return side
 
     def _warn(self, reason: str) -> None:

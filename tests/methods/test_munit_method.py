@@ -1,0 +1,238 @@
+"""MUNIT behind the suite's contracts: training, translating, codes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from bench.api import (
+    A2B,
+    B2A,
+    BenchError,
+    Budget,
+    CodedMethod,
+    Context,
+    Diverged,
+    TrainData,
+    TrainedMethod,
+)
+from bench.training.loop import run_training
+from bench_munit import SPEC
+from bench_munit.config import MUNITConfig
+from bench_munit.method import MUNIT
+from bench_munit.trainer import MUNITTrainer, draw_styles
+
+TINY = {"gen_dim": 2, "mlp_dim": 4, "n_res": 1, "dis_dim": 2, "dis_num_scales": 1, "crop_size": 16}
+
+
+def context(work_dir=None, **more):
+    return Context(device=torch.device("cpu"), work_dir=work_dir, **more)
+
+
+def pictures(n=5, size=20, seed=0):
+    draws = torch.Generator().manual_seed(seed)
+    a, b = (
+        torch.randint(0, 256, (n, 3, size, size), dtype=torch.uint8, generator=draws) for _ in "ab"
+    )
+    return TrainData(a, b // 2, ("summer", "winter"))
+
+
+def make(ctx=None, **config):
+    return MUNIT(MUNITConfig(**{**TINY, **config}), ctx or context())
+
+
+def equal(one, two):
+    return one.keys() == two.keys() and all(torch.equal(one[k], two[k]) for k in one)
+
+
+def test_importing_the_plugin_imports_no_torch():
+    code = "import sys, bench_munit; sys.exit('torch' in sys.modules or 'pandas' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_spec_and_presets():
+    assert set(SPEC.presets) == set(SPEC.budgets) == {"demo", "quick", "paper"}
+    for name, preset in SPEC.presets.items():
+        SPEC.config(**preset)
+        assert Budget.parse(SPEC.budgets[name]).iterations
+    paper = SPEC.config(**SPEC.presets["paper"])
+    assert paper == MUNITConfig()
+    assert SPEC.budgets["paper"] == "1000000it"
+    assert paper.model_dump() == json.loads("""{
+      "gen_dim": 64, "mlp_dim": 256, "style_dim": 8, "n_downsample": 2, "n_res": 4, "dis_dim": 64,
+      "dis_n_layer": 4, "dis_num_scales": 3, "gan_w": 1, "recon_x_w": 10, "recon_s_w": 1,
+      "recon_c_w": 1, "recon_x_cyc_w": 10, "vgg_w": 0, "lr": 1e-4, "beta1": 0.5, "beta2": 0.999,
+      "weight_decay": 1e-4, "lr_steps": 10, "gamma": 0.5, "init": "kaiming", "same_start": false,
+      "ema": 0, "batch_size": 1, "new_size": null, "crop_size": 256, "capture": true,
+      "compile": false}""")
+
+
+def test_contract():
+    method = make()
+    assert isinstance(method, TrainedMethod) and isinstance(method, CodedMethod)
+    x = torch.rand(2, 3, 24, 20)
+    seeds = torch.tensor([[5, 6, 7], [8, 5, 2**62]])
+    out = method.translate(x, A2B, samples=3, seeds=seeds)
+    assert out.shape == (2, 3, 3, 24, 20) and out.min() >= 0 and out.max() <= 1
+    assert not out.requires_grad
+    alone = method.translate(x[1:], A2B, samples=1, seeds=torch.tensor([[5]]))
+    assert torch.equal(out[1, 1], alone[0, 0]), "an output depends on its image and seed alone"
+    assert not torch.equal(out[0, 0], out[0, 1])
+    assert not torch.equal(out, method.translate(x, B2A, samples=3, seeds=seeds))
+    with pytest.raises(BenchError, match="too small"):
+        method.translate(torch.rand(1, 3, 12, 64), A2B, samples=1, seeds=torch.tensor([[0]]))
+
+
+def test_codes_make_the_same_picture_as_translate():
+    method = make()
+    x, seeds = torch.rand(2, 3, 16, 16), torch.tensor([3, 4])
+    content, style = method.encode(x, "a")
+    assert style.shape == (2, 8)
+    drawn = method.sample_styles(seeds)
+    assert drawn.shape == (2, 8) and method.sample_styles(seeds.view(1, 2)).shape == (1, 2, 8)
+    decoded = method.decode(content, drawn, "b")
+    translated = method.translate(x, A2B, samples=1, seeds=seeds.view(2, 1))[:, 0]
+    torch.testing.assert_close(decoded, translated)
+    assert method.decode(content, style, "a").shape == x.shape
+
+
+def test_the_start_comes_from_the_seed_alone():
+    one = make()
+    torch.manual_seed(99)
+    two, other = make(), make(context(seed=1))
+    assert equal(one.state_dict(), two.state_dict())
+    assert not equal(one.state_dict(), other.state_dict())
+    a, b = (one.generators[d].state_dict() for d in "ab")
+    assert not equal(a, b)
+    alike = make(same_start=True)
+    assert equal(*(alike.generators[d].state_dict() for d in "ab"))
+    weight = one.state_dict()["a.enc_content.model.0.conv.weight"]
+    assert abs(weight.std() - (2 / 147) ** 0.5) < 0.02
+    gamma = one.state_dict()["a.dec.model.2.norm.gamma"]
+    assert gamma.min() >= 0 and gamma.max() < 1
+
+
+def test_discriminators_start_from_the_normal_distribution():
+    method = MUNIT(MUNITConfig(**{**TINY, "dis_dim": 16, "init": "xavier"}), context())
+    gens = [method._generator(d) for d in "ab"]
+    trainer = MUNITTrainer(method.config, method.ctx, *gens, pictures())
+    weight = trainer.nets.dis_a.cnns[0][2].conv.weight
+    assert abs(weight.std() - 0.02) < 0.002
+    assert not torch.equal(weight, trainer.nets.dis_b.cnns[0][2].conv.weight)
+
+
+def test_training_is_reproducible_and_moves_every_weight(tmp_path):
+    runs = []
+    for folder in ("one", "two"):
+        method = make(context(tmp_path / folder))
+        before = {k: v.clone() for k, v in method.state_dict().items()}
+        method.fit(pictures(), Budget(iterations=3))
+        runs.append(method.state_dict())
+        moved = [k for k, v in method.state_dict().items() if not torch.equal(v, before[k])]
+        assert moved == list(before)
+    assert equal(*runs)
+    lines = (tmp_path / "one" / "losses.jsonl").read_text().splitlines()
+    losses = json.loads(lines[-1])["losses"]
+    assert {"dis_total", "gen_total", "gen_recon_x_a", "gen_cycrecon_x_b"} <= losses.keys()
+
+
+def test_options_train_too():
+    for options in (
+        {"recon_x_cyc_w": 0.0},
+        {"batch_size": 2, "new_size": 24},
+        {"n_downsample": 1, "crop_size": None},
+        {"init": "orthogonal"},
+    ):
+        method = make(**options)
+        method.fit(pictures(), Budget(iterations=1))
+        out = method.translate(torch.rand(1, 3, 16, 16), A2B, samples=1, seeds=torch.tensor([[0]]))
+        assert out.isfinite().all(), options
+
+
+def test_small_images_lower_the_crop_and_tiny_ones_are_refused():
+    make(crop_size=256).fit(pictures(size=18), Budget(iterations=1))
+    with pytest.raises(BenchError, match="16 pixels a side at least, here are 12"):
+        make().fit(pictures(size=13), Budget(iterations=1))
+    with pytest.raises(BenchError, match="64 pixels a side at least, here are 20"):
+        make(dis_num_scales=3, crop_size=64).fit(pictures(size=20), Budget(iterations=1))
+
+
+def test_averaged_weights_follow_their_definition():
+    plain, averaged = make(), make(ema=0.5)
+    mean = {k: v.clone() for k, v in plain.state_dict().items()}
+    gens = [plain._generator(d) for d in "ab"]
+    trainer = MUNITTrainer(plain.config, plain.ctx, *gens, pictures())
+    for iteration in range(3):
+        trainer.step(iteration, 3)
+        for k, v in plain.state_dict().items():
+            mean[k] = mean[k] + 0.5 * (v - mean[k])
+    averaged.fit(pictures(), Budget(iterations=3))
+    for k, v in averaged.state_dict().items():
+        torch.testing.assert_close(v, mean[k], rtol=1e-6, atol=1e-7)
+    assert not equal(plain.state_dict(), averaged.state_dict())
+
+
+def test_the_schedule_halves_the_rate_at_every_step():
+    method = make(lr=0.01, lr_steps=4)
+    gens = [method._generator(d) for d in "ab"]
+    trainer = MUNITTrainer(method.config, method.ctx, *gens, pictures())
+    rates = []
+    for iteration in range(8):
+        trainer.step(iteration, 8)
+        rates.append([opt.param_groups[0]["lr"] for opt in trainer.optimizers.values()])
+    # As in the original, the schedule steps before the iteration.
+    assert rates == [[0.01 * 0.5 ** ((i + 1) * 4 // 8)] * 2 for i in range(8)]
+
+
+def test_style_draws_are_four_different_ones_and_a_function_of_the_iteration():
+    config = MUNITConfig(**TINY, batch_size=2)
+    styles = draw_styles(config, 0, 5)
+    assert [s.shape for s in styles] == [(2, 8, 1, 1)] * 4
+    assert len({s.sum().item() for s in styles}) == 4
+    assert equal(styles._asdict(), draw_styles(config, 0, 5)._asdict())
+    assert not torch.equal(styles.dis_a, draw_styles(config, 0, 6).dis_a)
+
+
+def test_divergence_stops_with_the_last_good_checkpoint(tmp_path):
+    ctx = context(tmp_path)
+    method = make(ctx)
+    method.fit(pictures(), Budget(iterations=2))
+    good = (tmp_path / "last.pt").read_bytes()
+    again = make(ctx)
+    gens = [again._generator(d) for d in "ab"]
+    trainer = MUNITTrainer(again.config, ctx, *gens, pictures())
+    step = trainer.step
+
+    def poisoned(iteration, total):
+        trainer.nets.gen_a.mlp.model[0].fc.weight.data.fill_(float("nan"))
+        return step(iteration, total)
+
+    trainer.step = poisoned
+    with pytest.raises(Diverged, match="not finite at iteration 2"):
+        run_training(trainer, Budget(iterations=9), ctx, checkpoint_seconds=0)
+    assert (tmp_path / "last.pt").read_bytes() == good
+
+
+def test_bf16_runs_close_to_fp32():
+    x, seeds = torch.rand(1, 3, 32, 32), torch.tensor([[1]])
+    wide, narrow = make(), make(context(precision="bf16"))
+    expected = wide.translate(x, A2B, samples=1, seeds=seeds)
+    got = narrow.translate(x, A2B, samples=1, seeds=seeds)
+    assert got.dtype == torch.float32 and not torch.equal(got, expected)
+    assert (got - expected).abs().mean() < 0.02
+    before = {k: v.clone() for k, v in narrow.state_dict().items()}
+    narrow.fit(pictures(), Budget(iterations=2))
+    wide.fit(pictures(), Budget(iterations=2))
+    state = narrow.state_dict()
+    assert all(v.dtype == torch.float32 for v in state.values())
+    # Every weight moves: none lost its gradient to autocast's cache of converted weights.
+    assert [k for k in state if torch.equal(state[k], before[k])] == []
+
+
+def test_vgg_loss_without_weights_is_refused():
+    with pytest.raises(BenchError, match="vgg_w"):
+        make(vgg_w=1.0)
