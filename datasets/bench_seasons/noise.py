@@ -120,7 +120,7 @@ def cloud_tile() -> F32:
         total += amplitude * _gradient_noise(CLOUD, cells, 907 + 5 * octave)[0]
         amplitude *= 0.55
         cells *= 2
-    return np.clip(0.5 + 0.62 * total, 0.0, 1.0).reshape(-1).astype(np.float32)
+    return np.asarray(np.clip(0.5 + 0.62 * total, 0.0, 1.0).reshape(-1).astype(np.float32))
 
 
 def _corners(size: int, x: F32, z: F32) -> tuple[list[npt.NDArray[np.int32]], F32, F32]:
@@ -160,4 +160,4 @@ def nearest(tile: F32, size: int, x: F32, z: F32) -> F32:
     """A one-channel tile at the nearest texel: enough where texels are below a pixel."""
     ix = np.floor(x * size).astype(np.int32) & (size - 1)
     iz = np.floor(z * size).astype(np.int32) & (size - 1)
-    return tile.take(iz * size + ix)
+    return np.asarray(tile.take(iz * size + ix))

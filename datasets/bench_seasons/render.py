@@ -17,8 +17,9 @@ from bench_seasons.look import (
     draw_look,
 )
 from bench_seasons.noise import F32
-from bench_seasons.scene import FAR, MASKS, Geometry, Scene, see
+from bench_seasons.scene import FAR, FOREST, MASKS, SKY, Geometry, Scene, see
 from bench_seasons.shade import Shader, develop
+from bench_seasons.trees import plant, stand
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -103,8 +104,14 @@ def truth_of(seed: int, scene: int, size: int, geometry: Geometry | None = None)
         cells = plane.reshape(size, factor, size, factor)
         return np.asarray(cells.mean((1, 3), dtype=np.float64), np.float32)
 
-    share = np.stack([gather((g.kind == kind).astype(np.float32)) for kind in range(len(MASKS))])
+    # Single trees stand before the terrain; they count as forest, in leaf in every season.
+    planes = [np.zeros_like(g.z), np.array(g.z)]
+    stand(planes, g, plant(g.scene), False, lambda tree, _: [np.float32(1.0), np.float32(tree.z)])
+    single = planes[0] > 0.5
+    kinds = np.where(single, np.uint8(FOREST), g.kind)
+    far = np.where(single, planes[1], g.z)
+    share = np.stack([gather((kinds == kind).astype(np.float32)) for kind in range(len(MASKS))])
     # The nearest of the sub-pixels: a mean of ridge and sky is the depth of neither.
-    depth = g.z.reshape(size, factor, size, factor).min((1, 3))
-    depth = np.where(share[0] > 0.5, np.float32(FAR), depth).astype(np.float32)
-    return Truth(share.argmax(0).astype(np.uint8), depth)
+    depth = far.reshape(size, factor, size, factor).min((1, 3))
+    classes = share.argmax(0).astype(np.uint8)
+    return Truth(classes, np.where(classes == SKY, np.float32(FAR), depth).astype(np.float32))

@@ -165,7 +165,7 @@ def centre(scene: Scene, z: F32) -> F32:
     swing, period, phase = scene.bend
     t = z * (1.0 / period) + phase
     start = parabola(np.full(1, phase, np.float32))[0]
-    return swing * (parabola(t) - start) * smoothstep(0.0, 900.0, z)
+    return np.asarray(swing * (parabola(t) - start) * smoothstep(0.0, 900.0, z))
 
 
 def envelope(scene: Scene, x: F32, z: F32) -> F32:
@@ -241,7 +241,7 @@ def _slices(scene: Scene, size: int, focal: float, horizon: float, count: int) -
     nearest = 0.45 * scene.eye * focal / (size - horizon)
     # Rounded, so that a last bit of `pow` that differs between systems has no effect.
     ratio = round((FAR / nearest) ** (1.0 / (count - 1)), 9)
-    return (nearest * np.cumprod(np.full(count, ratio)) / ratio).astype(np.float32)
+    return np.asarray((nearest * np.cumprod(np.full(count, ratio)) / ratio).astype(np.float32))
 
 
 def _forest(
@@ -359,7 +359,7 @@ def _resolve(
 
     def mix(grid: F32) -> F32:
         low = grid.reshape(-1).take(back)
-        return low + t * (grid.reshape(-1).take(here) - low)
+        return np.asarray(low + t * (grid.reshape(-1).take(here) - low))
 
     near, far = depth.take(before), depth.take(slice_)
     z = near + t * (far - near)

@@ -129,7 +129,7 @@ class Shader:
         self.shade_of_tree = unit(hash32(g.tree, 5)) - 0.5
         self.broad = (g.tree & np.uint32(1)).astype(np.float32)
         self._relief()
-        self.single = single.plant(g.scene, g.scene.tan_half)
+        self.single = single.plant(g.scene)
 
     def _relief(self) -> None:
         """Bumps of the ground that the height field is too coarse for: drifts and tufts."""
@@ -481,7 +481,7 @@ def _enlarge(coarse: F32, step: int, size: int) -> F32:
         after = np.concatenate([grid[1:], grid[-1:]])
         t = (np.arange(step, dtype=np.float32) / step)[None, :, None]
         out = grid[:, None, :] + t * (after - grid)[:, None, :]
-        return out.reshape(-1, grid.shape[1])
+        return np.asarray(out.reshape(-1, grid.shape[1]))
 
     return np.ascontiguousarray(along(along(coarse).T).T[:size, :size])
 

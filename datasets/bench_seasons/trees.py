@@ -7,7 +7,7 @@ holds snow. A broadleaf tree has two of them, in leaf and bare, over the same br
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -217,12 +217,13 @@ class Tree:
     shade: float
 
 
-def plant(scene: Scene, tan_half: float) -> list[Tree]:
+def plant(scene: Scene) -> list[Tree]:
     """The single trees of a scene, from far to near.
 
     A few frame the view at its sides, more stand in groups behind them. Where a tree would
     stand in water or on a steep slope, none does.
     """
+    tan_half = scene.tan_half
     rng = np.random.Generator(np.random.Philox(key=[scene.seed ^ 0x7EE5, scene.index]))
     r = rng.random((96, 8))
     side = 1.0 if r[0, 7] < 0.5 else -1.0
@@ -269,7 +270,7 @@ def plant(scene: Scene, tan_half: float) -> list[Tree]:
     return sorted(trees, key=lambda tree: -tree.z)
 
 
-Paint = Callable[[Tree, F32], list[F32]]
+Paint = Callable[[Tree, F32], Sequence[F32 | np.float32]]
 """Gives the colour of a tree's planes, channel by channel."""
 
 
