@@ -19,7 +19,7 @@ SPEC = MethodSpec(
         "paper": {},
     },
     # Published schedules end between 30 and 400 epochs; this is 200 + 200 of 400 pairs.
-    budgets={"demo": "700it", "quick": "1200it", "paper": "80000it"},
+    budgets={"demo": "900it", "quick": "1500it", "paper": "80000it"},
     trained=True,
     multimodal=True,
     paired=True,
