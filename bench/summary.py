@@ -12,6 +12,7 @@ Rules
   extractor behind most rows gives the plain column; others get columns of their own.
 - Within a dataset and direction, methods are ranked in tie groups: a group is everything
   whose interval overlaps its leader's. Group 1 holds the best.
+- Where a single method competes there is no best.
 - Anchors (identity, noise, real images, …) are measured but not ranked: to leave a picture
   alone is no way to win on content.
 """
@@ -45,6 +46,7 @@ __all__ = [
     "format_interval",
     "format_number",
     "join_names",
+    "no_better_than_nothing",
     "rank",
     "summary",
     "terminal_lines",
@@ -79,7 +81,7 @@ _TITLES: dict[str, tuple[str, str]] = {
 _BETTER = {"kid": False, "fid": False, "fid_excess": False, "lpips_diversity": True}
 _BETTER |= {"lpips_input": False, "latency": False, "throughput": True, "peak_memory": False}
 
-KEY = ["dataset", "direction", "label"]
+_KINDS = ("quality", "diversity", "content", "truth", "throughput", "resource")
 
 
 @dataclass(frozen=True)
@@ -120,6 +122,13 @@ class Column:
     headline: bool
 
     @property
+    def group(self) -> str:
+        """Its kind, or ``clean`` for numbers on that subset, or ``other`` for unknown kinds."""
+        if self.subset != "all":
+            return "clean"
+        return self.kind if self.kind in _KINDS else "other"
+
+    @property
     def arrow(self) -> str:
         """``↑`` where higher is better, ``↓`` where lower is, else nothing."""
         return {True: "↑", False: "↓", None: ""}[self.higher_is_better]
@@ -144,7 +153,7 @@ def columns(run: RunView) -> list[Column]:
     for name, rows in found.groupby("column", sort=False):
         first = rows.iloc[0]
         metric = str(first["metric"])
-        title, meaning = _TITLES.get(metric, (metric, ""))
+        title, meaning = _TITLES.get(metric, (metric.replace("_", " "), ""))
         plain = name == metric
         result.append(
             Column(
@@ -184,7 +193,10 @@ def summary(run: RunView) -> pd.DataFrame:
     """
     found = _measurements(run)
     metric_columns = columns(run)
-    pooled = {key: _pool(rows) for key, rows in found.groupby([*KEY, "column"], sort=False)}
+    pooled = {
+        key: _pool(rows)
+        for key, rows in found.groupby(["dataset", "direction", "label", "column"], sort=False)
+    }
     anchors = ANCHORS | {str(name) for name in run.environment.get("baselines", ())}
     rows = []
     for dataset, direction, label in _row_keys(run, found):
@@ -238,6 +250,28 @@ def rank(
 
 def _end(value: float) -> float | None:
     return None if math.isnan(value) else float(value)
+
+
+def no_better_than_nothing(frame: pd.DataFrame, metric: str = "kid") -> dict[str, list[str]]:
+    """Methods that cannot be told from the untouched input, or do worse, by direction.
+
+    Read from intervals: a method is listed unless its interval lies wholly on the better
+    side of that of ``identity``. Empty where the run has no such anchor.
+    """
+    found: dict[str, list[str]] = {}
+    if metric not in frame:
+        return found
+    for direction, rows in frame[frame[metric].notna()].groupby("direction", sort=False):
+        base = rows[rows["method"] == "identity"]
+        if base.empty:
+            continue
+        floor = base[f"{metric}_low"].fillna(base[metric]).min()
+        mine = rows[~rows["anchor"].astype(bool)]
+        reach = mine[f"{metric}_high"].fillna(mine[metric])
+        names = [str(n) for n in mine.loc[reach >= floor, "label"]]
+        if names:
+            found[str(direction)] = names
+    return found
 
 
 def _measurements(run: RunView) -> pd.DataFrame:
@@ -300,7 +334,8 @@ def _ranked(frame: pd.DataFrame, column: Column) -> list[pd.DataFrame]:
     if column.higher_is_better is None:
         return []
     rows = frame[~frame["anchor"].astype(bool) & frame[column.name].notna()]
-    return [part for _, part in rows.groupby(["dataset", "direction"], sort=False)]
+    parts = (part for _, part in rows.groupby(["dataset", "direction"], sort=False))
+    return [part for part in parts if len(part) > 1]  # alone is not best
 
 
 def _groups(frame: pd.DataFrame, column: Column) -> pd.Series:

@@ -22,6 +22,7 @@ from bench.summary import (
     format_interval,
     format_number,
     join_names,
+    no_better_than_nothing,
 )
 
 if TYPE_CHECKING:
@@ -29,11 +30,25 @@ if TYPE_CHECKING:
     from bench_html.figures import Figure
 
 _QUESTIONS = (
-    ("kid", "Most realistic", "lowest KID: closest to real photographs of the target season"),
+    ("kid", "Most realistic", "lowest KID: closest to real pictures of the target domain"),
     ("lpips_diversity", "Most varied", "largest LPIPS between the samples of one input"),
     ("lpips_input", "Keeps the scene best", "smallest LPIPS between input and output"),
+    ("lpips_truth", "Closest to the truth", "smallest LPIPS to the true translation"),
     ("throughput", "Fastest", "most images per second"),
 )
+
+
+_GROUP_WORDS = {
+    "quality": "quality",
+    "diversity": "diversity",
+    "content": "content",
+    "truth": "truth",
+    "throughput": "speed",
+    "resource": "resources",
+    "other": "other",
+    "clean": "clean test images",
+}
+"""Groups of columns in page order, and what they are called."""
 
 
 @dataclass(frozen=True)
@@ -82,13 +97,17 @@ def page_context(
         "counts": _counts(table),
         "run_name": run.path.name,
         "started": _first(run.environment, ("started", "date", "time", "utc")),
-        "verdict": _verdict(found),
+        "verdict": _verdict(found, len(run.measurements)),
         "checks": found,
         "sentences": _sentences(table),
         "questions": _questions(table, metric_columns),
         "directions": directions,
         "labels": labels,
         "columns": shown,
+        "column_groups": [
+            group for group in _GROUP_WORDS if group in {column.group for column in shown}
+        ],
+        "group_words": _GROUP_WORDS,
         "groups": _groups(table, shown),
         "extractors": sorted({c.extractor for c in metric_columns if c.extractor}),
         "figures": drawn,
@@ -110,9 +129,11 @@ def page_context(
 # ------------------------------------------------------------------- the ten seconds
 
 
-def _verdict(found: Sequence[Any]) -> tuple[str, str]:
-    """``valid``, ``partly`` or ``invalid``, and the word for it."""
+def _verdict(found: Sequence[Any], gave: int) -> tuple[str, str]:
+    """``valid``, ``partly`` or ``invalid``, and the word for it; `gave` numbers were measured."""
     failed = [check for check in found if check.passed is False]
+    if gave == 0:
+        return "invalid", "Incomplete"
     if not failed:
         return "valid", "Valid"
     if any("core" in c.name or "least" in c.name for c in failed):
@@ -181,6 +202,15 @@ def _sentences(table: pd.DataFrame) -> list[str]:
                     f"{join_names(names)} give the most realistic pictures {where}; "
                     "their KID intervals overlap, so they are tied."
                 )
+    idle: dict[tuple[str, ...], list[str]] = {}
+    for way, names_there in no_better_than_nothing(table).items():
+        idle.setdefault(tuple(names_there), []).append(way)
+    for names, ways in idle.items():
+        verb = "is" if len(names) == 1 else "are"
+        said.append(
+            f"By KID, {join_names(names)} {verb} not shown to be closer to real pictures than the "
+            f"untouched input, for {join_names(ways)}."
+        )
     easier = easier_direction(table)
     decided = {way: names for way, names in easier.items() if way}
     total = sum(len(names) for names in easier.values())
@@ -343,9 +373,9 @@ def _flat(value: Mapping[Any, Any], before: str = "") -> list[tuple[str, str]]:
             pairs += _flat(item, f"{name}.")
         elif isinstance(item, list | tuple):
             pairs.append((name, ", ".join(_entry(v) for v in item)))
-        else:
+        elif not isinstance(item, Mapping):
             pairs.append((name, _plain(item)))
-    return pairs
+    return [(name, text) for name, text in pairs if text]
 
 
 def _entry(value: object) -> str:

@@ -105,7 +105,7 @@
     button.addEventListener("click", () =>
       sortBy(head, Number(button.dataset.sort), button.dataset.first || "up"));
   });
-  $("all-metrics").addEventListener("change", (event) => table.classList.toggle("all", event.target.checked));
+  $("columns").addEventListener("change", (event) => { table.dataset.show = event.target.value; });
 
   async function toClipboard(text) {
     try {

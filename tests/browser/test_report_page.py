@@ -141,8 +141,12 @@ def test_copied_markdown_and_latex_are_the_files(page: Page, report: Path) -> No
 def test_all_metrics_can_be_shown(page: Page) -> None:
     head = page.locator("#table th", has_text="sharpness")
     assert not head.is_visible()
-    page.check("#all-metrics")
+    page.select_option("#columns", "quality")
     assert head.is_visible()
+    assert page.locator("#table th", has_text="KID").first.is_visible()
+    assert not page.locator("#table th", has_text="Latency").is_visible()
+    page.select_option("#columns", "clean")
+    assert page.locator("#table th", has_text="KID (clean)").is_visible()
 
 
 def test_filters_change_the_pictures(page: Page) -> None:
@@ -324,7 +328,7 @@ def test_print_keeps_the_table_and_leaves_the_tools(page: Page) -> None:
 def test_hostile_names_are_inert(browser: Browser, hostile_report: Path) -> None:
     page = opened(browser, hostile_report)
     page.evaluate("void (window.alert = () => { window.ran = true; })")
-    page.check("#all-metrics")
+    page.select_option("#columns", "all")
     for details in page.locator("details").all():
         details.evaluate("(e) => { e.open = true; }")
     page.locator("#gallery .line").first.locator(".outputs .shot").first.click()

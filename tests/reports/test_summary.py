@@ -21,6 +21,7 @@ from bench.summary import (
     columns,
     easier_direction,
     format_number,
+    no_better_than_nothing,
     rank,
     summary,
     terminal_lines,
@@ -181,6 +182,26 @@ def test_shaky_timings_fail_a_check(run: RunView) -> None:
     timings.loc[timings["round"] % 2 == 0, "seconds"] *= 2
     shaky = {c.name: c.passed for c in checks(replace(run, timings=timings))}
     assert shaky["Timings were steady"] is False
+
+
+def test_alone_is_not_best(run: RunView) -> None:
+    rows = [
+        {"label": "munit", "metric": "kid", "value": 0.1, "higher_is_better": False},
+        {"label": "identity", "metric": "kid", "value": 0.2, "higher_is_better": False},
+    ]
+    frame = summary(measured(run, rows))
+    assert not frame["kid_best"].any() and frame["kid_group"].isna().all()
+
+
+def test_methods_that_do_no_better_than_nothing(run: RunView) -> None:
+    assert no_better_than_nothing(summary(run)) == {}
+    rows = [
+        {"label": "identity", "metric": "kid", "value": 0.20, "low": 0.15, "high": 0.25},
+        {"label": "tied", "metric": "kid", "value": 0.14, "low": 0.10, "high": 0.16},
+        {"label": "worse", "metric": "kid", "value": 0.90, "low": 0.80, "high": 0.95},
+        {"label": "better", "metric": "kid", "value": 0.10, "low": 0.05, "high": 0.14},
+    ]
+    assert no_better_than_nothing(summary(measured(run, rows))) == {"x": ["tied", "worse"]}
 
 
 def test_which_direction_is_easier(run: RunView) -> None:
