@@ -1,0 +1,318 @@
+"""One trial, in this process: stages, cache, what a method may do wrong."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from bench.api import BenchError, Event, Measurement
+from bench.images import read_image
+from bench.plan import make_plan
+from bench.plugins import Registry, load_plugins
+from bench.suite import make_suite
+from bench.trial import Outcome, Trial
+from tests import toys
+
+
+class Bench:
+    """Runs trials of the toy plugin in one place."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.data = toys.make_folder(root / "data")
+        self.registry: Registry = load_plugins([toys.write_toy(root)])
+        self.events: list[Event] = []
+
+    def trial(self, run: str = "run", method: Any = "toy", **changes: Any) -> Trial:
+        values = {
+            "methods": [method],
+            "dataset": {"name": "image_folder", "root": str(self.data)},
+            "size": 32,
+            "samples": 2,
+            "budget": "6it",
+            "metrics": ["brightness"],
+            **changes,
+        }
+        plan = make_plan(make_suite(values), self.registry, self.root / "cache")
+        job = plan.jobs[0]
+        assert not job.skip
+        (self.root / run / "trials" / job.trial).mkdir(parents=True, exist_ok=True)
+        return Trial(job, self.root / run, self.registry, self.events.append)
+
+    def run(self, run: str = "run", **changes: Any) -> Outcome:
+        return self.trial(run, **changes).run()
+
+    def warnings(self) -> list[str]:
+        return [event.message for event in self.events if event.kind == "warning"]
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    yield Bench(tmp_path)
+    sys.modules.pop("toy_plugin", None)
+
+
+def _values(outcome: Outcome) -> list[float]:
+    return [row["value"] for row in outcome.measurements if row["metric"] == "brightness"]
+
+
+def _pictures(run: Path) -> dict[str, bytes]:
+    folder = next((run / "trials").glob("*/images"))
+    return {
+        file.relative_to(folder).as_posix(): file.read_bytes() for file in folder.rglob("*.png")
+    }
+
+
+def test_stages_are_cached_apart(bench: Bench, tmp_path: Path) -> None:
+    first = bench.run("one")
+    assert first.trial["cached"] == ""
+    again = bench.run("two")
+    assert again.trial["cached"] == "fit+translate+score+time"
+    assert _values(again) == _values(first)
+    assert again.measurements == first.measurements and again.timings == first.timings
+    assert again.trial["iterations"] == 6
+    # More samples: trained weights are taken, the rest is made.
+    more = bench.run("three", samples=3)
+    assert more.trial["cached"] == "fit"
+    # The same samples again, another metric list: only scoring is new.
+    other = bench.run("four", metrics=[])
+    assert other.trial["cached"] == "fit+translate+time"
+    assert len(_pictures(tmp_path / "three")) == 18 and len(_pictures(tmp_path / "two")) == 12
+
+
+def test_first_samples_stay_the_same_when_more_are_asked(bench: Bench, tmp_path: Path) -> None:
+    bench.run("two", samples=2)
+    bench.run("three", samples=3)
+    two, three = _pictures(tmp_path / "two"), _pictures(tmp_path / "three")
+    assert {name: three[name] for name in two} == two
+
+
+def test_names_of_the_domains_cost_nothing(bench: Bench) -> None:
+    first = bench.run("one")
+    dataset = {
+        "name": "image_folder",
+        "root": str(bench.data),
+        "config": {"domains": ["day", "night"]},
+    }
+    again = bench.run("two", dataset=dataset)
+    assert again.trial["cached"] == "fit+translate+score+time"
+    assert {row["direction"] for row in again.measurements} == {"day2night", "night2day"}
+    assert {row["direction"] for row in again.timings} == {"day2night", "night2day"}
+    assert [row["value"] for row in again.measurements] == [
+        row["value"] for row in first.measurements
+    ]
+
+
+def test_pictures_of_another_key_are_removed_first(bench: Bench, tmp_path: Path) -> None:
+    bench.run(test_limit=3)
+    trial = bench.trial(test_limit=1)
+    trial.run()
+    assert len(_pictures(tmp_path / "run")) == 4
+    entries = list((tmp_path / "cache" / "stages" / "translate").glob("*/*"))
+    counts = sorted(len(list(entry.rglob("*.png"))) for entry in entries)
+    assert counts == [2, 2, 6, 6]
+
+
+def test_a_damaged_picture_is_made_again_when_resuming(bench: Bench, tmp_path: Path) -> None:
+    bench.run("whole")
+    expected = _pictures(tmp_path / "whole")
+    trial = bench.trial("part")
+    trial.run()
+    # As after a power cut in the middle of translating: no cache entry, a cut-off file.
+    for entry in (tmp_path / "cache" / "stages" / "translate").glob("*/*"):
+        for file in entry.iterdir():
+            if file.is_file():
+                file.unlink()
+    victim = next(trial.folder.glob("images/*/*/1.png"))
+    data = victim.read_bytes()
+    victim.unlink()  # the name alone: the file itself is linked elsewhere
+    victim.write_bytes(data[:-20])
+    bench.run("part")
+    assert _pictures(tmp_path / "part") == expected
+
+
+def test_work_folder_of_another_fit_is_emptied(bench: Bench) -> None:
+    trial = bench.trial()
+    work = trial.folder / "checkpoints"
+    (work / "deep").mkdir(parents=True)
+    (work / "deep" / "x").touch()
+    (work / "last.pt").write_text("of another fit", "utf-8")
+    (work / "KEY").write_text("another", "utf-8")
+    assert trial.run().trial["status"] == "ok"
+    assert not (work / "deep").exists()
+
+
+def test_changed_dataset_is_refused(bench: Bench) -> None:
+    trial = bench.trial()
+    (bench.data / "trainA" / "p0.png").unlink()
+    with pytest.raises(BenchError, match="changed while the run was under way"):
+        trial.run()
+
+
+def test_inputs_are_kept_as_the_methods_saw_them(bench: Bench, tmp_path: Path) -> None:
+    bench.run(size=48)
+    file = tmp_path / "run" / "inputs" / "a2b" / "p1.png"
+    assert read_image(file).shape == (48, 48, 3)
+    bench.run(size=32)
+    np.testing.assert_array_equal(read_image(file), read_image(bench.data / "testA" / "p1.png"))
+
+
+class Odd:
+    """A method whose translation a test provides."""
+
+    function: Callable[..., torch.Tensor]
+
+    def __init__(self, config: Any, ctx: Any) -> None:
+        self.ctx = ctx
+
+    def translate(self, images: torch.Tensor, direction: Any, **rest: Any) -> torch.Tensor:
+        return type(self).function(images, **rest)
+
+    def state_dict(self) -> dict[str, torch.Tensor]:
+        return {}
+
+    def load_state_dict(self, state: Any) -> None:
+        pass
+
+
+def _use(bench: Bench, function: Callable[..., torch.Tensor]) -> None:
+    Odd.function = staticmethod(function)
+    sys.modules["toy_plugin"].Odd = Odd  # type: ignore[attr-defined]
+    spec = bench.registry.methods["negative"]
+    bench.registry.methods["negative"] = dataclasses.replace(spec, implementation="toy_plugin:Odd")
+
+
+def _keep(images: torch.Tensor, *, samples: int, seeds: torch.Tensor) -> torch.Tensor:
+    return images[:, None].expand(-1, samples, -1, -1, -1)
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), torch.OutOfMemoryError("CUDA out of memory")], ids=["host", "gpu"]
+)
+def test_out_of_memory_halves_the_batch(bench: Bench, tmp_path: Path, error: Exception) -> None:
+    sizes = []
+
+    def narrow(images: torch.Tensor, **rest: Any) -> torch.Tensor:
+        sizes.append(len(images))
+        if len(images) > 1:
+            raise error
+        return _keep(images, **rest)
+
+    _use(bench, narrow)
+    trial = bench.trial(method="negative")
+    outputs = trial.translate_items(
+        trial.method, trial.inputs(trial.directions[0]), trial.directions[0]
+    )
+    assert sizes == [3, 2, 1, 1, 1]
+    expected = [read_image(item.path) for item in trial.inputs(trial.directions[0])]  # type: ignore[arg-type]
+    np.testing.assert_array_equal(outputs[:, 0].permute(0, 2, 3, 1).numpy(), np.stack(expected))
+    assert bench.warnings() == [
+        "out of memory: batch reduced to 2",
+        "out of memory: batch reduced to 1",
+    ]
+
+
+def test_no_memory_even_for_one(bench: Bench) -> None:
+    def none(images: torch.Tensor, **rest: Any) -> torch.Tensor:
+        raise MemoryError
+
+    _use(bench, none)
+    with pytest.raises(MemoryError):
+        bench.run(method="negative")
+
+
+def test_other_errors_are_not_taken_for_it(bench: Bench) -> None:
+    def fails(images: torch.Tensor, **rest: Any) -> torch.Tensor:
+        raise RuntimeError("shapes do not match")
+
+    _use(bench, fails)
+    with pytest.raises(RuntimeError, match="shapes"):
+        bench.run(method="negative")
+
+
+@pytest.mark.parametrize(
+    ("function", "says"),
+    [
+        (lambda x, **k: _keep(x, **k) * 2 - 1, "negative gave values from -.* to .*: images lie"),
+        (lambda x, **k: _keep(x, **k) / 0, "not finite|images lie"),
+        (lambda x, **k: _keep(x, **k).log().sqrt(), "not finite"),
+        (lambda x, **k: x, "Odd.translate gave shape"),
+    ],
+)
+def test_broken_outputs_are_refused(
+    bench: Bench, function: Callable[..., torch.Tensor], says: str
+) -> None:
+    _use(bench, function)
+    with pytest.raises(BenchError, match=says):
+        bench.run(method="negative")
+    assert not list((bench.root / "cache" / "stages").glob("translate/*/*"))
+
+
+def test_timed_outputs_that_differ_are_noted(bench: Bench) -> None:
+    calls = []
+
+    def drifts(images: torch.Tensor, **rest: Any) -> torch.Tensor:
+        calls.append(1)
+        return _keep(images * (1.0 if len(calls) < 3 else 0.5), **rest)
+
+    _use(bench, drifts)
+    bench.run(method="negative")
+    assert any("timed outputs differ from the scored ones" in text for text in bench.warnings())
+
+
+def test_timing_rows_say_what_was_timed(bench: Bench) -> None:
+    outcome = bench.run(method="negative")
+    modes = {(row["mode"], row["batch"]) for row in outcome.timings}
+    assert modes == {("latency", 1), ("throughput", 3)}
+    assert all(row["seconds"] > 0 for row in outcome.timings)
+    assert {row["round"] for row in outcome.timings} == set(range(10))
+    found = {row["metric"]: row for row in outcome.measurements if row["direction"] == "a2b"}
+    latency = [r["seconds"] for r in outcome.timings if r["batch"] == 1 and r["direction"] == "a2b"]
+    assert found["latency"]["value"] == pytest.approx(np.median(latency))
+    assert found["latency"]["low"] <= found["latency"]["value"] <= found["latency"]["high"]
+    assert found["latency"]["n"] == 10 and found["peak_memory"]["value"] > 0
+
+
+@pytest.mark.parametrize(
+    ("gives", "says"),
+    [
+        (
+            lambda scoring: [Measurement("m", "content", float("nan"), n=1)],
+            "metric m is not finite",
+        ),
+        (
+            lambda scoring: [Measurement("m", "content", float("inf"), n=1)],
+            "metric m is not finite",
+        ),
+        (lambda scoring: [0.5], "gave a float, not a Measurement"),
+    ],
+)
+def test_broken_metrics_are_refused(bench: Bench, gives: Any, says: str) -> None:
+    sys.modules["toy_plugin"].brightness = gives  # type: ignore[attr-defined]
+    with pytest.raises(BenchError, match=says):
+        bench.run(method="negative")
+    assert not list((bench.root / "cache" / "stages").glob("score/*/*"))
+
+
+def test_another_metric_code_scores_again(bench: Bench) -> None:
+    first = bench.run("one", method="negative")
+    plugin = bench.root / "toy_plugin.py"
+    plugin.write_text(plugin.read_text("utf-8") + "\n# changed\n", "utf-8")
+    from bench.plugins import code_hash
+
+    code_hash.cache_clear()
+    again = bench.run("two", method="negative")
+    assert first.trial["cached"] == again.trial["cached"] == ""
+
+
+def test_job_is_json_all_the_way(bench: Bench) -> None:
+    outcome = bench.run(method="negative")
+    assert json.loads(json.dumps(dataclasses.asdict(outcome)))["trial"]["status"] == "ok"
