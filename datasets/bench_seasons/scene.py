@@ -273,7 +273,8 @@ def _forest(
         bits = hash32(column.astype(np.int64) + row, scene.seed + 31 * scene.index)
         a, b = unit(bits), unit(bits * np.uint32(2654435761))
         centre_x = (column + 0.25 + 0.5 * a) * cell
-        broad = a * 0.999 > scene.conifers + (patch - 0.5) * 1.2
+        # Round crowns only where they are small: near ones would be seen to be solid when bare.
+        broad = (a * 0.999 > scene.conifers + (patch - 0.5) * 1.2) & (depth > 330.0)
         grown = np.clip((density - b * 0.9) * 3.0, 0.0, 1.0)
         tall = np.where(broad, 9.0 + 7.0 * b, 13.0 + 15.0 * b) * grown
         radius = np.maximum(np.where(broad, 0.42 * tall, 0.2 * tall), cell * 0.36) + 1e-3

@@ -76,7 +76,7 @@ PALETTES: dict[tuple[str, str], Palette] = {
         (0.18, 0.34, 0.56), (0.90, 0.72, 0.46), (1.95, 1.38, 0.74), (0.34, 0.37, 0.38), 0.9, 0.6
     ),
     ("winter", "mist"): Palette(
-        (0.16, 0.30, 0.54), (0.80, 0.72, 0.66), (1.45, 1.08, 0.74), (0.24, 0.31, 0.46), 0.8, 0.5
+        (0.16, 0.30, 0.54), (0.92, 0.70, 0.50), (1.45, 1.08, 0.74), (0.24, 0.31, 0.46), 0.8, 0.5
     ),
 }
 
@@ -300,6 +300,8 @@ class Shader:
         g = self.g
         leaf = LEAVES if look.season == "summer" else TWIGS
         leaf = _mix(leaf, DRY, 0.25 * (1.0 - look.green)) if look.season == "summer" else leaf
+        # Bare crowns let the snow behind them through.
+        leaf = _mix(leaf, SNOW, 0.28 * look.snow) if look.season == "winter" else leaf
         tone = 1.0 + 0.7 * self.shade_of_tree + 1.1 * self.grain
         depth = 0.30 + 0.85 * g.up
         return [(CONIFER[c] + self.broad * (leaf[c] - CONIFER[c])) * tone * depth for c in range(3)]
@@ -443,7 +445,12 @@ class Shader:
         ripple = bilinear(tile, CLOUD, x * (1 / 60.0), z * (1 / 190.0)) - 0.5
         ripple += 0.5 * (nearest(tile, CLOUD, x * (1 / 9.0), z * (1 / 40.0)) - 0.5)
         calm = 0.035 * size * ripple * np.clip(g.focal * 0.02 / z * 8.0, 0.15, 1.0)
-        mirror = np.clip(2 * shore - row + calm, 0, shore.clip(0)).astype(np.intp)
+        # A lake mirrors its far shore, which begins where the water ends. A river is too near
+        # for that: what it mirrors is as far above the horizon as the water is below it.
+        river = g.scene.water == "river"
+        axis = np.float32(g.horizon) if river else shore
+        mirror = np.clip(2 * axis - row + calm, 0, shore.clip(0)).astype(np.intp)
+        bank = np.clip((row - shore) * (1.0 / (0.03 * size)), 0.35, 1.0) if river else 1.0
         grazing = 1.0 - np.clip(g.eye / z, 0.0, 1.0)
         fresnel = 0.06 + 0.88 * grazing * grazing * grazing * grazing
         ice = look.ice * smoothstep(-0.35, 0.1, ripple * 0.9 + look.ice - 0.75)
@@ -454,7 +461,7 @@ class Shader:
         )
         lamp = np.clip(sun[1] * 1.0, 0.05, 1.0) * light[wet]
         for c in range(3):
-            seen = mirrored[c][mirror, col]
+            seen = mirrored[c][mirror, col] * bank
             ambient = palette.ambient[c]
             liquid = DEEP[c] * (palette.sun[c] * 0.4 + ambient) * 3.0
             open_water = liquid + fresnel * (seen * 0.93 - liquid)

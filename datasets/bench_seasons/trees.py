@@ -87,7 +87,7 @@ def _conifer(number: int) -> Sprite:
     count = 13 + int(rng.random() * 6)
     slim = 0.75 + 0.25 * float(rng.random())
     for k in reversed(range(count)):
-        at = 0.015 + 0.90 * ((k + 0.35 * float(rng.random())) / count)
+        at = 0.015 + 0.83 * ((k + 0.35 * float(rng.random())) / count)
         for hand in (-1.0, 1.0):
             grown = 0.72 + 0.45 * float(rng.random())
             reach = min(1.0, (0.05 + 0.95 * at) * slim * grown)
@@ -98,7 +98,12 @@ def _conifer(number: int) -> Sprite:
             thick = (0.022 + 0.075 * at) * (1.0 - s * s) + 0.010
             hang = thick * (0.55 + 0.9 * fine)
             t = (q - top) / hang
-            bough = (t > 0.0) & (t < 1.0) & (out > -0.06) & (out < reach * (0.86 + 0.28 * fine))
+            bough = (
+                (t > 0.0)
+                & (t < 1.0)
+                & (out > -0.06 * min(1.0, 0.1 + 2.0 * at))
+                & (out < reach * (0.86 + 0.28 * fine))
+            )
             planes[COVER][bough] = 1.0
             planes[WOOD][bough] = 0.0
             light = np.broadcast_to(1.0 - 0.80 * t + 0.45 * (fine - 0.5), bough.shape)
