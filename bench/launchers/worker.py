@@ -119,4 +119,8 @@ def _run(run: Path, trial_id: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), sys.argv[2]))
+    code = main(Path(sys.argv[1]), sys.argv[2])
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # At once: a thread that a plugin left behind must not keep a finished trial waiting.
+    os._exit(code)

@@ -80,7 +80,6 @@ def test_killed_in_every_stage_and_resumed_it_ends_the_same(finished: Place, pla
 
     kill_at(first, progressed("fit"), TOY_FIT="0.15")
     assert list(run.glob("trials/*/checkpoints/last.pt"))
-    kill_at(again, progressed("fit"), TOY_FIT="0.15")
     assert not list(place.cache.rglob("weights.safetensors"))
     # Each call waits, so the second direction is still to come when the first is written.
     kill_at(again, lambda _: pictures() > 0, TOY_TRANSLATE="1.5")
