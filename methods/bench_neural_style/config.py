@@ -93,11 +93,13 @@ RECIPES: Mapping[Recipe, Mapping[str, Any]] = {
         "keep": "best",
     },
     # Ours, for CPUs: the network is cut after relu4_1, and the picture is first styled at
-    # half its size, where an iteration costs a quarter.
+    # half its size, where an iteration costs a quarter. relu3_1 holds the arrangement of a
+    # landscape; its weight was chosen by eye on photographs, summer to winter: below 1e4 the
+    # mountains melt, above 1e5 the season does not come through.
     "fast": {
         "pooling": "max",
         "content_layers": {"relu3_1": 1.0},
-        "content_weight": 1.0,
+        "content_weight": 2e4,
         "style_layers": {name: 1e3 / WIDTHS[name[4]] ** 2 for name in STYLE_LAYERS[:4]},
         "style_weight": 1.0,
         "init": "content",

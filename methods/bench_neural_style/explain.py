@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = ["explain", "reconstruct"]
 
-_RATIOS = (1e1, 1e2, 1e3, 1e4)
+_RATIOS = (1e2, 1e3, 1e4, 1e5)
 """Content weights of the grid's columns; the style weights stay."""
 
 
