@@ -398,7 +398,7 @@ def terminal_lines(comparison: RunComparison, *, everything: bool = False) -> li
                 Text(clean_text(row["label"])),
                 Text(clean_text(_SHORT.get(row["metric"], row["metric"]))),
                 *(Text(format_number(row[name])) for name in ("a", "b", "difference")),
-                Text("" if pd.isna(row["p"]) else f"{row['p']:.2g}"),
+                Text(_p(row["p"])),
                 Text(_WORDS.get(verdict, verdict), style=colour),
             )
         lines.append(table)
@@ -408,6 +408,10 @@ def terminal_lines(comparison: RunComparison, *, everything: bool = False) -> li
         text = f"{clean_text(row['where'])} {clean_text(row['setting'])}: {old} -> {new}"
         lines.append(Text(text, no_wrap=True, overflow="ellipsis", style="dim"))
     return lines
+
+
+def _p(value: float) -> str:
+    return "" if pd.isna(value) else "<0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def _count(rows: pd.DataFrame) -> str:

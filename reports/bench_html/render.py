@@ -76,7 +76,7 @@ def render(run: RunView, out: Path) -> Path:
     context = page_context(run, table, metric_columns, drawn, pictures)
     scripts = {"vega": vega_script(), "page": (_HERE / "page.js").read_text("utf-8")}
     html = (
-        _environment()
+        environment()
         .get_template("page.html.j2")
         .render(
             **context,
@@ -87,7 +87,7 @@ def render(run: RunView, out: Path) -> Path:
             policy=_policy(list(scripts.values())),
         )
     )
-    return _write(out / "index.html", html)
+    return write_page(out / "index.html", html)
 
 
 def json_script(value: Any) -> Markup:
@@ -134,19 +134,20 @@ def _finite(value: Any) -> Any:
     return value
 
 
-def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
+def environment() -> jinja2.Environment:
+    """Jinja with autoescape on and nothing undefined."""
+    made = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_HERE),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["number"] = format_number
-    return environment
+    made.filters["number"] = format_number
+    return made
 
 
-def _write(path: Path, text: str) -> Path:
+def write_page(path: Path, text: str) -> Path:
     """Write a file whole or not at all."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:

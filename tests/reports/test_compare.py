@@ -222,3 +222,22 @@ def test_terminal_lines_fit_and_say_it(run: RunView, comparison: RunComparison) 
     text = printed(comparison)
     assert "worse" in text and "munit" in text
     assert len(printed(comparison, everything=True).splitlines()) > len(text.splitlines())
+
+
+def test_the_comparison_page(run: RunView, comparison: RunComparison, tmp_path: Path) -> None:
+    from bench_html.compare import render_comparison
+
+    page = render_comparison(comparison, tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ["compare.html"]
+    text = page.read_text("utf-8")
+    assert "worse" in text and "munit" in text and "<script" not in text
+    same = render_comparison(compare(run, run), tmp_path).read_text("utf-8")
+    assert "No difference" in same and "verdict-worse" not in same.split("</style>")[1]
+
+
+def test_hostile_names_in_a_comparison_stay_text(tmp_path: Path) -> None:
+    from bench_html.compare import render_comparison
+
+    bad = make_run(tmp_path / "a", inputs=2, pictures=False, hostile=True)
+    text = render_comparison(compare(bad, bad), tmp_path / "out").read_text("utf-8")
+    assert "<script" not in text and "onerror=alert(1) x=&#34;" in text
