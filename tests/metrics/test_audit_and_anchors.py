@@ -1,0 +1,158 @@
+"""Duplicates in a dataset, and anchors out of their places."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bench.api import ImageItem
+from bench.images import fit_square
+from bench.metrics.anchors import violations
+from bench.metrics.audit import audit, perceptual_hash
+
+
+class Pictures:
+    """A dataset of rendered pictures: ``{(split, domain): {id: pixels}}``."""
+
+    domains = ("summer", "winter")
+    paired = False
+
+    def __init__(self, content):
+        self.content = content
+
+    def split(self, split, domain):
+        return [
+            ImageItem(key, hashlib.sha256(p.tobytes()).hexdigest(), render=lambda p=p: p)
+            for key, p in self.content.get((split, domain), {}).items()
+        ]
+
+
+def scene(seed, size=64):
+    rng = np.random.default_rng(seed)
+    coarse = rng.integers(0, 256, (8, 8, 3)).astype(np.uint8)
+    return fit_square(coarse, size)
+
+
+def test_exact_and_near_duplicates_are_found_where_they_are():
+    one, two, three = scene(1), scene(2), scene(3)
+    brighter = np.clip(three.astype(int) + 4, 0, 255).astype(np.uint8)
+    found = audit(
+        Pictures(
+            {
+                ("train", "a"): {"one": one, "four": scene(4)},
+                ("train", "b"): {"one-again": one, "three": three},
+                ("test", "a"): {"two": two, "one-test": one},
+                ("test", "b"): {"three-brighter": brighter, "five": scene(5)},
+            }
+        )
+    )
+    assert found.counts["test", "a"] == 2
+    assert found.test_in_train() == 1
+    assert found.test_in_train(same_domain=True) == 1
+    assert found.between_domains("train") == 1
+    assert found.contaminated("a") == {"one-test"}
+    assert found.contaminated("b") == frozenset()
+    assert found.contaminated("b", near=True) == {"three-brighter"}
+    (near,) = found.pairs[found.pairs["kind"] == "near"].to_dict("records")
+    assert (near["id_1"], near["id_2"]) == ("three", "three-brighter")
+    assert near["similarity"] > 0.96
+    assert found.lines(("summer", "winter"))[0] == (
+        "1 of 4 test images are identical to training images (1 in the same domain)"
+    )
+
+
+def test_nothing_to_find():
+    found = audit(Pictures({("train", "a"): {"one": scene(1)}, ("test", "a"): {"two": scene(2)}}))
+    assert found.pairs.empty
+    assert found.test_in_train() == 0
+    assert audit(Pictures({})).pairs.empty
+
+
+def test_the_hash_survives_brightness_and_not_another_scene():
+    a = scene(1)
+    bits = perceptual_hash(a)
+    assert bits.shape == (63,)
+    assert (bits != perceptual_hash((a * 0.9).astype(np.uint8))).sum() <= 2
+    assert (bits != perceptual_hash(scene(2))).sum() > 12
+
+
+@pytest.mark.slow
+def test_yosemite_has_the_known_duplicates(yosemite_root):
+    class Yosemite:
+        domains = ("summer", "winter")
+        paired = False
+
+        def split(self, split, domain):
+            return [
+                ImageItem(path.stem, hashlib.sha256(path.read_bytes()).hexdigest(), path)
+                for path in sorted((yosemite_root / f"{split}{domain.upper()}").iterdir())
+            ]
+
+    found = audit(Yosemite())
+    assert found.counts["test", "a"] + found.counts["test", "b"] == 547
+    assert found.test_in_train() == 43
+    assert found.test_in_train(same_domain=True) == 41
+    assert found.between_domains("train") == 14
+    near = found.pairs[found.pairs["kind"] == "near"]
+    # Re-encoded and re-toned copies; looked at one by one.
+    assert len(near) == 13
+    assert found.test_in_train("near") == 3
+
+
+def table(**values):
+    """``kid__noise=(value, low, high)`` and so on, as measurements."""
+    rows = []
+    for key, (value, low, high) in values.items():
+        metric, method = key.split("__")
+        rows.append(
+            {
+                "dataset": "d",
+                "direction": "a2b",
+                "method": method,
+                "metric": metric,
+                "subset": "all",
+                "value": value,
+                "low": low,
+                "high": high,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def test_anchors_in_their_places():
+    found, checked = violations(
+        table(
+            kid__real_target=(0.0, -0.01, 0.01),
+            kid__identity=(0.05, 0.04, 0.06),
+            kid__noise=(0.5, 0.4, 0.6),
+            lpips_input__identity=(0.0, 0.0, 0.0),
+        )
+    )
+    assert found == []
+    assert checked == 4
+
+
+def test_a_metric_that_orders_the_anchors_wrongly_is_caught():
+    found, _ = violations(
+        table(
+            kid__real_target=(0.3, 0.25, 0.35),
+            kid__identity=(0.05, 0.04, 0.06),
+            lpips_input__identity=(0.1, 0.05, 0.2),
+        )
+    )
+    assert {(v.metric, v.direction) for v in found} == {("kid", "a2b"), ("lpips_input", "a2b")}
+    assert "real_target (0.3) is not below identity (0.05)" in str(found[1])
+
+
+def test_a_reversal_within_the_intervals_is_no_violation():
+    found, checked = violations(
+        table(kid__real_target=(0.06, 0.03, 0.09), kid__identity=(0.05, 0.02, 0.08))
+    )
+    assert (found, checked) == ([], 1)
+
+
+def test_without_anchors_nothing_can_be_checked():
+    assert violations(table(kid__munit=(0.1, 0.0, 0.2))) == ([], 0)

@@ -1,0 +1,88 @@
+"""``bench.score``: folders, files and arrays."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+import bench
+from bench.api import BenchError
+from bench.images import write_png
+
+
+@pytest.fixture
+def arrays():
+    rng = np.random.default_rng(0)
+    return [rng.integers(0, 256, (5, 32, 32, 3)).astype(np.uint8) for _ in range(3)]
+
+
+def value(frame, metric):
+    (row,) = frame[frame["metric"] == metric]["value"]
+    return row
+
+
+def test_folders_files_and_arrays_give_the_same(arrays, tmp_path):
+    outputs, reference, inputs = arrays
+    for name, images in (("out", outputs), ("ref", reference), ("in", inputs)):
+        for index, image in enumerate(images):
+            write_png(tmp_path / name / f"{index}.png", image)
+    names = ["kid", "lpips_input"]
+    from_folders = bench.score(
+        tmp_path / "out", tmp_path / "ref", inputs=tmp_path / "in", metrics=names
+    )
+    from_files = bench.score(
+        sorted((tmp_path / "out").iterdir()), reference, inputs=inputs, metrics=names
+    )
+    floats = torch.from_numpy(outputs).permute(0, 3, 1, 2).float() / 255
+    from_floats = bench.score(floats, reference, inputs=inputs, metrics=names)
+    for name in names:
+        expected = value(from_folders, name)
+        assert value(from_files, name) == pytest.approx(expected, rel=1e-6)
+        assert value(from_floats, name) == pytest.approx(expected, rel=1e-6)
+    assert set(from_folders["extractor"]) == {"efficientnet-lite0", "st-lpips-alex"}
+
+
+def test_several_samples_give_diversity_and_no_inputs_no_content(arrays):
+    a, reference, b = arrays
+    frame = bench.score([a, b], reference, metrics=["lpips_diversity"])
+    assert value(frame, "lpips_diversity") > 0
+    frame = bench.score([a, a], reference, metrics=["lpips_diversity"])
+    assert value(frame, "lpips_diversity") == 0.0
+    everything = bench.score(a, reference)
+    assert "kid" in set(everything["metric"])
+    assert "content" not in set(everything["kind"])
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (np.zeros((2, 32, 32)), "four dimensions"),
+        (np.zeros((2, 1, 32, 32)), "three channels"),
+        (np.zeros((2, 32, 32, 3), np.int64), "uint8 in .0, 255. or floats"),
+        (np.full((2, 3, 32, 32), np.nan), "not finite"),
+        (np.full((2, 3, 32, 32), 255.0), "must lie in .0, 1., got 255 to 255"),
+        (np.full((2, 3, 32, 32), -1.0), "must lie in"),
+        (np.zeros((0, 32, 32, 3), np.uint8), "no images"),
+        ("/no/such/folder", "is not a folder"),
+    ],
+)
+def test_what_libraries_take_without_a_word_is_refused(arrays, images, message):
+    with pytest.raises(BenchError, match=message):
+        bench.score(images, arrays[1], metrics=["kid"])
+
+
+def test_counts_and_names_must_fit(arrays):
+    a, reference, _ = arrays
+    with pytest.raises(BenchError, match="3 inputs and 5 outputs"):
+        bench.score(a, reference, inputs=a[:3], metrics=["kid"])
+    with pytest.raises(BenchError, match="same number"):
+        bench.score([a, a[:2]], reference, metrics=["kid"])
+    with pytest.raises(BenchError, match="'kit' is unknown"):
+        bench.score(a, reference, metrics=["kit"])
+
+
+def test_what_could_not_be_measured_is_said(arrays):
+    frame = bench.score(arrays[0][:1], arrays[1], metrics=["kid"])
+    assert frame.empty
+    assert "at least 2 pictures" in frame.attrs["warnings"][0]
