@@ -322,12 +322,14 @@ class ReportSpec:
     """Declares a report: ``implementation(run: RunView, out: Path) -> Path`` (main file).
 
     Those with `default` are written after every run; others by ``bench report --reports``.
+    `comparison` is for two runs: ``render(comparison: RunComparison, out: Path) -> Path``.
     """
 
     name: str
     summary: str
     implementation: str
     default: bool = True
+    comparison: str = ""
 
 
 @dataclass(frozen=True)

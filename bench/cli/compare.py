@@ -19,6 +19,9 @@ def compare(
         typer.Option(help="Exit 1 when this holds; may be repeated.", metavar='"kid worse"'),
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Show what is the same, too.")] = False,
+    page: Annotated[
+        Path | None, typer.Option(help="Write the comparison as a page into this folder.")
+    ] = None,
 ) -> None:
     """Show what differs between two runs: paired tests, intervals, and settings."""
     from rich.console import Console
@@ -33,6 +36,13 @@ def compare(
     console = Console()
     for renderable in terminal_lines(comparison, everything=everything):
         console.print(renderable)
+    if page is not None:
+        from bench.plugins import load_plugins, resolve
+
+        for spec in load_plugins([]).reports.values():
+            if spec.comparison:
+                made = resolve(spec.comparison)(comparison, page)
+                console.print(Text(f"page  {made}"), soft_wrap=True)
     broken = [
         text for text, rule in zip(fail_if or (), rules, strict=True) if fails(comparison, rule)
     ]

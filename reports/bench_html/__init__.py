@@ -9,6 +9,7 @@ SPECS = (
         name="html",
         summary="One page that needs no network: summary, plots, gallery, curves, speed.",
         implementation="bench_html.render:render",
+        comparison="bench_html.compare:render_comparison",
     ),
     ReportSpec(
         name="figures",
