@@ -57,6 +57,7 @@ from bench.job import Job, open_dataset, select
 from bench.plugins import Registry, code_hash, make_config, resolve
 from bench.store import Cache, key_of, link_or_copy, link_tree, write_atomic, write_json
 from bench.timing import time_method
+from bench.training.loop import seconds_spent
 from bench.training.precision import apply_float32_policy
 from bench.training.seeding import derive_seed
 from bench.translator import translate_padded
@@ -200,7 +201,7 @@ class Trial:
         state = {name: t.detach().cpu().contiguous() for name, t in method.state_dict().items()}
         curve = self.ctx.work_dir / "losses.jsonl" if self.ctx.work_dir else None
         facts = {
-            "seconds": time.monotonic() - begun,
+            "seconds": self._seconds_fitted(time.monotonic() - begun),
             "iterations": _last_iteration(curve),
             "parameters": sum(tensor.numel() for tensor in state.values()),
         }
@@ -209,6 +210,12 @@ class Trial:
             write_json(building / "fit.json", facts)
             if curve is not None and curve.exists():
                 link_or_copy(curve, building / "losses.jsonl")
+
+    def _seconds_fitted(self, this_time: float) -> float:
+        """What training took, over all attempts where it was interrupted."""
+        work = self.ctx.work_dir
+        counted = seconds_spent(work) if work is not None else None
+        return max(this_time, counted or 0.0)
 
     def _own_work_dir(self) -> None:
         """Empty the checkpoint folder unless it belongs to this very fit."""

@@ -80,7 +80,7 @@ class LiveListener:
             TextColumn("{task.completed:.0f}/{task.total:.0f}"),
             _Rate(),
             TimeRemainingColumn(compact=True),
-            TextColumn("[dim]{task.fields[losses]}"),
+            TextColumn("{task.fields[losses]}", style="dim", markup=False),
             console=console,
             transient=True,
         )

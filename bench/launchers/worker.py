@@ -79,11 +79,11 @@ def classify(error: BaseException) -> tuple[str, str]:
     if isinstance(error, KeyboardInterrupt):
         return "interrupted", "interrupted"
     if isinstance(error, Diverged):
-        return "diverged", str(error)
+        return "diverged", " ".join(str(error).split())
     if is_out_of_memory(error):
         return "oom", "out of memory: use a smaller size, batch or model"
     if isinstance(error, BenchError):
-        return "failed", str(error)
+        return "failed", " ".join(str(error).split())
     lines = str(error).strip().splitlines()
     name = type(error).__name__
     return "failed", f"{name}: {lines[0]}" if lines else name

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 CHECKPOINT = "last.pt"
 LOSSES = "losses.jsonl"
+SECONDS = "seconds"
 CHECKPOINT_SECONDS = 30.0
 """Time between checkpoints, where a method does not say."""
 
@@ -102,6 +103,20 @@ def load_checkpoint(path: Path, trainer: Trainer) -> tuple[int, int | None]:
         raise BenchError(
             f"{path} cannot be resumed from ({reason}): remove it to train from the start"
         ) from error
+
+
+def seconds_spent(work: Path) -> float | None:
+    """Seconds of training up to the last checkpoint in `work`, over all attempts."""
+    try:
+        return float((work / SECONDS).read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def _write_seconds(work: Path, seconds: float) -> None:
+    temporary = work / f".{SECONDS}.{os.getpid()}"
+    temporary.write_text(f"{seconds:.3f}\n", "utf-8")
+    temporary.replace(work / SECONDS)
 
 
 class _Curve:
@@ -180,11 +195,13 @@ def run_training(
     work = ctx.work_dir
     checkpoint = work / CHECKPOINT if work is not None else None
     iteration, total = 0, budget.iterations
+    earlier = 0.0
     if checkpoint is not None:
         checkpoint.parent.mkdir(parents=True, exist_ok=True)
         if checkpoint.exists():
             iteration, kept = load_checkpoint(checkpoint, trainer)
             total = total if total is not None else kept
+            earlier = seconds_spent(checkpoint.parent) or 0.0
     curve = _Curve(work / LOSSES if work is not None else None, iteration)
     begun_at, begun = iteration, time.monotonic()
     clock = emitted = saved = begun
@@ -203,6 +220,7 @@ def run_training(
             pace = measured / (time.monotonic() - clock)
             total = max(iteration, round(pace * (budget.seconds or 0.0)))
             if checkpoint is not None:
+                _check_weights(trainer, iteration)
                 save_checkpoint(checkpoint, trainer, iteration, total)
 
         every = max(1, (total or _CURVE_POINTS) // _CURVE_POINTS)
@@ -220,6 +238,7 @@ def run_training(
         if checkpoint is not None and (last or now - saved > pause):
             _check_weights(trainer, iteration)
             save_checkpoint(checkpoint, trainer, iteration, total)
+            _write_seconds(checkpoint.parent, earlier + time.monotonic() - begun)
             saved = now
     return iteration
 

@@ -246,6 +246,20 @@ def _list_file() -> Path:
     return Path("list.pt")
 
 
+def test_a_full_disk_is_one_line(
+    data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*args: object, **kwargs: object) -> None:
+        raise OSError(28, "No space left on device", "tables/trials.parquet")
+
+    monkeypatch.setattr("bench.runner.execute", full)
+    monkeypatch.setattr("sys.argv", ["bench", *RUN, "-m", "identity", "--data-root", str(data)])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 1
+    assert capsys.readouterr().err == ("bench: No space left on device: tables/trials.parquet\n")
+
+
 def test_every_verb_has_help(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
     runner = CliRunner()

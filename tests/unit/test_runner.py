@@ -80,7 +80,7 @@ def test_out_of_memory_is_told_from_other_errors() -> None:
         (KeyboardInterrupt(), ("interrupted", "interrupted")),
         (Diverged("loss"), ("diverged", "loss")),
         (MemoryError(), ("oom", "out of memory: use a smaller size, batch or model")),
-        (BenchError("what"), ("failed", "what")),
+        (BenchError("what\nmore"), ("failed", "what more")),
         (ValueError("a\nb"), ("failed", "ValueError: a")),
         (ValueError(), ("failed", "ValueError")),
         (SystemExit(0), ("failed", "SystemExit: 0")),

@@ -130,6 +130,32 @@ def test_broken_weights_never_replace_a_good_checkpoint(tmp_path: Path) -> None:
     assert all(tensor.isfinite().all() for tensor in state["modules"]["net"].values())
 
 
+def test_broken_weights_are_not_saved_when_the_pace_is_known(tmp_path: Path) -> None:
+    trainer = Line()
+
+    def spoil(step: int) -> float:
+        if step == 9:  # the last of those that measure the pace
+            trainer.net.weight.data.fill_(float("nan"))
+        return 0.0
+
+    trainer.fault = spoil
+    with pytest.raises(Diverged):
+        run_training(trainer, Budget(seconds=60), Context(CPU, work_dir=tmp_path))
+    assert not (tmp_path / "last.pt").exists()
+
+
+def test_seconds_add_up_over_attempts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ctx = Context(CPU, work_dir=tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        run_training(
+            _stopping(monkeypatch, 0.5, 4), Budget(iterations=10), ctx, checkpoint_seconds=-1
+        )
+    assert loop.seconds_spent(tmp_path) == 2.0
+    run_training(_timed(monkeypatch, 0.5), Budget(iterations=10), ctx)
+    assert loop.seconds_spent(tmp_path) == 5.0
+    assert loop.seconds_spent(tmp_path / "nowhere") is None
+
+
 @pytest.mark.parametrize("damage", ["cut", "text", "pickle", "other model", "list"])
 def test_a_checkpoint_that_cannot_be_read_is_one_line(tmp_path: Path, damage: str) -> None:
     ctx = Context(CPU, work_dir=tmp_path)
