@@ -12,9 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
-from bench.api import BenchError, Dataset, ImageItem
+from bench.api import A2B, B2A, BenchError, Dataset, ImageItem
 from bench.data.content import PARTS, Contents, Differences, compare_contents
 
 
@@ -23,6 +25,13 @@ class _Published(Protocol):
     """A dataset that knows what it should hold."""
 
     def expected_contents(self) -> Contents: ...
+
+
+@runtime_checkable
+class _Layered(Protocol):
+    """A dataset that knows planes of labels: uint8 or uint16 ``(H, W)`` by name."""
+
+    def layers(self, item: ImageItem) -> Mapping[str, npt.NDArray[np.uint8 | np.uint16]]: ...
 
 
 @dataclass(frozen=True)
@@ -132,9 +141,10 @@ def _flaw(path: Path) -> str:
 def make_folder(dataset: Dataset, out: Path, *, progress: Callable[[str], None]) -> Path:
     """Write a prepared dataset as an ordinary folder of PNGs with a ``manifest.json``.
 
-    The manifest lists each file with its digest and its factors (the truth about it), and
-    for test pictures the names of their true translations in ``truth/``, where there are
-    any. The folder appears whole or not at all.
+    The manifest lists each file with its digest and its factors (the truth about it). For
+    test pictures it also names their true translations, written to ``truth/``, and planes
+    of labels (masks, depth), written to ``layers/``, where the dataset knows any. The
+    folder appears whole or not at all.
 
     Parameters
     ----------
@@ -166,9 +176,11 @@ def make_folder(dataset: Dataset, out: Path, *, progress: Callable[[str], None])
             (temporary / part).mkdir()
             for item in rows:
                 _write(item, temporary / part / f"{item.id}.png")
-                files[part].append(
-                    {"file": f"{item.id}.png", "digest": item.digest, "factors": dict(item.factors)}
-                )
+                entry = _entry(item, f"{item.id}.png")
+                if split == "test":
+                    entry["truth"] = _write_truth(dataset, part, item, temporary)
+                    entry["layers"] = _write_layers(dataset, part, item, temporary)
+                files[part].append(entry)
         manifest["files"] = files
         text = json.dumps(manifest, indent=1, sort_keys=True)
         (temporary / "manifest.json").write_text(text + "\n", "utf-8")
@@ -180,6 +192,36 @@ def make_folder(dataset: Dataset, out: Path, *, progress: Callable[[str], None])
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)
     return out
+
+
+def _entry(item: ImageItem, file: str) -> dict[str, object]:
+    """What the manifest says of a picture."""
+    return {"file": file, "digest": item.digest, "factors": dict(item.factors)}
+
+
+def _write_truth(
+    dataset: Dataset, part: str, item: ImageItem, out: Path
+) -> list[dict[str, object]]:
+    """The true translations of a test picture, beside it."""
+    direction = A2B if PARTS[part][1] == "a" else B2A
+    entries = []
+    for true in dataset.truth(item, direction):
+        file = f"truth/{part}/{item.id}/{true.id}.png"
+        (out / file).parent.mkdir(parents=True, exist_ok=True)
+        _write(true, out / file)
+        entries.append(_entry(true, file))
+    return entries
+
+
+def _write_layers(dataset: Dataset, part: str, item: ImageItem, out: Path) -> dict[str, str]:
+    """The planes of labels of a test picture, as PNGs of 8 or 16 bits."""
+    names = {}
+    if isinstance(dataset, _Layered):
+        for name, plane in dataset.layers(item).items():
+            names[name] = file = f"layers/{part}/{item.id}.{name}.png"
+            (out / file).parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(plane).save(out / file, compress_level=4)
+    return names
 
 
 def _write(item: ImageItem, path: Path) -> None:

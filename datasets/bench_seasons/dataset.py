@@ -7,7 +7,8 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache as memoised
 from pathlib import Path
@@ -73,7 +74,7 @@ class Seasons:
                     f"rendering {2 * (config.train + config.test)} landscapes at "
                     f"{config.size}×{config.size}, and the truth of {2 * config.test}"
                 )
-                self._render_all(folder)
+                self._render_all(folder, progress)
                 loaded = _load(folder)
         if loaded is None:
             raise BenchError(f"{folder} does not keep what is written to it: check the disk")
@@ -113,6 +114,15 @@ class Seasons:
         scene = int(item.factors["scene"])
         return truth_of(self.config.seed, scene, self.config.size)
 
+    def layers(self, item: ImageItem) -> Mapping[str, npt.NDArray[np.uint8 | np.uint16]]:
+        """Masks and depth as planes of whole numbers, for files.
+
+        ``classes`` holds indices into :data:`bench_seasons.scene.MASKS`, ``depth`` quarters
+        of a metre (the sky is at 64,000).
+        """
+        truth = self.scene_truth(item)
+        return {"classes": truth.classes, "depth": np.rint(truth.depth * 4).astype(np.uint16)}
+
     # ------------------------------------------------------------------ inside
 
     def _count(self, part: str) -> int:
@@ -151,7 +161,7 @@ class Seasons:
             factors={**chosen.factors, **kind, "scene": float(self._scene(part, index))},
         )
 
-    def _render_all(self, folder: Path) -> None:
+    def _render_all(self, folder: Path, progress: Callable[[str], None]) -> None:
         """Render everything into a new cache folder, whole or not at all."""
         size, seed = self.config.size, self.config.seed
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -184,8 +194,11 @@ class Seasons:
 
             jobs = [(part, index) for part in PARTS for index in range(self._count(part))]
             with ThreadPoolExecutor(_cpus()) as pool:
-                for _ in pool.map(work, jobs):
-                    pass
+                shown = time.monotonic()
+                for done, _ in enumerate(pool.map(work, jobs), start=1):
+                    if time.monotonic() - shown > 5:
+                        shown = time.monotonic()
+                        progress(f"rendered {done} of {len(jobs)} scenes")
             index = {name: [_digest(one) for one in array] for name, array in arrays.items()}
             for array in arrays.values():
                 array.flush()

@@ -275,6 +275,15 @@ def test_make_writes_an_ordinary_folder(cache: Path, tmp_path: Path) -> None:
     assert entry["factors"]["mode"] in MODES
     with Image.open(out / "testB" / entry["file"]) as image:
         assert hashlib.sha256(np.asarray(image).tobytes()).hexdigest() == entry["digest"]
+    for true in entry["truth"]:
+        with Image.open(out / true["file"]) as image:
+            assert hashlib.sha256(np.asarray(image).tobytes()).hexdigest() == true["digest"]
+    assert [true["factors"]["season"] for true in entry["truth"]] == ["summer"] * 4
+    known = dataset.scene_truth(dataset.split("test", "b")[0])
+    with Image.open(out / entry["layers"]["depth"]) as image:
+        assert np.abs(np.asarray(image) / 4 - known.depth).max() <= 0.125
+    with Image.open(out / entry["layers"]["classes"]) as image:
+        assert np.array_equal(np.asarray(image), known.classes)
 
 
 @pytest.mark.parametrize(
