@@ -1,0 +1,146 @@
+"""The verbs that need no run: list, plan, doctor, report, translate, interpolate."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from bench import cli
+from bench.images import read_image
+from tests import toys
+from tests.factories import make_run
+
+
+@pytest.fixture
+def command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., str]:
+    """Run the command here; gives what it printed."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("NO_COLOR", "1")
+
+    def run(*args: str | Path, code: int = 0) -> str:
+        monkeypatch.setattr("sys.argv", ["bench", *map(str, args)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        printed = capsys.readouterr()
+        assert (ended.value.code or 0) == code, printed.err
+        return printed.out
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("what", "names"),
+    [
+        ("methods", ["munit", "neural_style", "cyclegan", "bicyclegan", "identity"]),
+        ("datasets", ["yosemite", "seasons", "image_folder"]),
+        ("metrics", ["kid", "fid", "lpips_diversity"]),
+        ("reports", ["tables", "html"]),
+        ("launchers", ["local"]),
+    ],
+)
+def test_list(command: Callable[..., str], what: str, names: list[str]) -> None:
+    lines = command("list", what).splitlines()
+    listed = {line.split()[0] for line in lines if line.strip()}
+    assert set(names) <= listed
+
+
+def test_list_runs(command: Callable[..., str]) -> None:
+    assert "no runs in runs" in command("list", "runs")
+    for name in ("first", "second"):
+        (Path("runs") / name).mkdir(parents=True)
+        (Path("runs") / name / "suite.toml").touch()
+    Path("runs/first/DONE").touch()
+    lines = command("list", "runs").splitlines()
+    assert [line.split()[-1] for line in lines if "runs/" in line] == ["finished", "unfinished"]
+
+
+def test_plan_shows_trials_and_skips(command: Callable[..., str], tmp_path: Path) -> None:
+    toys.make_folder(tmp_path / "data", count=2)
+    out = command(
+        "plan", "-m", "munit,bicyclegan,identity", "-d", "image_folder", "--data-root", "data",
+        "--size", "32", "--budget", "9it", "--samples", "3", "--seeds", "0,1",
+    )  # fmt: skip
+    rows = {line.split()[0]: line for line in out.splitlines() if "-s0-" in line or "-s1-" in line}
+    assert len(rows) == 6
+    munit = next(row for name, row in rows.items() if name.startswith("munit-s0"))
+    assert " 9it " in munit and " 12 " in munit and "unknown until it has run" in munit
+    bicyclegan = next(row for name, row in rows.items() if name.startswith("bicyclegan-s1"))
+    assert "skipped" in bicyclegan and "trains on pairs" in bicyclegan
+    assert "a2b: 2 inputs" in out
+    assert not Path("runs").exists()
+
+
+def test_doctor_is_content_here(command: Callable[..., str]) -> None:
+    out = command("doctor")
+    assert "load and import" in out and "torch" in out
+    assert "broken" not in out
+
+
+def test_doctor_names_what_is_broken(command: Callable[..., str], tmp_path: Path) -> None:
+    plugin = tmp_path / "doctor_plugin.py"
+    plugin.write_text(
+        "from bench.api import MethodSpec, hookimpl\n"
+        "@hookimpl\n"
+        "def bench_methods():\n"
+        "    return [MethodSpec('patient', 's', 'no_such_module:x')]\n",
+        "utf-8",
+    )
+    out = command("doctor", "--plugin", plugin, code=1)
+    assert "patient" in out and "no_such_module" in out
+
+
+def test_report_again(command: Callable[..., str], tmp_path: Path) -> None:
+    make_run(tmp_path / "run")
+    shutil.rmtree(tmp_path / "run" / "report", ignore_errors=True)
+    command("report", "run", "--reports", "tables")
+    assert (tmp_path / "run" / "report" / "summary.csv").is_file()
+
+
+def _picture(path: Path, height: int, width: int) -> Path:
+    pixels = np.random.default_rng(1).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+def test_translate_keeps_sizes_and_pixels(command: Callable[..., str], tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    first, second = _picture(folder / "a.png", 21, 34), _picture(folder / "b.png", 40, 17)
+    (folder / "notes.txt").write_text("no picture", "utf-8")
+    printed = command("translate", folder, "--to", "winter", "-m", "identity", "-o", "out")
+    assert printed.split() == ["out/a_0.png", "out/b_0.png"]
+    for source, made in ((first, "a_0.png"), (second, "b_0.png")):
+        np.testing.assert_array_equal(read_image(tmp_path / "out" / made), read_image(source))
+
+
+def test_translate_with_the_style_of_a_picture(command: Callable[..., str], tmp_path: Path) -> None:
+    picture, style = _picture(tmp_path / "a.png", 20, 24), _picture(tmp_path / "s.png", 30, 18)
+    base = ("translate", picture, "--to", "b", "-m", "color_transfer", "--style-from", style)
+    command(*base, "-o", "one")
+    command(*base, "-o", "two")
+    once, twice = (read_image(tmp_path / name / "a_0.png") for name in ("one", "two"))
+    assert once.shape == (20, 24, 3)
+    np.testing.assert_array_equal(once, twice)
+
+
+def test_samples_differ_and_synchronized_ones_agree(
+    command: Callable[..., str], tmp_path: Path
+) -> None:
+    pictures = [_picture(tmp_path / f"{name}.png", 16, 16) for name in "ab"]
+    base = ("translate", *pictures, "--to", "b", "-m", "noise", "--samples", "2")
+    command(*base, "-o", "free")
+    command(*base, "-o", "same", "--synchronized")
+
+    def read(folder: str, name: str) -> bytes:
+        return read_image(tmp_path / folder / f"{name}.png").tobytes()
+
+    assert len({read("free", name) for name in ("a_0", "a_1", "b_0", "b_1")}) == 4
+    assert read("same", "a_0") == read("same", "b_0") != read("same", "a_1")
