@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import types
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -321,3 +322,55 @@ def test_a_file_of_another_network_is_refused(tmp_path, trunks):
         efficientnet.EfficientNetLite0(trunks["alex"][0], CPU)
     with pytest.raises(BenchError, match="expected trunk"):
         perceptual.st_alex(trunks["alex"][0], device=CPU)
+
+
+# -------------------------------------------------------------- torch-fidelity, whole
+
+
+def test_torch_fidelity_run_on_our_extractor_gives_our_numbers(lite0):
+    """Pictures in, numbers out: torch-fidelity's whole pipeline is the oracle."""
+    import torch_fidelity
+
+    from bench.metrics.extractors.fidelity import register
+    from bench.metrics.fid import fid, grams
+    from bench.metrics.kid import kernel, kid
+    from bench.metrics.prc import balls
+
+    class Stack(torch.utils.data.Dataset):
+        def __init__(self, pixels):
+            self.pixels = pixels
+
+        def __len__(self):
+            return len(self.pixels)
+
+        def __getitem__(self, index):
+            return self.pixels[index]
+
+    name = register(weights.find(files.EFFICIENTNET, weights_dir=None, offline=True))
+    assert register(Path("unused")) == name
+    x, y = images(24, 48, seed=1), images(20, 48, seed=2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        theirs = torch_fidelity.calculate_metrics(
+            input1=Stack(x),
+            input2=Stack(y),
+            feature_extractor=name,
+            fid=True,
+            kid=True,
+            prc=True,
+            kid_subsets=2000,
+            kid_subset_size=19,
+            cuda=False,
+            cache=False,
+            verbose=False,
+            save_cpu_ram=True,
+            batch_size=8,
+        )
+    g = grams(lite0.features(x).numpy(), lite0.features(y).numpy())
+    assert fid(g) == pytest.approx(theirs["frechet_inception_distance"], rel=1e-3)
+    ours = kid(*(kernel(p, g.dimension) for p in (g.xx, g.yy, g.xy)))
+    mean, std = (theirs[f"kernel_inception_distance_{s}"] for s in ("mean", "std"))
+    assert abs(ours - mean) < 4 * std / 2000**0.5
+    found = balls(g, 3)
+    assert found.precision().value == pytest.approx(theirs["precision"], rel=1e-3)
+    assert found.recall().value == pytest.approx(theirs["recall"], rel=1e-3)
