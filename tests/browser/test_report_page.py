@@ -319,8 +319,14 @@ def test_the_theme_button(page: Page) -> None:
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") != before
 
 
-def test_print_keeps_the_table_and_leaves_the_tools(page: Page) -> None:
-    page.emulate_media(media="print")
+@pytest.mark.parametrize("dark_by", ["system", "button"])
+def test_print_is_light_and_leaves_the_tools(page: Page, dark_by: str) -> None:
+    if dark_by == "button":
+        page.click("#theme")
+    page.emulate_media(media="print", color_scheme="dark" if dark_by == "system" else "light")
+    ink = page.evaluate("getComputedStyle(document.querySelector('.vega svg text')).fill")
+    assert ink == "rgb(34, 34, 34)"
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert not page.locator("#filters").is_visible() and not page.locator(".top").is_visible()
     assert page.locator("#table").is_visible()
 
