@@ -165,6 +165,28 @@ def test_text_file_called_jpg(command: Callable[..., str], data: Path) -> None:
     assert not Path("run").exists()
 
 
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ("import no_such_module", "No module named 'no_such_module'"),
+        ("raise SystemExit(3)", "SystemExit: 3"),
+        ("def broken(:", "SyntaxError"),
+        (
+            "from bench.api import hookimpl\n@hookimpl\ndef bench_methods():\n    return [1 / 0]\n",
+            "ZeroDivisionError",
+        ),
+    ],
+)
+def test_plugin_file_that_cannot_be_loaded(
+    command: Callable[..., str], tmp_path: Path, source: str, reason: str
+) -> None:
+    plugin = tmp_path / "mine.py"
+    plugin.write_text(source, "utf-8")
+    line = command("run", "--plugin", plugin, "--out", "run")
+    assert reason in line and "mine.py" in line
+    assert not Path("run").exists()
+
+
 def test_root_for_a_dataset_without_folder(command: Callable[..., str], data: Path) -> None:
     line = command("run", "--out", "run", "-d", "seasons", "--data-root", data, "-m", "identity")
     assert "seasons" in line
