@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = ["explain", "reconstruct"]
 
-_RATIOS = (1e2, 1e3, 1e4, 1e5)
+_RATIOS = (1e1, 1e2, 1e3, 1e4)
 """Content weights of the grid's columns; the style weights stay."""
 
 
@@ -213,7 +213,7 @@ def _caption(cell: Rebuilt) -> str:
 def _figure(rows: Sequence[tuple[str, Sequence[Rebuilt]]]) -> Pixels:
     """All rows as one labelled picture."""
     cells = [cell for _, row in rows for cell in row]
-    width = max(140, *(cell.pixels.shape[1] for cell in cells))
+    width = max(170, *(cell.pixels.shape[1] for cell in cells))
     height = max(cell.pixels.shape[0] for cell in cells)
     gap, title, text = 8, 28, 34
     columns = max(len(row) for _, row in rows)

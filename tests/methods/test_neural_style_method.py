@@ -158,7 +158,7 @@ def test_explain_makes_one_labelled_figure(tmp_path):
     assert "relu1_1 … relu5_1" in text
     assert "http" not in text.replace("http-equiv", "")
     figure = np.asarray(Image.open(page.with_suffix(".png")))
-    assert figure.shape[1] > 6 * 140
+    assert figure.shape[1] > 6 * 170
     with pytest.raises(BenchError, match=r"tiny\.png: 1x1 pixels are too small"):
         explain(tmp_path / "tiny.png", tmp_path / "b.png", tmp_path / "x", ctx, size=32)
     assert not (tmp_path / "x").exists()
