@@ -55,6 +55,5 @@ class MUNITConfig(Config):
     new_size: int | None = Field(None, ge=8, description="resize to this square first")
     crop_size: int | None = Field(256, ge=8, description="random square crop; none: no crop")
 
-    # speed; neither changes results beyond rounding
+    # speed; does not change results beyond rounding
     capture: bool = Field(True, description="replay the step as a CUDA graph where there is CUDA")
-    compile: bool = Field(False, description="compile the networks with torch.compile")

@@ -67,8 +67,7 @@ def test_spec_and_presets():
       "dis_n_layer": 4, "dis_num_scales": 3, "gan_w": 1, "recon_x_w": 10, "recon_s_w": 1,
       "recon_c_w": 1, "recon_x_cyc_w": 10, "vgg_w": 0, "lr": 1e-4, "beta1": 0.5, "beta2": 0.999,
       "weight_decay": 1e-4, "lr_steps": 10, "gamma": 0.5, "init": "kaiming", "same_start": false,
-      "ema": 0, "batch_size": 1, "new_size": null, "crop_size": 256, "capture": true,
-      "compile": false}""")
+      "ema": 0, "batch_size": 1, "new_size": null, "crop_size": 256, "capture": true}""")
 
 
 def test_contract():
