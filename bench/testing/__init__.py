@@ -5,9 +5,9 @@ promise. In a plugin's own tests::
 
     from bench.testing import check_method, check_spec
 
-    def test_contract(tmp_path):
+    def test_contract():
         check_spec(SPEC)
-        check_method(SPEC, tmp_path, config={"width": 4})
+        check_method(SPEC, config={"width": 4})
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ _SPLITS: tuple[tuple[Split, Domain], ...] = (
 
 def check_dataset(
     spec: DatasetSpec,
-    cache: Path,
+    cache: Path | None = None,
     *,
     config: Mapping[str, Any] | None = None,
     offline: bool = True,
@@ -44,7 +45,7 @@ def check_dataset(
     spec
         The declaration.
     cache
-        A folder for what it keeps.
+        A folder for what it keeps; None: a temporary one.
     config
         Changes to the configuration's defaults: the smallest there is.
     offline
@@ -57,6 +58,10 @@ def check_dataset(
     AssertionError
         One line: the dataset, and the promise it breaks.
     """
+    if cache is None:
+        with tempfile.TemporaryDirectory() as folder:
+            check_dataset(spec, Path(folder), config=config, offline=offline, pictures=pictures)
+        return
     name = spec.name
     dataset = _open(spec, config, cache, offline, check_unprepared=True)
     must(isinstance(dataset, Dataset), name, "the class lacks a method of bench.api.Dataset")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ def _toy_data(spec: MethodSpec, size: int) -> TrainData:
 
 def check_method(
     spec: MethodSpec,
-    work: Path,
+    work: Path | None = None,
     *,
     config: Mapping[str, Any] | None = None,
     size: int = 32,
@@ -55,7 +56,7 @@ def check_method(
     spec
         The declaration.
     work
-        An empty folder.
+        An empty folder; None: a temporary one.
     config
         Changes to the configuration's defaults: the smallest there is.
     size
@@ -70,6 +71,17 @@ def check_method(
     AssertionError
         One line: the method, and the promise it breaks.
     """
+    if work is None:
+        with tempfile.TemporaryDirectory() as folder:
+            check_method(
+                spec,
+                Path(folder),
+                config=config,
+                size=size,
+                iterations=iterations,
+                offline=offline,
+            )
+        return
     ctx = Context(torch.device("cpu"), seed=7, offline=offline)
     settings = make_config("method", spec.name, spec.config, config or {})
     model = resolve(spec.implementation)
@@ -87,7 +99,7 @@ def check_method(
         _check_translate(spec, method, direction, size)
     _check_state(spec, method, model(settings, Context(ctx.device, seed=8, offline=offline)), size)
     _check_odd_sizes(spec, method, ctx.device)
-    if spec.trained:
+    if spec.trained and hasattr(model, "from_weights"):
         _check_weights_file(spec, method, model, ctx, work, size)
 
 

@@ -47,7 +47,16 @@ TINY: Mapping[str, Mapping[str, Any]] = {
         "crop": None,
         "pool_size": 2,
     },
-    "bicyclegan": {"ngf": 4, "ndf": 4, "nef": 4, "nz": 2},
+    "bicyclegan": {
+        "ngf": 4,
+        "ndf": 4,
+        "nef": 4,
+        "nz": 2,
+        "depth": 5,
+        "n_blocks_e": 2,
+        "load": None,
+        "crop": None,
+    },
     "neural_style": {"recipe": "fast", "iterations": 3},
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from pydantic import ConfigDict
 
 from bench.api import Config, DatasetSpec, MethodSpec
+from bench.plugins import load_plugins
 from bench.testing import check_dataset, check_light, check_method, check_spec
 
 
@@ -19,6 +21,17 @@ def _method(name: str, **traits: object) -> MethodSpec:
 def test_sound_methods_pass(tmp_path: Path) -> None:
     check_method(_method("Sound", multimodal=True), tmp_path)
     check_method(_method("Trained", trained=True, budgets={"demo": "9it"}), tmp_path)
+
+
+def test_the_template_of_a_plugin_keeps_the_contract(tmp_path: Path) -> None:
+    from bench.cli.new import method
+
+    method("my_first_method", tmp_path)
+    registry = load_plugins([tmp_path / "my_first_method.py"])
+    spec = registry.method("my_first_method")
+    check_spec(spec)
+    check_method(spec)
+    del sys.modules["my_first_method"]
 
 
 @pytest.mark.parametrize(
@@ -67,6 +80,7 @@ def _dataset(name: str, **traits: object) -> DatasetSpec:
 
 def test_sound_dataset_passes(tmp_path: Path) -> None:
     check_dataset(_dataset("Stripes"), tmp_path)
+    check_dataset(_dataset("Stripes"))
 
 
 @pytest.mark.parametrize(
