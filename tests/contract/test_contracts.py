@@ -54,6 +54,8 @@ TINY: Mapping[str, Mapping[str, Any]] = {
         "nz": 2,
         "depth": 5,
         "n_blocks_e": 2,
+        "n_scales_d": 1,
+        "n_layers_d": 2,
         "load": None,
         "crop": None,
     },
