@@ -189,7 +189,9 @@ def test_several_styles_are_the_weighted_sum_of_losses():
 @pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
 def test_minimise_lowers_the_loss_and_keeps_the_best(optimizer):
     rate = 1.0 if optimizer == "lbfgs" else 5.0
-    config = NeuralStyleConfig(optimizer=optimizer, learning_rate=rate, keep="best")
+    config = NeuralStyleConfig(
+        optimizer=optimizer, learning_rate=rate, keep="best", content_weight=1.0
+    )
     network = VGG19(small_weights(), deepest="relu4_1", pooling="max")
     content, style = pictures(2, 32, torch.float32, 1), pictures(2, 32, torch.float32, 2)
     objective = objective_for(network, config, content, style[:, None])
