@@ -30,7 +30,7 @@ SPEC = MethodSpec(
     config=NeuralStyleConfig,
     presets={
         "demo": {"recipe": "fast", "iterations": 20},
-        "quick": {"recipe": "fast", "iterations": 30},
+        "quick": {"recipe": "fast", "iterations": 30, "content_weight": 5e3},
         "paper": {"recipe": "paper"},
     },
     multimodal=True,
