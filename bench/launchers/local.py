@@ -119,7 +119,14 @@ class LocalLauncher:
         (folder / RESULT).unlink(missing_ok=True)
         write_atomic(folder / JOB, job.to_json())
         threads = max(1, (os.cpu_count() or 1) // self.workers)
-        environment = {"OMP_NUM_THREADS": str(threads), **os.environ, PARENT: str(os.getpid())}
+        environment = {
+            "OMP_NUM_THREADS": str(threads),
+            # Threads that sleep at a barrier instead of spinning: beside another busy process
+            # on the same cores, spinning makes small layers several times slower.
+            "OMP_WAIT_POLICY": "PASSIVE",
+            **os.environ,
+            PARENT: str(os.getpid()),
+        }
         with (folder / "log.txt").open("ab") as log:
             process = subprocess.Popen(
                 # -P: a file of the user's called like a module must not be taken for it.

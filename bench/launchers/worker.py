@@ -85,8 +85,8 @@ def classify(error: BaseException) -> tuple[str, str]:
     if isinstance(error, BenchError):
         return "failed", " ".join(str(error).split())
     lines = str(error).strip().splitlines()
-    name = type(error).__name__
-    return "failed", f"{name}: {lines[0]}" if lines else name
+    reason = f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+    return "failed", " ".join([reason, *(f"({note})" for note in getattr(error, "__notes__", ()))])
 
 
 def main(run: Path, trial_id: str) -> int:

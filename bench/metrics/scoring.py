@@ -589,4 +589,8 @@ def score(
             except MissingWeights as error:
                 emit(Event("warning", "score", f"{spec.name} is left out: {error}"))
                 break
+            except Exception as error:
+                # The traceback says where; the reason of the trial must say which metric.
+                error.add_note(f"in metric {spec.name}, {data.direction.name}, subset {subset}")
+                raise
     return found

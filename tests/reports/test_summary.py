@@ -161,19 +161,17 @@ def test_rank_has_its_properties(rows: list[tuple[float, float, float]], higher:
     assert mirrored == groups
 
 
-def test_anchors_out_of_order_fail_a_check(run: RunView) -> None:
+@pytest.mark.parametrize(("of_noise", "in_order"), [(0.5, True), (0.01, False)])
+def test_anchors_out_of_order_fail_a_check(run: RunView, of_noise: float, in_order: bool) -> None:
     rows = [
-        {"label": "identity", "metric": "lpips_input", "value": 0.3, "low": 0.29, "high": 0.31},
-        {"label": "munit", "metric": "lpips_input", "value": 0.1, "low": 0.09, "high": 0.11},
-        {"label": "noise", "metric": "kid", "value": 0.1, "low": 0.09, "high": 0.11},
-        {"label": "munit", "metric": "kid", "value": 0.5, "low": 0.4, "high": 0.6},
+        {"label": "identity", "metric": "lpips_input", "value": 0.0, "low": 0.0, "high": 0.0},
+        {"label": "noise", "metric": "kid", "value": of_noise, "low": None, "high": None},
         {"label": "real_target", "metric": "kid", "value": 0.1, "low": 0.05, "high": 0.2},
     ]
-    found = {c.name: c.passed for c in checks(measured(run, rows))}
-    assert found["The untouched input changes least"] is False
-    assert found["White noise scores worst"] is False
-    assert found["Real images score best"] is True
-    assert found["Timings were steady"] is None
+    found = {c.name: c for c in checks(measured(run, rows))}
+    assert found["The anchors are in order"].passed is in_order
+    assert ("noise" in found["The anchors are in order"].detail) is not in_order
+    assert found["Timings were steady"].passed is None
 
 
 def test_shaky_timings_fail_a_check(run: RunView) -> None:
@@ -219,7 +217,7 @@ def test_which_direction_is_easier(run: RunView) -> None:
         (-9.1349, "-9.13"),
         (13440.2, "13,440"),
         (math.nan, "–"),
-        (3e-8, "0.0000"),
+        (3e-8, "3e-08"),
         (9.999, "10.0"),
     ],
 )
