@@ -85,6 +85,10 @@ _BETTER |= {"lpips_input": False, "latency": False, "throughput": True, "peak_me
 _KINDS = ("quality", "diversity", "content", "truth", "throughput", "resource")
 
 
+_DERIVED = ("_low", "_high", "_group", "_best")
+"""Endings of the columns that stand beside a metric's own."""
+
+
 @dataclass(frozen=True)
 class Column:
     """One metric column of the summary.
@@ -219,7 +223,7 @@ def summary(run: RunView) -> pd.DataFrame:
         rows.append(row)
     names = ["dataset", "direction", "label", "method", "anchor", "status", "reason", "seeds"]
     for column in metric_columns:
-        names += [column.name + end for end in ("", "_low", "_high", "_group", "_best")]
+        names += [column.name + end for end in ("", *_DERIVED)]
     frame = pd.DataFrame(rows, columns=names)
     for column in metric_columns:
         group = _groups(frame, column)
@@ -296,6 +300,9 @@ def _measurements(run: RunView) -> pd.DataFrame:
         if usual.get(metric, extractor) != extractor:
             name += f" [{extractor}]"
         names.append(name if subset == "all" else f"{name} ({subset})")
+    # A metric that is called like the interval or rank of another keeps a column of its own.
+    derived = {f"{name}{end}" for name in names for end in _DERIVED}
+    names = [f"{name} [metric]" if name in derived else name for name in names]
     return frame.assign(column=pd.Series(names, dtype="object"))
 
 

@@ -44,7 +44,11 @@ Timeout = Annotated[float | None, typer.Option(help="Seconds after which a trial
 Workers = Annotated[int | None, typer.Option(help="Trials that run at the same time.")]
 Set = Annotated[
     list[str] | None,
-    typer.Option("--set", help="A method's option; may be repeated.", metavar="METHOD.KEY=VALUE"),
+    typer.Option(
+        "--set",
+        help="An option of a method, or of the dataset (dataset.KEY=VALUE); may be repeated.",
+        metavar="METHOD.KEY=VALUE",
+    ),
 ]
 PluginFiles = Annotated[
     list[Path] | None, typer.Option("--plugin", help="A one-file plugin; may be repeated.")
@@ -86,8 +90,10 @@ def settings_of(settings: list[str] | None) -> dict[str, Any]:
     return values
 
 
-def _apply_settings(methods: list[dict[str, Any]], settings: list[str]) -> None:
-    titles = {entry.get("label") or entry["name"]: entry for entry in methods}
+def _apply_settings(values: dict[str, Any], settings: list[str]) -> None:
+    """Put options of methods, and of the dataset (``dataset.KEY=VALUE``), into a suite."""
+    titles = {entry.get("label") or entry["name"]: entry for entry in values["methods"]}
+    titles.setdefault("dataset", values["dataset"])
     for setting in settings:
         path, equals, text = setting.partition("=")
         title, dot, key = path.strip().partition(".")
@@ -143,6 +149,6 @@ def build_suite(
     suite = make_suite(values, where)
     if settings:
         dumped = suite.model_dump(mode="json", exclude_none=True)
-        _apply_settings(dumped["methods"], settings)
+        _apply_settings(dumped, settings)
         suite = make_suite(dumped, where)
     return suite

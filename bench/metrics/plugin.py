@@ -290,7 +290,7 @@ METRICS: tuple[MetricSpec, ...] = (
         higher_is_better=True,
         needs=("pairs",),
         explanation=(
-            "Peak signal-to-noise ratio to the nearest true translation; psnr_best takes the best "
+            "Peak signal-to-noise ratio to the nearest true translation; psnr_best_of_k takes the best "
             "sample of each input. Blurry averages score well. Identical pictures count as 100 "
             "dB."
         ),
@@ -304,7 +304,7 @@ METRICS: tuple[MetricSpec, ...] = (
         needs=("pairs",),
         explanation=(
             "Structural similarity to the nearest true translation (Gaussian window of 11 pixels, "
-            "mean over channels); ssim_best takes the best sample of each input. At most 1."
+            "mean over channels); ssim_best_of_k takes the best sample of each input. At most 1."
         ),
         source="Wang et al. 2004, Image Quality Assessment",
     ),
@@ -316,7 +316,7 @@ METRICS: tuple[MetricSpec, ...] = (
         higher_is_better=False,
         needs=("pairs",),
         explanation=(
-            "Perceptual distance to the nearest true translation; lpips_truth_best takes the best "
+            "Perceptual distance to the nearest true translation; lpips_truth_best_of_k takes the best "
             "sample of each input, and more samples make it lower: compare equal numbers."
         ),
         weights=files.PERCEPTUAL,

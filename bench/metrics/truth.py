@@ -108,24 +108,24 @@ def _yield(
     )
     if scoring.data.samples > 1:
         yield scoring.measurement(
-            f"{name}_best",
+            f"{name}_best_of_k",
             bootstrap_mean([float(pick(values)) for values in nearest.values()]),
             n=len(nearest),
         )
 
 
 def measure_psnr(scoring: Scoring) -> Iterator[Measurement]:
-    """``psnr`` to the nearest truth, and ``psnr_best`` of the samples."""
+    """``psnr`` to the nearest truth, and ``psnr_best_of_k`` of the samples."""
     return _yield(scoring, "psnr", _table(scoring, "psnr", psnr), higher=True)
 
 
 def measure_ssim(scoring: Scoring) -> Iterator[Measurement]:
-    """``ssim`` to the nearest truth, and ``ssim_best`` of the samples."""
+    """``ssim`` to the nearest truth, and ``ssim_best_of_k`` of the samples."""
     return _yield(scoring, "ssim", _table(scoring, "ssim", ssim), higher=True)
 
 
 def measure_lpips(scoring: Scoring) -> Iterator[Measurement]:
-    """``lpips_truth`` to the nearest truth, and ``lpips_truth_best`` of the samples."""
+    """``lpips_truth`` to the nearest truth, and ``lpips_truth_best_of_k`` of the samples."""
     return _yield(scoring, "lpips_truth", _perceptual(scoring), higher=False)
 
 

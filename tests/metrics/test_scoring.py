@@ -168,9 +168,9 @@ def test_truth_metrics_take_the_nearest_truth_and_the_best_sample(make_data, mea
     found = measure(
         make_data(n=3, k=2, truths=truths), "psnr", "ssim", "lpips_truth", "truth_coverage"
     )
-    assert found["psnr_best", "all"].value == 100.0
-    assert found["ssim_best", "all"].value == pytest.approx(1.0)
-    assert found["lpips_truth_best", "all"].value == 0.0
+    assert found["psnr_best_of_k", "all"].value == 100.0
+    assert found["ssim_best_of_k", "all"].value == pytest.approx(1.0)
+    assert found["lpips_truth_best_of_k", "all"].value == 0.0
     assert 10 < found["psnr", "all"].value < 100
     assert found["psnr", "all"].n == 1
     assert found["truth_coverage", "all"].value in (0.5, 1.0)

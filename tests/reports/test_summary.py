@@ -174,6 +174,17 @@ def test_anchors_out_of_order_fail_a_check(run: RunView, of_noise: float, in_ord
     assert found["Timings were steady"].passed is None
 
 
+def test_a_metric_called_like_anothers_rank_keeps_its_column(run: RunView) -> None:
+    rows = [
+        {"label": label, "metric": metric, "value": value, "low": value, "high": value}
+        for label, value in (("munit", 0.1), ("cyclegan", 0.2))
+        for metric in ("kid", "kid_best", "kid_low")
+    ]
+    frame = summary(measured(run, rows))
+    assert frame.columns.is_unique
+    assert list(frame["kid_best [metric]"].dropna()) == list(frame["kid"].dropna())
+
+
 def test_shaky_timings_fail_a_check(run: RunView) -> None:
     assert {c.name: c.passed for c in checks(run)}["Timings were steady"] is True
     timings = run.timings.copy()
