@@ -177,7 +177,7 @@ PRESETS: Mapping[Preset, Mapping[str, Any]] = {
         "dataset": "yosemite",
         "size": 128,
         "samples": 3,
-        "test_limit": 64,
+        "test_limit": 48,
         "methods": ["munit", "neural_style", "cyclegan", "color_transfer", "identity"],
     },
     "paper": {

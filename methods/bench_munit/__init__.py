@@ -36,7 +36,7 @@ SPEC = MethodSpec(
         "quick": {**_SMALL, "crop_size": 128, "dis_num_scales": 3},
         "paper": {},
     },
-    budgets={"demo": "700it", "quick": "1000it", "paper": "1000000it"},
+    budgets={"demo": "700it", "quick": "700it", "paper": "1000000it"},
     trained=True,
     multimodal=True,
     multiple_of=4,
