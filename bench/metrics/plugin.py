@@ -290,8 +290,8 @@ METRICS: tuple[MetricSpec, ...] = (
         higher_is_better=True,
         needs=("pairs",),
         explanation=(
-            "Peak signal-to-noise ratio to the nearest true translation; psnr_best_of_k takes the best "
-            "sample of each input. Blurry averages score well. Identical pictures count as 100 "
+            "Peak signal-to-noise ratio to the nearest true translation; psnr_best_of_k takes the "
+            "best sample of each input. Blurry averages score well. Identical pictures count as 100 "
             "dB."
         ),
     ),
@@ -316,8 +316,8 @@ METRICS: tuple[MetricSpec, ...] = (
         higher_is_better=False,
         needs=("pairs",),
         explanation=(
-            "Perceptual distance to the nearest true translation; lpips_truth_best_of_k takes the best "
-            "sample of each input, and more samples make it lower: compare equal numbers."
+            "Perceptual distance to the nearest true translation; lpips_truth_best_of_k takes the "
+            "best sample of each input, and more samples make it lower: compare equal numbers."
         ),
         weights=files.PERCEPTUAL,
         source="Zhang et al. 2018, CVPR; best of k as in Zhu et al. 2017, BicycleGAN",
