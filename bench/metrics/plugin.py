@@ -291,8 +291,8 @@ METRICS: tuple[MetricSpec, ...] = (
         needs=("pairs",),
         explanation=(
             "Peak signal-to-noise ratio to the nearest true translation; psnr_best_of_k takes the "
-            "best sample of each input. Blurry averages score well. Identical pictures count as 100 "
-            "dB."
+            "best sample of each input. Blurry averages score well. Identical pictures count as "
+            "100 dB."
         ),
     ),
     MetricSpec(
