@@ -110,3 +110,42 @@ def make(
     result, progress = _console()
     dataset.prepare(cache, offline=True, progress=progress)
     result(f"{name} is written to {make_folder(dataset, out, progress=progress)}")
+
+
+@data.command()
+def audit(
+    name: Name,
+    data_root: o.DataRoot = None,
+    out: Annotated[
+        Path | None, typer.Option(help="A folder for pairs.csv and pictures of the near pairs.")
+    ] = None,
+    near: Annotated[
+        bool, typer.Option("--near/--exact", help="Look for near duplicates, too.")
+    ] = True,
+    weights_dir: o.WeightsDir = None,
+    offline: o.Offline = False,
+    setting: Setting = None,
+    plugin: o.PluginFiles = None,
+) -> None:
+    """Look for duplicates within and across splits; they spoil every score."""
+    from bench.metrics.audit import audit as look
+    from bench.metrics.audit import write_findings
+    from bench.store import check_writable
+
+    dataset, cache = _built(name, data_root, o.settings_of(setting), plugin)
+    result, progress = _console()
+    if out is not None:
+        check_writable(out)
+    dataset.prepare(cache, offline=offline, progress=progress)
+    found = look(
+        dataset,
+        near=near,
+        weights_dir=weights_dir,
+        offline=offline,
+        cache=cache.parent / "features",
+    )
+    for line in found.lines(dataset.domains):
+        result(line)
+    if out is not None:
+        for path in write_findings(found, dataset, out):
+            result(str(path))

@@ -20,9 +20,10 @@ from PIL import Image
 from scipy import fft
 
 from bench.api import Dataset, Domain, Event, ImageItem, Split
-from bench.images import Picture, Pixels, load_item, pixel_digest
+from bench.images import Picture, Pixels, load_item, pixel_digest, write_png
 from bench.metrics.files import FEATURES
 from bench.metrics.scoring import _Networks
+from bench.store import write_atomic
 
 HASH_BITS_APART = 8
 """Candidates differ in at most so many of 63 bits."""
@@ -184,6 +185,48 @@ def audit(
     columns = ["kind"] + [f"{name}_{side}" for side in (1, 2) for name in ("split", "domain", "id")]
     frame = pd.DataFrame(rows, columns=[*columns, "bits_apart", "similarity"])
     return Audit(frame, counts)
+
+
+def write_findings(found: Audit, dataset: Dataset, out: Path, *, size: int = 160) -> list[Path]:
+    """Write ``pairs.csv``, and ``near.png`` with the near pairs side by side, into a folder.
+
+    Parameters
+    ----------
+    size
+        Side of each picture in the sheet, in pixels; two pairs stand in a row.
+    """
+    table = out / "pairs.csv"
+    write_atomic(table, found.pairs.to_csv(index=False))
+    near = found.pairs[found.pairs["kind"] == "near"].sort_values("similarity", ascending=False)
+    if near.empty:
+        return [table]
+    items = {
+        (split, domain, item.id): item
+        for split, domain in _SPLITS
+        for item in dataset.split(split, domain)
+    }
+    pairs = [
+        np.concatenate(
+            [
+                load_item(
+                    items[row[f"split_{side}"], row[f"domain_{side}"], row[f"id_{side}"]], size
+                )
+                for side in (1, 2)
+            ],
+            axis=1,
+        )
+        for row in near.to_dict("records")
+    ]
+    gap = np.full((size, size // 8, 3), 255, dtype=np.uint8)
+    if len(pairs) % 2:
+        pairs.append(np.full_like(pairs[0], 255))
+    rows = [
+        np.concatenate([left, gap, right], axis=1)
+        for left, right in zip(pairs[::2], pairs[1::2], strict=True)
+    ]
+    sheet = out / "near.png"
+    write_png(sheet, np.concatenate(rows, axis=0))
+    return [table, sheet]
 
 
 def _exact(places: Sequence[Place]) -> list[tuple[int, int]]:

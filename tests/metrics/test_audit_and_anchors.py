@@ -10,8 +10,8 @@ import pytest
 
 from bench.anchors import violations
 from bench.api import ImageItem
-from bench.images import fit_square
-from bench.metrics.audit import audit, perceptual_hash
+from bench.images import fit_square, read_image
+from bench.metrics.audit import audit, perceptual_hash, write_findings
 
 
 class Pictures:
@@ -62,6 +62,18 @@ def test_exact_and_near_duplicates_are_found_where_they_are():
     assert found.lines(("summer", "winter"))[0] == (
         "1 of 4 test images are identical to training images (1 in the same domain)"
     )
+
+
+def test_findings_are_written_with_pictures_of_the_near_pairs(tmp_path):
+    three = scene(3)
+    brighter = np.clip(three.astype(int) + 4, 0, 255).astype(np.uint8)
+    data = Pictures({("train", "a"): {"three": three}, ("test", "b"): {"brighter": brighter}})
+    table, sheet = write_findings(audit(data), data, tmp_path, size=32)
+    assert list(pd.read_csv(table)["id_2"]) == ["brighter"]
+    drawn = read_image(sheet)
+    assert drawn.shape == (32, 4 * 32 + 4, 3)
+    np.testing.assert_array_equal(drawn[:, :32], fit_square(three, 32))
+    np.testing.assert_array_equal(drawn[:, 32:64], fit_square(brighter, 32))
 
 
 def test_nothing_to_find():
