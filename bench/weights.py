@@ -7,7 +7,6 @@ Wherever it comes from, its hash is checked before anybody reads it.
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
 import os
 from collections.abc import Mapping, Sequence
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING
 import platformdirs
 
 from bench.api import BenchError, WeightFile
+from bench.store import file_sha256
 
 if TYPE_CHECKING:
     import torch
@@ -33,8 +33,7 @@ def cache_folder() -> Path:
 
 @lru_cache(maxsize=256)
 def _sha256(path: Path, size: int, modified_ns: int) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return file_sha256(path)
 
 
 def sha256_of(path: Path) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.api import BenchError, Domain, Split
+from bench.store import file_sha256
 
 PARTS: Mapping[str, tuple[Split, Domain]] = {
     "trainA": ("train", "a"),
@@ -36,8 +37,7 @@ def sha256_of(path: Path) -> str:
         When the file cannot be read.
     """
     try:
-        with path.open("rb") as handle:
-            return hashlib.file_digest(handle, "sha256").hexdigest()
+        return file_sha256(path)
     except OSError as error:
         raise BenchError(f"{path} cannot be read: {error.strerror}") from None
 

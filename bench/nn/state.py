@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -54,10 +54,15 @@ def select_prefix(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]
 
 
 def write_weights(state: Mapping[str, Tensor], path: Path) -> None:
-    """Write a state dict for `torch.load`: to a temporary name first, then moved into place."""
+    """Write a state dict for `torch.load`, whole or not at all."""
+    write_torch({key: value.cpu().contiguous() for key, value in state.items()}, path)
+
+
+def write_torch(value: Any, path: Path) -> None:
+    """``torch.save`` to a temporary name first, then moved into place."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     with temporary.open("wb") as file:
-        torch.save({key: value.cpu().contiguous() for key, value in state.items()}, file)
+        torch.save(value, file)
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)

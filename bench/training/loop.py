@@ -21,6 +21,7 @@ import torch
 from torch import nn
 
 from bench.api import BenchError, Diverged, Event
+from bench.nn.state import write_torch
 
 if TYPE_CHECKING:
     from bench.api import Budget, Context
@@ -71,12 +72,7 @@ def save_checkpoint(path: Path, trainer: Trainer, iteration: int, total: int | N
         "optimizers": {name: opt.state_dict() for name, opt in trainer.optimizers.items()},
         "extra": trainer.extra_state(),
     }
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("wb") as file:
-        torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    write_torch(state, path)
 
 
 def load_checkpoint(path: Path, trainer: Trainer) -> tuple[int, int | None]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from bench.api import BenchError
+from bench.nn.state import write_torch
 from bench_munit.config import MUNITConfig
 
 if TYPE_CHECKING:
@@ -210,9 +210,4 @@ def write_original(path: Path, parts: Mapping[str, Mapping[str, Tensor]]) -> Non
         for domain, part in parts.items()
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("wb") as file:
-        torch.save(content, file)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    write_torch(content, path)
