@@ -4,10 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-# Threads that soon sleep instead of spinning: several times faster on a busy machine.
-export GOMP_SPINCOUNT ?= 1000
+# Freed memory is kept for the next tensor, not given back to the system and fetched anew.
+export MALLOC_MMAP_THRESHOLD_ ?= 1073741824
+export MALLOC_TRIM_THRESHOLD_ ?= 1073741824
 
-.PHONY: demo test speed lint browser clean
+.PHONY: demo test slow speed lint browser clean
 .DEFAULT_GOAL := demo
 
 $(STAMP): pyproject.toml constraints.txt
@@ -15,14 +16,19 @@ $(STAMP): pyproject.toml constraints.txt
 		{ echo "Python >= 3.11 is needed; name one: make PYTHON=python3.12 demo"; exit 2; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[embedded,test,lint,tensorboard]'
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[embedded,test,lint,tensorboard,parallel]'
 	touch $@
 
 demo: $(STAMP)
 	$(BIN)/bench run
 
+# One test beside another, each on one thread: small tensors gain nothing from a second.
 test: $(STAMP)
-	$(BIN)/python -m pytest -m "not browser and not gpu"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 -m "not browser and not gpu and not slow"
+
+# What takes longer than about ten seconds a test.
+slow: $(STAMP)
+	$(BIN)/python -m pytest -m "slow and not browser and not gpu"
 
 browser: $(STAMP)
 	$(BIN)/python -m pytest -m browser tests/browser

@@ -43,6 +43,7 @@ RULES: tuple[Rule, ...] = (
     Rule("lpips_input", "identity", "equals", 0.0, "a copy changes nothing"),
     Rule("structure_distance", "identity", "equals", 0.0, "a copy keeps its layout"),
     Rule("lpips_diversity", "identity", "equals", 0.0, "a deterministic method has one answer"),
+    Rule("distinct", "identity", "equals", 1.0, "a deterministic method has one answer"),
     Rule("duplicates", "constant_target", "equals", 1.0, "it gives every input the same picture"),
     Rule("memorised", "nearest_target", "equals", 1.0, "it returns training images"),
     Rule("kid", "real_target", "below", "identity", "real target images beat untouched inputs"),

@@ -51,8 +51,11 @@ __all__ = [
     "Domain",
     "Event",
     "ExemplarMethod",
+    "Found",
+    "GivenMethod",
     "ImageItem",
     "LauncherSpec",
+    "LayeredDataset",
     "Measurement",
     "Method",
     "MethodSpec",
@@ -87,6 +90,10 @@ class Config(BaseModel):
     """Base of every plugin's configuration: immutable, and unknown keys are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+    def pretrained(self) -> tuple[WeightFile, ...] | None:
+        """The pretrained files a method uses so configured, best first; None: all of its spec."""
+        return None
 
 
 # --------------------------------------------------------------------- directions
@@ -200,7 +207,8 @@ class WeightFile:
     name
         Its file name, in the weights folder and in the cache.
     sha256
-        Of the whole file, lower-case hex.
+        Of the whole file, lower-case hex. Empty where nobody publishes it: then the file is
+        never downloaded, and the hash of the one that is found goes on record.
     used_for
         What needs it, for people.
     url
@@ -249,6 +257,9 @@ class MethodSpec:
         Height and width are padded (reflected) to a multiple of this, and cropped back.
     baseline
         True for an anchor that is there to keep the numbers honest.
+    given
+        Its pictures exist already: nothing is fitted, translated or timed, and the class
+        follows :class:`GivenMethod` instead.
     weights
         Pretrained files it uses, best first; any one of them is enough.
     explain
@@ -271,6 +282,7 @@ class MethodSpec:
     directions: tuple[str, ...] = ("a2b", "b2a")
     multiple_of: int = 1
     baseline: bool = False
+    given: bool = False
     weights: tuple[WeightFile, ...] = ()
     explain: str = ""
     source: str = ""
@@ -299,7 +311,8 @@ class MetricSpec:
     """Declares a metric: ``implementation(scoring) -> Iterable[Measurement]``.
 
     `needs` names what must be there for it: ``"samples"`` (two or more per input),
-    ``"pairs"`` (true targets). A metric whose needs are not met is left out with a reason.
+    ``"pairs"`` (true targets), ``"layers"`` (what each pixel shows), ``"factors"`` (what made
+    the pictures). A metric whose needs are not met is left out with a reason.
     `weights` are the pretrained files behind it, best first; any one of them is enough.
     `explanation` says in a few lines what a number means, its range, its traps.
     """
@@ -417,7 +430,28 @@ class Dataset(Protocol):
         ...
 
     def truth(self, item: ImageItem, direction: Direction) -> Sequence[ImageItem]:
-        """The true translations of a test picture; empty where nobody knows them."""
+        """The true translations of a test picture; empty where nobody knows them.
+
+        Where there are several, the first is the pair: the one in the input's own light.
+        """
+        ...
+
+
+@runtime_checkable
+class LayeredDataset(Dataset, Protocol):
+    """A dataset that knows what every pixel of its test pictures shows.
+
+    `classes` are the names behind the indices in the layer ``classes``.
+    """
+
+    classes: tuple[str, ...]
+
+    def layers(self, item: ImageItem) -> Mapping[str, npt.NDArray[np.uint8 | np.uint16]]:
+        """Planes of whole numbers ``(H, W)`` by name.
+
+        ``classes`` (indices into `classes`; the sky is called ``sky``) and ``depth``, which
+        grows with the distance.
+        """
         ...
 
 
@@ -429,16 +463,18 @@ class Event:
     """Something that happened in a trial, on its way to the screen and ``events.jsonl``.
 
     `kind` is ``stage`` (one began or ended), ``progress`` (done of total, with values such
-    as losses), ``log`` (a line of text) or ``warning``.
+    as losses), ``log`` (a line of text), ``warning``, or ``sample`` (a picture made, or a value
+    measured, while training goes on). `path` names the picture.
     """
 
-    kind: Literal["stage", "progress", "log", "warning"]
+    kind: Literal["stage", "progress", "log", "warning", "sample"]
     stage: str = ""
     message: str = ""
     done: float | None = None
     total: float | None = None
     unit: str = ""
     values: Mapping[str, float] = field(default_factory=dict)
+    path: str = ""
 
 
 def _no_event(event: Event) -> None:
@@ -465,6 +501,9 @@ class Context:
         Where training keeps its checkpoints; None: nowhere.
     emit
         Takes an :class:`Event`.
+    judge
+        Real images to a function from outputs to their distance from them, both uint8
+        ``(N, 3, H, W)``; lower is better. What ``keep=best`` chooses by. None: there is none.
     """
 
     device: torch.device
@@ -474,6 +513,7 @@ class Context:
     offline: bool = True
     work_dir: Path | None = None
     emit: Callable[[Event], None] = _no_event
+    judge: Callable[[torch.Tensor], Callable[[torch.Tensor], float]] | None = None
 
     def at(self, work_dir: Path | None) -> Context:
         """The same context with another working folder."""
@@ -556,6 +596,48 @@ class CodedMethod(Method, Protocol):
 
     def sample_styles(self, seeds: torch.Tensor) -> torch.Tensor:
         """Style codes for int64 `seeds` of any shape; the shape leads the result's."""
+        ...
+
+
+@dataclass(frozen=True)
+class Found:
+    """Pictures that another program made, as a :class:`GivenMethod` found them.
+
+    Parameters
+    ----------
+    outputs
+        For each direction that is there, input id to its samples in order. An input whose
+        pictures are at fault has none.
+    problems
+        What is at fault, a line each: which file, and what to do.
+    """
+
+    outputs: Mapping[Direction, Mapping[str, Sequence[ImageItem]]]
+    problems: Sequence[str] = ()
+
+
+@runtime_checkable
+class GivenMethod(Protocol):
+    """What brings pictures instead of making them (``MethodSpec.given``).
+
+    Built as ``Class(config)``. The harness sees to what is missing; see :mod:`bench.given`.
+    """
+
+    def find(self, inputs: Mapping[Direction, Sequence[ImageItem]], size: int) -> Found:
+        """Match pictures with the test inputs of the directions that are asked for.
+
+        Parameters
+        ----------
+        inputs
+            All test inputs of each direction.
+        size
+            Height and width that a picture must have.
+
+        Raises
+        ------
+        BenchError
+            When there is nothing to match at all.
+        """
         ...
 
 

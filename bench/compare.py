@@ -125,7 +125,9 @@ def compare(
             row = dict(zip(_KEY, key, strict=True)) | {"metric": name}
             row["higher_is_better"] = known[0].higher_is_better
             inputs = [values.get((*key, known[0].metric)) for values in by_input]
-            times = [values.get((*key, known[0].metric)) for values in rounds]
+            # Calls timed on several machines are no sample of anything.
+            timed = [] if any(c.hardware for c in known) else rounds
+            times = [values.get((*key, known[0].metric)) for values in timed] or [None, None]
             plain = known[0].subset == "all"
             rows.append(
                 row | _difference(pair, inputs if plain else [None] * 2, times, draws, seed)

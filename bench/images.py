@@ -10,8 +10,8 @@ from __future__ import annotations
 import hashlib
 import os
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -124,11 +124,14 @@ class Picture:
         :func:`pixel_digest` of what `load` gives.
     load
         Gives ``(H, W, 3)`` uint8.
+    factors
+        Known truth about it, as in :class:`bench.api.ImageItem`.
     """
 
     id: str
     digest: str
     load: Callable[[], Pixels]
+    factors: Mapping[str, float | str] = field(default_factory=dict)
 
 
 def load_item(item: ImageItem, size: int | None) -> Pixels:

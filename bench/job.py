@@ -21,8 +21,10 @@ class Job:
 
     ``samples`` pictures are made for each input; a deterministic method makes one, which is
     scored as if it were drawn ``repeats`` times, so that its diversity reads 0.
-    ``skip`` holds the reason why the trial is not run; ``fit_key`` is the cache key of its
-    first stage, from which those of the later stages follow.
+    ``pretrained`` names the pretrained file the method uses, and its hash.
+    ``given`` is the digest of pictures that were made elsewhere, of which some may be missing
+    where ``allow_missing`` says so. ``skip`` holds the reason why the trial is not run;
+    ``fit_key`` is the cache key of its first stage, from which those of the later stages follow.
     """
 
     trial: str
@@ -48,7 +50,10 @@ class Job:
     plugins: tuple[str, ...]
     cache: str
     fit_key: str
+    pretrained: str = ""
     skip: str = ""
+    given: str = ""
+    allow_missing: bool = False
 
     def to_json(self) -> str:
         """One line."""

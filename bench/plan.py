@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.api import BenchError, Budget, Dataset, Direction
+from bench.given import Stock, take_stock
 from bench.job import Job, open_dataset, with_root
-from bench.plugins import Registry, code_hash, make_config
+from bench.plugins import Registry, code_hash, make_config, resolve
 from bench.store import key_of
 
 if TYPE_CHECKING:
@@ -102,26 +103,40 @@ def make_plan(
             if not dataset.split(split, domain):  # type: ignore[arg-type]
                 raise BenchError(f"dataset {dataset_spec.name} has no {split} images of {name}")
     fingerprint = dataset.fingerprint()
-    pretrained = [_pretrained(spec, suite) for spec in specs]
+    pretrained = [
+        _pretrained(spec, config, suite) for spec, (config, _) in zip(specs, resolved, strict=True)
+    ]
+    stocks = [
+        _stock(spec, entry, config, suite, dataset, directions) if spec.given else None
+        for spec, entry, (config, _) in zip(specs, suite.methods, resolved, strict=True)
+    ]
+    for entry, stock in zip(suite.methods, stocks, strict=True):
+        for problem in stock.problems if stock else ():
+            progress(f"{entry.title}: {problem}")
     jobs = []
     for seed in suite.seeds:
-        for spec, entry, (config, budget), file in zip(
-            specs, suite.methods, resolved, pretrained, strict=True
+        for spec, entry, (config, budget), (digest, title), stock in zip(
+            specs, suite.methods, resolved, pretrained, stocks, strict=True
         ):
+            if stock is not None and seed != suite.seeds[0]:
+                continue  # pictures that exist already know no seed
             weights = _weights_digest(entry)
+            made = _samples(spec, suite, stock)
             fit_key = key_of(
                 stage="fit",
                 method=spec.name,
                 version=spec.version,
                 code=_code_of(spec),
-                config=config,
+                # Of pictures made elsewhere only what they are counts, not where they lie.
+                config={} if stock else config,
+                given=stock.digest if stock else "",
                 data=fingerprint,
                 size=suite.size,
                 seed=seed,
                 budget=budget,
                 precision=suite.precision,
                 weights=weights,
-                pretrained=file,
+                pretrained=digest,
                 # How far a budget in seconds goes depends on where it is spent.
                 device=suite.device if budget.endswith("s") else "",
             )
@@ -136,10 +151,12 @@ def make_plan(
                     dataset=dataset_spec.name,
                     dataset_config=data_config,
                     fingerprint=fingerprint,
-                    directions=tuple(d.key for d in directions),
+                    directions=tuple(
+                        d.key for d in directions if stock is None or d.key in stock.outputs
+                    ),
                     size=suite.size,
-                    samples=suite.samples if spec.multimodal else 1,
-                    repeats=1 if spec.multimodal else suite.samples,
+                    samples=made,
+                    repeats=suite.samples if made == 1 else 1,
                     seed=seed,
                     test_limit=suite.test_limit,
                     metrics=suite.metrics,
@@ -150,10 +167,42 @@ def make_plan(
                     plugins=tuple(str(file) for file in registry.files),
                     cache=str(cache),
                     fit_key=fit_key,
+                    pretrained=title,
                     skip=_skip_reason(spec, dataset, directions),
+                    given=stock.digest if stock else "",
+                    allow_missing=suite.allow_missing,
                 )
             )
     return Plan(tuple(jobs), dataset, directions)
+
+
+def _stock(
+    spec: MethodSpec,
+    entry: MethodEntry,
+    config: dict[str, Any],
+    suite: Suite,
+    dataset: Dataset,
+    directions: tuple[Direction, ...],
+) -> Stock:
+    """The pictures of a method that were made elsewhere."""
+    made = make_config("method", entry.title, spec.config, config)
+    return take_stock(
+        resolve(spec.implementation)(made),
+        entry.title,
+        dataset,
+        directions,
+        size=suite.size,
+        samples=suite.samples,
+        test_limit=suite.test_limit,
+        allow_missing=suite.allow_missing,
+    )
+
+
+def _samples(spec: MethodSpec, suite: Suite, stock: Stock | None) -> int:
+    """Outputs made for each input."""
+    if stock is not None:
+        return stock.samples
+    return suite.samples if spec.multimodal else 1
 
 
 def _method_config(
@@ -169,6 +218,10 @@ def _method_config(
         given = make_config("method", entry.title, spec.config, entry.config)
         return given.model_dump(mode="json", include=set(entry.config)), ""
     values = {**spec.presets.get(suite.preset, {}), **entry.config}
+    if entry.root is not None:
+        if "root" not in spec.config.model_fields:
+            raise BenchError(f"method {spec.name} works on no folder: leave {entry.root} out")
+        values["root"] = str(entry.root)
     config = make_config("method", entry.title, spec.config, values).model_dump(mode="json")
     if not spec.trained:
         return config, ""
@@ -190,21 +243,24 @@ def _code_of(spec: MethodSpec) -> str:
         return ""
 
 
-def _pretrained(spec: MethodSpec, suite: Suite) -> str:
-    """SHA-256 of the pretrained file a method will use: the first that is here, else to be had.
+def _pretrained(spec: MethodSpec, config: dict[str, Any], suite: Suite) -> tuple[str, str]:
+    """SHA-256 and title of the pretrained file a method will use: one here, else to be had.
 
     Raises
     ------
     BenchError
         When a file of that name is here but its content is another.
     """
-    from bench.weights import find
+    from bench.weights import find, sha256_of, title_of
 
-    for file in spec.weights:
-        if find(file, weights_dir=suite.weights_dir, offline=True) is not None:
-            return file.sha256
-    published = [file for file in spec.weights if file.url and not suite.offline]
-    return published[0].sha256 if published else ""
+    chosen = make_config("method", spec.name, spec.config, config).pretrained()
+    files = spec.weights if chosen is None else chosen
+    for file in files:
+        path = find(file, weights_dir=suite.weights_dir, offline=True)
+        if path is not None:
+            return sha256_of(path), title_of(file, path)
+    published = [file for file in files if file.url and file.sha256 and not suite.offline]
+    return (published[0].sha256, published[0].name) if published else ("", "")
 
 
 def _weights_digest(entry: MethodEntry) -> str:

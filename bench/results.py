@@ -4,8 +4,9 @@ Every table has one kind of row:
 
 ``trials``
     one trial: ``trial, method, label, dataset, seed, status, reason, config, budget,
-    iterations, parameters, device, precision, fit_seconds, translate_seconds,
+    pretrained, iterations, parameters, device, precision, fit_seconds, translate_seconds,
     score_seconds, time_seconds, peak_memory_mb, cached`` (``config`` is canonical JSON,
+    ``pretrained`` the file of pretrained weights a method stands on, with its hash,
     ``cached`` the stages taken from the cache, joined with ``+``).
 ``measurements``
     one number: ``trial, method, label, dataset, direction, seed, metric, kind, value, unit,
@@ -58,6 +59,7 @@ SCHEMAS: Mapping[str, Mapping[str, str]] = {
         "reason": _S,
         "config": _S,
         "budget": _S,
+        "pretrained": _S,
         "iterations": _I,
         "parameters": _I,
         "device": _S,

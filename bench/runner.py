@@ -18,11 +18,12 @@ from typing import Any, Protocol
 
 from bench.api import BenchError, Event, RunView
 from bench.estimate import remember_pace
+from bench.files import write_atomic
 from bench.job import Job, images_per_direction
 from bench.plan import Plan, make_plan
 from bench.plugins import Registry, load_plugins, resolve
 from bench.results import SCHEMAS, read_run, table
-from bench.store import LOCK, check_writable, key_of, run_lock, write_atomic, write_json
+from bench.store import LOCK, check_writable, key_of, run_lock, write_json
 from bench.suite import Suite, make_suite, read_suite, to_toml
 from bench.weights import cache_folder
 
@@ -181,6 +182,7 @@ class _Recorder:
                 "seed": job.seed,
                 "config": json.dumps(job.config, sort_keys=True),
                 "budget": job.budget,
+                "pretrained": job.pretrained,
             }
             rows["trials"].append(base | dict(result["trial"]))
             for name in ("measurements", "samples", "timings"):

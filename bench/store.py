@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.api import BenchError
+from bench.files import write_atomic
 
 MANIFEST = "MANIFEST.json"
 LOCK = ".lock"
@@ -31,23 +32,6 @@ def file_sha256(path: Path) -> str:
     """SHA-256 of a file, lower-case hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def write_atomic(path: Path, content: str | bytes) -> None:
-    """Write a whole file: temporary name in the same folder, fsync, replace."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    data = content.encode() if isinstance(content, str) else content
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise
 
 
 def write_json(path: Path, value: Any) -> None:

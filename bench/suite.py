@@ -40,13 +40,14 @@ class MethodEntry(_Strict):
 
     ``label`` names its rows where a suite runs one method several times; ``budget`` and
     ``config`` override the preset's; ``weights`` names trained weights to load instead of
-    training.
+    training; ``root`` is the folder of a method that works on one.
     """
 
     name: str = Field(min_length=1)
     label: str = ""
     budget: str | None = None
     weights: AbsolutePath | None = None
+    root: AbsolutePath | None = None
     config: dict[str, Any] = Field(default_factory=dict)
 
     @property
@@ -90,6 +91,8 @@ class Suite(_Strict):
         At most this many test inputs per direction, spread evenly; None: all.
     device, precision
         ``auto`` takes a GPU where there is one, and TF32 on it.
+    allow_missing
+        Whether pictures made elsewhere are scored although some are missing or at fault.
     timeout
         Seconds after which a trial's process group is killed; None: never.
     workers
@@ -113,6 +116,7 @@ class Suite(_Strict):
     test_limit: int | None = Field(default=None, ge=1)
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
     precision: Literal["auto", "fp32", "tf32", "bf16"] = "auto"
+    allow_missing: bool = False
     timeout: float | None = Field(default=None, gt=0)
     workers: int = Field(default=1, ge=1, le=256)
     weights_dir: AbsolutePath | None = None
@@ -122,9 +126,9 @@ class Suite(_Strict):
     @field_validator("methods", mode="before")
     @classmethod
     def _names(cls, value: Any) -> Any:
-        """A plain name stands for an entry with that name."""
+        """A text stands for an entry; see :func:`method_entry`."""
         if isinstance(value, list | tuple):
-            return [{"name": item} if isinstance(item, str) else item for item in value]
+            return [method_entry(item) if isinstance(item, str) else item for item in value]
         return value
 
     @field_validator("dataset", mode="before")
@@ -191,6 +195,21 @@ PRESETS: Mapping[Preset, Mapping[str, Any]] = {
 """What each preset sets where neither file nor command line does."""
 
 
+def method_entry(text: str) -> dict[str, Any]:
+    """Read ``name``, ``name:folder`` or ``name:label=folder`` as the values of an entry.
+
+    Without a label a folder is called by its last part.
+    """
+    name, _, rest = text.partition(":")
+    if not rest:
+        return {"name": text}
+    label, equals, folder = rest.partition("=")
+    if not equals or not label.strip() or any(c in label for c in "/\\"):
+        label, folder = "", rest
+    last = Path(folder).expanduser().absolute().name
+    return {"name": name, "label": label.strip() or last, "root": folder}
+
+
 def make_suite(values: Mapping[str, Any], where: str = "suite") -> Suite:
     """Fill in the preset and validate.
 
@@ -225,12 +244,15 @@ def read_suite(path: Path) -> dict[str, Any]:
         raise BenchError(f"suite file {path} cannot be read: {error}") from None
     except tomllib.TOMLDecodeError as error:
         raise BenchError(f"suite file {path} is not valid TOML: {error}") from None
-    methods = values.get("methods")
-    entries = methods if isinstance(methods, list) else []
+    entries = values.get("methods")
+    if isinstance(entries, list):
+        entries = [method_entry(one) if isinstance(one, str) else one for one in entries]
+        values["methods"] = entries
     _from_folder(path.parent, values, "weights_dir")
     _from_folder(path.parent, values.get("dataset"), "root")
-    for entry in entries:
-        _from_folder(path.parent, entry, "weights")
+    for entry in entries if isinstance(entries, list) else []:
+        for key in ("weights", "root"):
+            _from_folder(path.parent, entry, key)
     if isinstance(plugins := values.get("plugins"), list):
         values["plugins"] = [
             str(path.parent / Path(file).expanduser()) if isinstance(file, str) else file

@@ -10,6 +10,8 @@ Rules
   intervals for two, the measured interval for one.
 - A column holds one metric from one extractor on one subset of the test images. The
   extractor behind most rows gives the plain column; others get columns of their own.
+- Speed is ranked among trials on the same hardware only: a merged run whose trials ran on
+  different machines has a speed column for each.
 - Within a dataset and direction, methods are ranked in tie groups: a group is everything
   whose interval overlaps its leader's. Group 1 holds the best.
 - Where a single method competes there is no best.
@@ -22,7 +24,7 @@ from __future__ import annotations
 import math
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +48,7 @@ __all__ = [
     "easier_direction",
     "format_interval",
     "format_number",
+    "hardware_name",
     "join_names",
     "no_better_than_nothing",
     "rank",
@@ -111,6 +114,8 @@ class Column:
         Images (or timings) behind one number: the smallest and the largest.
     headline
         Whether a short table shows it.
+    hardware
+        What its trials ran on, where a run was made on several machines; else empty.
     """
 
     name: str
@@ -125,6 +130,7 @@ class Column:
     interval: str
     n: tuple[int, int]
     headline: bool
+    hardware: str = ""
 
     @property
     def group(self) -> str:
@@ -159,12 +165,14 @@ def columns(run: RunView) -> list[Column]:
         first = rows.iloc[0]
         metric = str(first["metric"])
         title, meaning = _TITLES.get(metric, (metric.replace("_", " "), ""))
-        plain = name == metric
+        hardware = str(first["hardware"])
+        plain = name == (f"{metric} [{hardware}]" if hardware else metric)
         result.append(
             Column(
                 name=str(name),
                 metric=metric,
                 title=title if plain else f"{title}{str(name)[len(metric) :]}",
+                hardware=hardware,
                 meaning=meaning,
                 unit=_text(first["unit"]),
                 kind=_text(first["kind"]),
@@ -293,17 +301,42 @@ def _measurements(run: RunView) -> pd.DataFrame:
         if metric not in usual or count > counts[metric, usual[metric]]:
             usual[metric] = extractor
     names = []
-    for metric, extractor, subset in zip(
-        frame["metric"], frame["extractor"], frame["subset"], strict=True
+    frame = frame.assign(hardware=_hardware(run, frame))
+    for metric, extractor, subset, hardware in zip(
+        frame["metric"], frame["extractor"], frame["subset"], frame["hardware"], strict=True
     ):
         name = str(metric)
         if usual.get(metric, extractor) != extractor:
             name += f" [{extractor}]"
+        if hardware:
+            name += f" [{hardware}]"
         names.append(name if subset == "all" else f"{name} ({subset})")
     # A metric that is called like the interval or rank of another keeps a column of its own.
     derived = {f"{name}{end}" for name in names for end in _DERIVED}
     names = [f"{name} [metric]" if name in derived else name for name in names]
     return frame.assign(column=pd.Series(names, dtype="object"))
+
+
+def _hardware(run: RunView, frame: pd.DataFrame) -> list[str]:
+    """What each speed measurement was made on, where that is not the same for all."""
+    where = run.environment.get("hardware_of", {})
+    if len(set(where.values())) < 2:
+        return [""] * len(frame)
+    return [
+        str(where.get(str(trial), "")) if kind in ("throughput", "resource") else ""
+        for trial, kind in zip(frame["trial"], frame["kind"], strict=True)
+    ]
+
+
+def hardware_name(environment: Mapping[str, Any], device: str) -> str:
+    """A short name of what trials on `device` ran on: the GPU, or the CPU and its threads."""
+    facts = environment.get("hardware", {})
+    name = str(facts.get("gpu" if device.startswith("cuda") else "cpu") or device)
+    for word in ("(R)", "(TM)", "NVIDIA ", " Processor", " CPU"):
+        name = name.replace(word, "")
+    threads = facts.get("threads")
+    on_cpu = threads and not device.startswith("cuda")
+    return f"{name}, {threads} threads" if on_cpu else name
 
 
 def _row_keys(run: RunView, found: pd.DataFrame) -> list[tuple[str, str, str]]:
@@ -435,7 +468,7 @@ def _steady(run: RunView, frame: pd.DataFrame) -> Check:
     timings = run.timings[(run.timings["mode"] == "latency") & run.timings["label"].isin(ranked)]
     if timings.empty:
         return Check(name, None, "nothing was timed")
-    spread = timings.groupby(["label", "direction"], sort=False)["seconds"].agg(
+    spread = timings.groupby(["trial", "direction"], sort=False)["seconds"].agg(
         lambda s: float((s.quantile(0.75) - s.quantile(0.25)) / s.median()) if s.median() else 0.0
     )
     worst = float(spread.max())
@@ -491,10 +524,16 @@ def format_number(value: float | None) -> str:
 
 
 def format_interval(value: float, low: float, high: float) -> str:
-    """``[low, high]`` with the digits of the value; empty where there is no interval."""
+    """``[low, high]``, three significant digits of the wider; empty where there is none."""
     if any(v is None or math.isnan(v) for v in (value, low, high)):
         return ""
-    return f"[{format_number(low)}, {format_number(high)}]"
+    wide = format_number(max(abs(low), abs(high)))
+    if "e" in wide:
+        return f"[{format_number(low)}, {format_number(high)}]"
+    # Both ends to the digits of the wider one.
+    digits = len(wide.partition(".")[2])
+    low, high = (0.0 if round(end, digits) == 0 else end for end in (low, high))
+    return f"[{low:,.{digits}f}, {high:,.{digits}f}]"
 
 
 def clean_text(text: object) -> str:
@@ -549,9 +588,17 @@ def terminal_lines(run: RunView) -> list[RenderableType]:
             table.add_row(*cells)
         lines.append(table)
     lines.append(Text("bold best · ≈ tied with it · dim: anchors, not ranked", style="dim"))
+    if len(several := {c.hardware for c in known.values() if c.hardware}) > 1:
+        note = f"speed on {join_names(sorted(several))} is not comparable: see the page"
+        lines.append(Text(note, style="dim"))
     for trial in run.trials[run.trials["status"] != "ok"].itertuples():
         reason = clean_text(f"{trial.label}: {trial.status}: {_text(trial.reason)}")
         lines.append(Text(reason, style="red", no_wrap=True, overflow="ellipsis"))
+    well = run.trials[run.trials["status"] == "ok"]
+    lines += [
+        Text(clean_text(f"{trial.label}: {trial.reason}"), style="yellow")
+        for trial in well[well["reason"].fillna("") != ""].itertuples()
+    ]
     return lines
 
 

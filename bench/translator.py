@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 
-from bench.api import BenchError, Context, Direction, Domain, Method, MethodSpec
+from bench.api import BenchError, Context, Direction, Domain, Event, Method, MethodSpec
 from bench.devices import choose_device, choose_precision
 from bench.plugins import load_plugins, make_config, resolve
 from bench.training.precision import apply_float32_policy
@@ -129,7 +130,8 @@ class Translator:
             codes); gives ``S`` samples.
         style_from
             ``(3, H, W)`` or ``(N, 3, H, W)`` in ``[0, 1]``: pictures of the target domain
-            whose style is taken; gives ``N`` samples.
+            whose style is taken; gives ``N`` samples. A method that takes exemplars gives
+            `samples` of each, or of each `styles_per_output` together.
 
         Returns
         -------
@@ -146,7 +148,7 @@ class Translator:
             raise BenchError(f"{self.spec.name} cannot go {way.name}")
         batch = self._images(images)
         if style_from is not None:
-            return self._translate_like(batch, way, self._images(style_from))
+            return self._translate_like(batch, way, self._images(style_from), samples, seed)
         if styles is not None:
             return self._decode_all(batch, way, styles.to(self.device))
         if samples < 1:
@@ -168,18 +170,34 @@ class Translator:
             self.method, self.spec.multiple_of, batch, way, samples=samples, seeds=seeds
         )
 
+    @property
+    def styles_per_output(self) -> int:
+        """How many style pictures the method mixes in one output."""
+        return int(getattr(self.method, "styles_per_output", 1))
+
     def _translate_like(
-        self, batch: torch.Tensor, way: Direction, style_from: torch.Tensor
+        self,
+        batch: torch.Tensor,
+        way: Direction,
+        style_from: torch.Tensor,
+        samples: int,
+        seed: int,
     ) -> torch.Tensor:
         if hasattr(self.method, "encode"):
             return self._decode_all(batch, way, self.encode(style_from, way.target)[1])
         if not self.spec.exemplar:
             raise BenchError(f"{self.spec.name} takes no style from a picture")
+        together = self.styles_per_output
+        if len(style_from) % together:
+            raise BenchError(
+                f"{self.spec.name} mixes {together} style pictures in an output: "
+                f"{len(style_from)} given"
+            )
         outputs = []
-        for exemplar in style_from:
-            pool = exemplar.mul(255).round().to(torch.uint8).unsqueeze(0)
+        for first in range(0, len(style_from), together):
+            pool = style_from[first : first + together].mul(255).round().to(torch.uint8)
             self.method.use_exemplars(pool, way)  # type: ignore[attr-defined]
-            outputs.append(self._translate_seeded(batch, way, 1, 0))
+            outputs.append(self._translate_seeded(batch, way, samples, seed))
         return torch.cat(outputs, dim=1)
 
     def _decode_all(
@@ -229,6 +247,7 @@ def load(
     weights_dir: str | Path | None = None,
     offline: bool = False,
     plugins: tuple[Path, ...] = (),
+    emit: Callable[[Event], None] | None = None,
     **config: Any,
 ) -> Translator:
     """Load a method, ready to translate.
@@ -246,6 +265,8 @@ def load(
         What the two domains are called, e.g. ``("summer", "winter")``.
     weights_dir, offline
         Where official pretrained weights lie; whether downloads are forbidden.
+    emit
+        Takes what the method says of its progress.
     **config
         Fields of the method's configuration.
 
@@ -255,6 +276,8 @@ def load(
         On an unknown name or option, or weights that do not fit.
     """
     spec = load_plugins(plugins).method(name)
+    if spec.given:
+        raise BenchError(f"method {name} brings pictures that exist: it cannot translate")
     chosen = choose_device(device)
     ctx = Context(
         device=chosen,
@@ -263,6 +286,8 @@ def load(
         weights_dir=Path(weights_dir) if weights_dir is not None else None,
         offline=offline,
     )
+    if emit is not None:
+        ctx = replace(ctx, emit=emit)
     apply_float32_policy(ctx)
     model = resolve(spec.implementation)
     if weights is not None:

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -29,9 +29,11 @@ from bench.api import (
     Domain,
     Event,
     ImageItem,
+    LayeredDataset,
     Measurement,
     Method,
     MethodSpec,
+    MetricSpec,
     Split,
     TrainData,
 )
@@ -42,6 +44,8 @@ from bench.devices import (
     is_out_of_memory,
     peak_memory_mb,
 )
+from bench.files import write_atomic
+from bench.given import Stock, take_stock
 from bench.images import (
     Picture,
     Pixels,
@@ -54,16 +58,23 @@ from bench.images import (
     write_png,
 )
 from bench.job import Job, open_dataset, select
+from bench.metrics.judge import Judge
 from bench.plugins import Registry, code_hash, make_config, resolve
-from bench.store import Cache, key_of, link_or_copy, link_tree, write_atomic, write_json
+from bench.store import Cache, key_of, link_or_copy, link_tree, write_json
 from bench.timing import time_method
 from bench.training.loop import seconds_spent
 from bench.training.precision import apply_float32_policy
 from bench.training.seeding import derive_seed
 from bench.translator import translate_padded
 
+if TYPE_CHECKING:
+    from bench.metrics.scoring import ScoringData
+
 Emit = Callable[[Event], None]
 Row = dict[str, Any]
+
+SCORED = "scored.json"
+"""The manifest of a trial's scores, by direction."""
 
 _BATCH_PIXELS = 16 * 128 * 128
 """Pixels (times samples) translated at once; small enough for a CPU, enough for a GPU."""
@@ -99,9 +110,19 @@ class Trial:
         The plugins.
     emit
         Takes events.
+    decoded
+        Whole splits that were decoded before; for trials of one dataset and size.
     """
 
-    def __init__(self, job: Job, run: Path, registry: Registry, emit: Emit) -> None:
+    def __init__(
+        self,
+        job: Job,
+        run: Path,
+        registry: Registry,
+        emit: Emit,
+        *,
+        decoded: dict[tuple[Split, Domain], torch.Tensor] | None = None,
+    ) -> None:
         self.job = job
         self.run_folder = run
         self.folder = run / "trials" / job.trial
@@ -110,19 +131,21 @@ class Trial:
         self.cache = Cache(Path(job.cache))
         self.spec: MethodSpec = registry.method(job.method)
         device = choose_device(job.device)
+        weights_dir = Path(job.weights_dir) if job.weights_dir else None
         self.ctx = Context(
             device=device,
             precision=choose_precision(job.precision, device),
             seed=derive_seed("trial", job.seed),
-            weights_dir=Path(job.weights_dir) if job.weights_dir else None,
+            weights_dir=weights_dir,
             offline=job.offline,
             work_dir=self.folder / "checkpoints",
             emit=emit,
+            judge=Judge(weights_dir, job.offline),
         )
         apply_float32_policy(self.ctx)
         self.row: Row = {"device": str(device), "precision": self.ctx.precision}
         self.cached: list[str] = []
-        self._pixels: dict[tuple[Split, Domain], torch.Tensor] = {}
+        self._pixels = {} if decoded is None else decoded
 
     # ------------------------------------------------------------------ data
 
@@ -148,8 +171,34 @@ class Trial:
         return [Direction.parse(text, self.dataset.domains) for text in self.job.directions]
 
     def inputs(self, direction: Direction) -> list[ImageItem]:
-        """The test inputs of a direction."""
-        return select(self.dataset.split("test", direction.source), self.job.test_limit)
+        """The test inputs of a direction; of pictures made elsewhere those that have one."""
+        items = select(self.dataset.split("test", direction.source), self.job.test_limit)
+        if self.spec.given:
+            there = self.stock.outputs[direction.key]
+            return [item for item in items if item.id in there]
+        return items
+
+    @cached_property
+    def stock(self) -> Stock:
+        """Pictures made elsewhere; refuses others than were planned."""
+        job = self.job
+        config = make_config("method", job.label, self.spec.config, job.config)
+        stock = take_stock(
+            resolve(self.spec.implementation)(config),
+            job.label,
+            self.dataset,
+            self.directions,
+            size=job.size,
+            samples=job.samples,
+            test_limit=job.test_limit,
+            allow_missing=job.allow_missing,
+        )
+        if stock.digest != job.given:
+            raise BenchError(
+                f"the pictures of {job.label} changed while the run was under way: "
+                "start the run again"
+            )
+        return stock
 
     def pixels(self, split: Split, domain: Domain) -> torch.Tensor:
         """A whole split as uint8 ``(N, 3, size, size)`` on the CPU, decoded once."""
@@ -162,7 +211,7 @@ class Trial:
         """The same split for scoring."""
         pixels = self.pixels(split, domain).permute(0, 2, 3, 1).contiguous().numpy()
         return [
-            Picture(item.id, pixel_digest(array), partial(_itself, array))
+            Picture(item.id, pixel_digest(array), partial(_itself, array), item.factors)
             for item, array in zip(self.dataset.split(split, domain), pixels, strict=True)
         ]
 
@@ -287,7 +336,18 @@ class Trial:
             f"{item.id}/{k}.png" for item in self.inputs(direction) for k in range(self.job.samples)
         ]
 
+    def _take_given(self, direction: Direction) -> None:
+        """Copy pictures made elsewhere to where a method's own would be, as PNG."""
+        folder = self.images_folder(direction)
+        shutil.rmtree(folder, ignore_errors=True)
+        for key, outputs in self.stock.outputs[direction.key].items():
+            for k, output in enumerate(outputs):
+                write_png(folder / key / f"{k}.png", load_item(output, None))
+
     def _translate_direction(self, direction: Direction, key: str) -> None:
+        if self.spec.given:
+            self._take_given(direction)
+            return
         items = self.inputs(direction)
         folder = self.images_folder(direction)
         mark = self.folder / "checkpoints" / f"translate-{direction.key}.KEY"
@@ -377,52 +437,83 @@ class Trial:
 
     # ------------------------------------------------------------------ score
 
-    def _score(self) -> None:
-        from bench.metrics.scoring import available, score
-
-        specs = [
+    @property
+    def metrics(self) -> list[MetricSpec]:
+        """What is measured."""
+        return [
             spec
             for name, spec in self.registry.metrics.items()
             if (spec.default if self.job.metrics is None else name in self.job.metrics)
         ]
-        extractors = available(specs, weights_dir=self.ctx.weights_dir, offline=self.ctx.offline)
-        known = []
+
+    def scoring_code(self) -> str:
+        """Hash of the sources behind the numbers."""
+        implementations = {spec.implementation.partition(":")[0] for spec in self.metrics}
+        return code_hash("bench.metrics", "bench.stats", "bench.images", *sorted(implementations))
+
+    def _score(self) -> None:
+        from bench.metrics.scoring import available
+
+        extractors = available(
+            self.metrics, weights_dir=self.ctx.weights_dir, offline=self.ctx.offline
+        )
+        known, scored = [], {}
         for direction in self.directions:
             key = key_of(
                 stage="score",
                 translate=self._translate_key(direction),
                 repeats=self.job.repeats,
-                code=code_hash(
-                    "bench.metrics",
-                    "bench.stats",
-                    "bench.images",
-                    *sorted({spec.implementation.partition(":")[0] for spec in specs}),
-                ),
-                metrics=[spec.name for spec in specs],
+                code=self.scoring_code(),
+                metrics=[spec.name for spec in self.metrics],
                 extractors=str(extractors),
             )
             entry = self.cache.get("score", key)
             known.append(entry is not None)
             if entry is None:
                 self.emit(Event("stage", "score", direction.name))
-                measured = score(
-                    self._scoring_data(direction),
-                    specs,
-                    device=self.ctx.device,
-                    cache=self.cache.root / "features",
-                    emit=self.emit,
-                    weights_dir=self.ctx.weights_dir,
-                    offline=self.ctx.offline,
-                )
-                rows = [_measurement_json(m) for m in measured]
+                rows, record = self._score_direction(direction)
                 with self.cache.put("score", key) as building:
                     write_json(building / "measurements.json", rows)
+                    write_json(building / SCORED, record)
             else:
                 rows = json.loads((entry / "measurements.json").read_text("utf-8"))
+                record = json.loads((entry / SCORED).read_text("utf-8"))
+            scored[direction.name] = record
             self._add_rows(direction, rows)
+        write_json(self.folder / SCORED, scored)
         self._mark_cached("score", all(known))
 
-    def _scoring_data(self, direction: Direction) -> Any:
+    def _score_direction(self, direction: Direction) -> tuple[list[Row], Row]:
+        """Its measurements, and the manifest of what they were made from."""
+        from bench.metrics.manifest import manifest
+        from bench.metrics.scoring import score
+
+        data, networks = self.scoring_data(direction), dict[str, str]()
+        measured = score(
+            data,
+            self.metrics,
+            device=self.ctx.device,
+            cache=self.cache.root / "features",
+            emit=self.emit,
+            weights_dir=self.ctx.weights_dir,
+            offline=self.ctx.offline,
+            networks=networks,
+        )
+        # Pictures made elsewhere have no seeds that we know of.
+        items = [] if self.spec.given else self.inputs(direction)
+        record = manifest(
+            data,
+            samples=self.job.samples,
+            size=self.job.size,
+            seeds={item.id: self.seeds([item], direction)[0].tolist() for item in items},
+            metrics=[spec.name for spec in self.metrics],
+            networks=networks,
+            code=self.scoring_code(),
+        )
+        return [_measurement_json(m) for m in measured], record
+
+    def scoring_data(self, direction: Direction) -> ScoringData:
+        """The pictures of a direction: its outputs read back, its inputs, what they compare to."""
         from bench.metrics.scoring import ScoringData
 
         dataset, size = self.dataset, self.job.size
@@ -450,6 +541,7 @@ class Trial:
             source_train=self.pictures("train", direction.source),
             truths={key: value for key, value in truths.items() if value},
             contaminated=frozenset(item.id for item in items if item.digest in trained_on),
+            **_layers(dataset, items),
         )
 
     def _add_rows(self, direction: Direction, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -493,18 +585,30 @@ class Trial:
         }
 
     def _write_inputs(self) -> None:
-        """The inputs as the methods saw them, for people to compare with."""
+        """What people compare with: inputs as the methods saw them, and their true translations.
+
+        ``audit/<direction>.json`` names the training images that an input is identical to.
+        """
+        size = self.job.size
+        train: dict[str, list[list[str]]] = {}
+        for domain in ("a", "b"):
+            for item in self.dataset.split("train", domain):
+                train.setdefault(item.digest, []).append([domain, item.id])
         for direction in self.directions:
-            for item in self.inputs(direction):
-                path = self.run_folder / "inputs" / direction.name / f"{item.id}.png"
-                pixels = load_item(item, self.job.size)
-                # An earlier attempt may have left the picture in another size.
-                if not _decodes(path) or not np.array_equal(read_image(path), pixels):
-                    write_png(path, pixels)
+            items = self.inputs(direction)
+            for item in items:
+                name = Path(direction.name) / item.id
+                _keep(self.run_folder / "inputs" / f"{name}.png", load_item(item, size))
+                for k, true in enumerate(self.dataset.truth(item, direction)):
+                    _keep(self.run_folder / "truths" / name / f"{k}.png", load_item(true, size))
+            twins = {item.id: train[item.digest] for item in items if item.digest in train}
+            write_json(self.run_folder / "audit" / f"{direction.name}.json", twins)
 
     # ------------------------------------------------------------------- time
 
     def _time(self) -> None:
+        if self.spec.given:
+            return  # whoever made the pictures knows
         facts = describe_device(self.ctx.device)
         key = key_of(
             stage="time",
@@ -552,6 +656,7 @@ class Trial:
             "seed": job.seed,
             "config": json.dumps(job.config, sort_keys=True),
             "budget": job.budget,
+            "pretrained": job.pretrained,
         }
         stages: list[tuple[str, Callable[[], object]]] = [
             ("fit", self._fit),
@@ -566,7 +671,8 @@ class Trial:
             self.row.setdefault(f"{name}_seconds", time.monotonic() - begun)
             self.emit(Event("stage", name, "end"))
         self._write_inputs()
-        self.row |= {"cached": "+".join(self.cached), "status": "ok", "reason": ""}
+        reason = self.stock.shortfall if self.spec.given else ""
+        self.row |= {"cached": "+".join(self.cached), "status": "ok", "reason": reason}
         return self.outcome
 
 
@@ -593,6 +699,12 @@ def _decodes(path: Path) -> bool:
     return True
 
 
+def _keep(path: Path, pixels: Pixels) -> None:
+    """Write a picture unless it is there; an earlier attempt may have left another size."""
+    if not _decodes(path) or not np.array_equal(read_image(path), pixels):
+        write_png(path, pixels)
+
+
 def _check_range(outputs: torch.Tensor, method: str) -> None:
     """Refuse what would be clamped without a word, as a method that forgot its ``[0, 1]`` gives."""
     low, high = float(outputs.min()), float(outputs.max())
@@ -616,7 +728,16 @@ def _file_picture(input_id: str, path: Path) -> Picture:
 
 
 def _item_picture(item: ImageItem, size: int) -> Picture:
-    return Picture(item.id, pixel_digest(load_item(item, size)), partial(load_item, item, size))
+    digest = pixel_digest(load_item(item, size))
+    return Picture(item.id, digest, partial(load_item, item, size), item.factors)
+
+
+def _layers(dataset: Dataset, items: Sequence[ImageItem]) -> dict[str, Any]:
+    """What each pixel of the inputs shows, where the dataset knows."""
+    if not isinstance(dataset, LayeredDataset):
+        return {}
+    layers = {item.id: partial(dataset.layers, item) for item in items}
+    return {"layers": layers, "classes": dataset.classes}
 
 
 def _itself(pixels: Pixels) -> Pixels:

@@ -162,6 +162,8 @@ def make_run(
     photos: Path | None = None,
     pictures: bool = True,
     share_pictures: bool = False,
+    truths: int = 0,
+    twins: Sequence[str] = (),
     seed: int = 0,
 ) -> RunView:
     """Write a finished run's folder and read it back.
@@ -189,6 +191,10 @@ def make_run(
     share_pictures
         True: one picture of each method and sample is linked for all inputs (for runs of
         tens of thousands of pictures).
+    truths
+        True translations of each input.
+    twins
+        Names of inputs that are training images, too.
     """
     path.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
@@ -212,6 +218,18 @@ def make_run(
         for name, _, pixels in sources[direction]:
             if pictures:
                 _save(path / "inputs" / direction / f"{name}.png", pixels)
+            for k in range(truths):
+                true = Maker("truth", 0, 0.5 + 0.4 * k, 0, 0)
+                looks = _translate(pixels, true, rng, to_winter=direction.endswith("winter"))
+                _save(path / "truths" / direction / name / f"{k}.png", looks)
+        if twins:
+            found = {
+                text: [["a", f"{name}-again"]]
+                for name, text, _ in sources[direction]
+                if name in twins
+            }
+            (path / "audit").mkdir(exist_ok=True)
+            (path / "audit" / f"{direction}.json").write_text(json.dumps(found), "utf-8")
 
     for maker in makers:
         label = text(given.get(maker.name, maker.name))

@@ -26,6 +26,7 @@ from bench.cli import (  # noqa: E402, F401
     listing,
     new,
     plan,
+    replay,
     report,
     run,
     score,
@@ -41,6 +42,8 @@ def main() -> None:
     except BenchError as error:
         one_line = " ".join(str(error).split())
         sys.stderr.write(f"bench: {one_line}\n")
+        for note in getattr(error, "__notes__", ()):
+            sys.stderr.write(f"  {' '.join(note.split())}\n")
         sys.exit(2)
     except KeyboardInterrupt:
         sys.stderr.write("bench: interrupted\n")

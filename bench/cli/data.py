@@ -102,11 +102,15 @@ def make(
     plugin: o.PluginFiles = None,
 ) -> None:
     """Write a dataset as an ordinary trainA/trainB/testA/testB folder of PNGs."""
-    from bench.data import make_folder
+    from bench.data import check_new, make_folder
+    from bench.store import check_writable
 
     given = {"size": size, "train": train, "test": test}
     values = {key: value for key, value in given.items() if value is not None}
     dataset, cache = _built(name, None, values | o.settings_of(setting), plugin)
+    # Before minutes of work, not after it.
+    check_new(out)
+    check_writable(out.absolute().parent)
     result, progress = _console()
     dataset.prepare(cache, offline=True, progress=progress)
     result(f"{name} is written to {make_folder(dataset, out, progress=progress)}")

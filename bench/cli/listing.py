@@ -24,7 +24,7 @@ class What(StrEnum):
 
 
 def _traits(spec: Any) -> str:
-    names = ("trained", "multimodal", "exemplar", "paired", "baseline")
+    names = ("trained", "multimodal", "exemplar", "paired", "baseline", "given")
     traits = [name for name in names if getattr(spec, name, False)]
     if kind := getattr(spec, "kind", ""):
         traits.append(kind)

@@ -14,7 +14,14 @@ SuiteFile = Annotated[
     Path | None, typer.Argument(help="A suite in TOML; options given beside it win.")
 ]
 Methods = Annotated[
-    str | None, typer.Option("--methods", "-m", help="Names, joined with commas.", metavar="A,B")
+    str | None,
+    typer.Option(
+        "--methods",
+        "-m",
+        help="Names, joined with commas; outputs:FOLDER or outputs:LABEL=FOLDER for pictures "
+        "made elsewhere.",
+        metavar="A,B",
+    ),
 ]
 DatasetName = Annotated[str | None, typer.Option("--dataset", "-d", help="A dataset's name.")]
 DataRoot = Annotated[
@@ -39,6 +46,12 @@ TestLimit = Annotated[int | None, typer.Option(help="At most this many test inpu
 Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 PrecisionName = Annotated[str | None, typer.Option(help="auto, fp32, tf32 or bf16.")]
 WeightsDir = Annotated[Path | None, typer.Option(help="Folder with official pretrained weights.")]
+AllowMissing = Annotated[
+    bool,
+    typer.Option(
+        "--allow-missing", help="Score outputs:FOLDER although pictures are missing or at fault."
+    ),
+]
 Offline = Annotated[bool, typer.Option("--offline", help="Download nothing.")]
 Timeout = Annotated[float | None, typer.Option(help="Seconds after which a trial is killed.")]
 Workers = Annotated[int | None, typer.Option(help="Trials that run at the same time.")]
@@ -108,13 +121,14 @@ def build_suite(
     file: Path | None,
     *,
     settings: list[str] | None = None,
-    methods: str | None = None,
+    methods: str | list[dict[str, Any]] | None = None,
     dataset: str | None = None,
     data_root: Path | None = None,
     directions: str | None = None,
     seeds: str | None = None,
     metrics: str | None = None,
     offline: bool = False,
+    allow_missing: bool = False,
     plugins: list[Path] | None = None,
     **scalars: Any,
 ) -> Suite:
@@ -128,14 +142,14 @@ def build_suite(
     where = str(file) if file is not None else "options"
     values = read_suite(file) if file is not None else {}
     lists = {
-        "methods": split(methods),
+        "methods": split(methods) if isinstance(methods, str) else methods,
         "directions": split(directions),
         "seeds": _numbers(seeds, "--seeds"),
         "metrics": split(metrics),
     }
+    flags = {"offline": offline, "allow_missing": allow_missing}
     values |= {key: value for key, value in {**scalars, **lists}.items() if value is not None}
-    if offline:
-        values["offline"] = True
+    values |= {key: True for key, on in flags.items() if on}
     if plugins:
         values["plugins"] = [*values.get("plugins", ()), *(str(p.resolve()) for p in plugins)]
     if dataset is not None:

@@ -24,6 +24,7 @@ def plan(
     precision: o.PrecisionName = None,
     weights_dir: o.WeightsDir = None,
     offline: o.Offline = False,
+    allow_missing: o.AllowMissing = False,
     setting: o.Set = None,
     plugin: o.PluginFiles = None,
 ) -> None:
@@ -56,6 +57,7 @@ def plan(
         precision=precision,
         weights_dir=weights_dir,
         offline=offline,
+        allow_missing=allow_missing,
         plugins=plugin,
     )
     cache = cache_folder()

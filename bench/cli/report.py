@@ -1,4 +1,4 @@
-"""``bench report``: render the reports of a run again."""
+"""``bench report``: render the reports of a run again, or of several as one."""
 
 from __future__ import annotations
 
@@ -13,20 +13,41 @@ from bench.cli import options as o
 
 @app.command()
 def report(
-    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    runs: Annotated[list[Path], typer.Argument(help="A run folder; with --merge, several.")],
+    merge: Annotated[
+        bool, typer.Option("--merge", help="Make one run of several, and report that.")
+    ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="The folder of the merged run; else 'merged' beside the first."),
+    ] = None,
     reports: Annotated[
         str | None, typer.Option(help="Names, joined with commas; else all.", metavar="A,B")
     ] = None,
     plugin: o.PluginFiles = None,
 ) -> None:
-    """Write the tables and the page of a run again, from what it measured."""
+    """Write the tables and the page of a run again, from what it measured.
+
+    With --merge, runs of one dataset that were made on several machines share one page.
+    """
+    from bench.api import BenchError
     from bench.plugins import load_plugins
     from bench.results import read_run
     from bench.runner import Execution, render_reports
 
+    if not merge and (len(runs) > 1 or out is not None):
+        raise BenchError("several runs or --out need --merge: bench report RUN_A RUN_B --merge")
     registry = load_plugins(plugin or [])
-    view = read_run(run.resolve())
-    page, problems = render_reports(view, registry, o.split(reports))
+    names = o.split(reports)
+    for name in names or ():
+        registry.report(name)
+    if merge:
+        from bench.merge import merge as merged
+
+        view = merged(runs, out or runs[0].resolve().parent / "merged")
+    else:
+        view = read_run(runs[0].resolve())
+    page, problems = render_reports(view, registry, names)
     from bench.cli.show import show_execution
 
     show_execution(Execution(view, page, problems))

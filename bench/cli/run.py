@@ -30,6 +30,7 @@ def run(
     precision: o.PrecisionName = None,
     weights_dir: o.WeightsDir = None,
     offline: o.Offline = False,
+    allow_missing: o.AllowMissing = False,
     timeout: o.Timeout = None,
     workers: o.Workers = None,
     setting: o.Set = None,
@@ -44,6 +45,9 @@ def run(
     launcher: Annotated[str, typer.Option(help="Where trials run.")] = "local",
     reports: Annotated[
         str | None, typer.Option(help="Names, joined with commas; else the usual.", metavar="A,B")
+    ] = None,
+    tensorboard: Annotated[
+        Path | None, typer.Option(help="A folder for TensorBoard: losses and samples, live.")
     ] = None,
 ) -> None:
     """Train or load methods, translate, score and time them, and write the report.
@@ -77,11 +81,17 @@ def run(
         precision=precision,
         weights_dir=weights_dir,
         offline=offline,
+        allow_missing=allow_missing,
         timeout=timeout,
         workers=workers,
         plugins=plugin,
     )
-    with make_listener() as listener:
+    watching = make_listener()
+    if tensorboard is not None:
+        from bench.cli.tensorboard import TensorBoardListener
+
+        watching = TensorBoardListener(watching, tensorboard)
+    with watching as listener:
         execution = execute(
             wanted,
             out=out,

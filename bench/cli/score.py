@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,29 +12,54 @@ from bench.api import BenchError
 from bench.cli import app
 from bench.cli import options as o
 
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.console import Console
+
 
 @app.command()
 def score(
     outputs: Annotated[
-        list[Path] | None, typer.Argument(help="Folders of outputs: one for each sample.")
+        list[Path] | None,
+        typer.Argument(
+            help="With --dataset, folders of pictures as outputs:FOLDER takes them; with "
+            "--reference, a folder for each sample."
+        ),
     ] = None,
+    dataset: Annotated[
+        str | None, typer.Option("--dataset", "-d", help="Whose test images were translated.")
+    ] = None,
+    direction: Annotated[
+        str | None, typer.Option(help="a2b, b2a or by name; else both, a folder each.")
+    ] = None,
+    data_root: o.DataRoot = None,
+    preset: Annotated[str, typer.Option(help="Of the dataset.")] = "paper",
+    size: Annotated[
+        int | None, typer.Option(help="Side in pixels; else that of the pictures.")
+    ] = None,
+    samples: Annotated[int, typer.Option(help="Use at most so many for each input.")] = 10,
+    test_limit: o.TestLimit = None,
+    setting: o.Set = None,
+    allow_missing: o.AllowMissing = False,
+    out: Annotated[Path | None, typer.Option(help="Keep a run folder, with its page.")] = None,
     reference: Annotated[
-        Path | None, typer.Option(help="Folder of real images of the target domain.")
+        Path | None, typer.Option(help="In place of a dataset: real images of the target domain.")
     ] = None,
     inputs: Annotated[
-        Path | None, typer.Option(help="Folder of what was translated, in the same order.")
+        Path | None,
+        typer.Option(help="With --reference: what was translated, in the same order."),
     ] = None,
     metrics: o.Metrics = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     weights_dir: o.WeightsDir = None,
+    offline: o.Offline = False,
     csv: Annotated[Path | None, typer.Option(help="Write the table here, too.")] = None,
     explain: Annotated[
         str | None, typer.Option(help="Say what a metric's number means.", metavar="METRIC")
     ] = None,
 ) -> None:
-    """Score pictures that any program made against real ones."""
+    """Score pictures that any program made: against a dataset, or any folder of real ones."""
     from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
     console = Console()
@@ -42,30 +68,103 @@ def score(
 
         console.print(Text(explained(explain)))
         return
-    if not outputs or reference is None:
-        raise BenchError("name the folders of outputs, and --reference FOLDER")
+    if dataset is None and data_root is not None:
+        dataset = "yosemite"
+    if not outputs or (dataset is None) == (reference is None):
+        raise BenchError("name the folders of outputs, and either --dataset or --reference FOLDER")
+    if dataset is not None:
+        from bench.suite import method_entry
 
-    from bench.devices import choose_device
-    from bench.metrics import score as score_images
-    from bench.store import write_atomic
+        methods = [method_entry(f"outputs:{folder}") for folder in outputs]
+        frame = _by_dataset(
+            out,
+            methods=methods,
+            dataset=dataset,
+            data_root=data_root,
+            directions=direction,
+            preset=preset,
+            size=_side(Path(methods[0]["root"])) if size is None else size,
+            samples=samples,
+            seeds="0",
+            test_limit=test_limit,
+            settings=setting,
+            allow_missing=allow_missing,
+            metrics=metrics,
+            device=device,
+            weights_dir=weights_dir,
+            offline=offline,
+        )
+    else:
+        from bench.devices import choose_device
+        from bench.metrics import score as score_images
 
-    frame = score_images(
-        outputs[0] if len(outputs) == 1 else list(outputs),
-        reference,
-        inputs=inputs,
-        metrics=o.split(metrics),
-        device=str(choose_device(device)),
-        weights_dir=weights_dir,
-    )
+        frame = score_images(
+            outputs[0] if len(outputs) == 1 else list(outputs),
+            str(reference),
+            inputs=inputs,
+            metrics=o.split(metrics),
+            device=str(choose_device(device)),
+            weights_dir=weights_dir,
+        )
+    _show(console, frame)
+    if csv is not None:
+        from bench.files import write_atomic
+
+        write_atomic(csv, frame.to_csv(index=False))
+
+
+def _side(folder: Path) -> int:
+    """The side of the first picture in a folder: what the others, and the inputs, must have."""
+    from bench.data.folder import pictures_in
+    from bench.images import read_image
+
+    if not folder.is_dir():
+        raise BenchError(f"{folder} is not a folder: name the folder of the pictures")
+    for file in pictures_in(folder):
+        with suppress(BenchError):  # it is listed later, with all that is at fault
+            height, width = read_image(file).shape[:2]
+            break
+    else:
+        raise BenchError(f"{folder} holds no picture that can be decoded: make them again")
+    if height != width:
+        raise BenchError(f"{file} is {width}x{height}: the suite scores squares")
+    return int(height)
+
+
+def _by_dataset(out: Path | None, **options: Any) -> pd.DataFrame:
+    """The measurements of a run that has these pictures alone."""
+    from tempfile import TemporaryDirectory
+
+    from bench.cli.progress import make_listener
+    from bench.runner import execute
+
+    suite = o.build_suite(None, **options)
+    with TemporaryDirectory() as folder, make_listener() as listener:
+        kept = out is not None
+        execution = execute(
+            suite, out=out or Path(folder) / "run", reports=None if kept else [], listener=listener
+        )
+    if execution.failures:
+        failed = execution.view.trials.query("status != 'ok'").iloc[0]
+        raise BenchError(f"{failed['label']} could not be scored: {failed['reason']}")
+    return execution.view.measurements
+
+
+def _show(console: Console, frame: pd.DataFrame) -> None:
+    """Print measurements, with label and direction where there are any."""
+    from rich.table import Table
+    from rich.text import Text
+
+    places = [name for name in ("label", "direction") if name in frame]
+    words = [*places, "metric", "subset", "extractor"]
     table = Table(box=None, header_style="bold")
-    for column in ("metric", "value", "interval", "n", "extractor"):
-        table.add_column(column, justify="left" if column in ("metric", "extractor") else "right")
+    for column in (*places, "metric", "value", "interval", "n", "subset", "extractor"):
+        table.add_column(column, justify="left" if column in words else "right")
     for row in frame.to_dict("records"):
         low, high = row["low"], row["high"]
         between = f"{low:.4g} … {high:.4g}" if low is not None and low == low else ""
         extractor = row["extractor"] if isinstance(row["extractor"], str) else ""
-        cells = (row["metric"], f"{row['value']:.4g}", between, str(row["n"]), extractor)
+        cells = [str(row[name]) for name in (*places, "metric")]
+        cells += [f"{row['value']:.4g}", between, str(row["n"]), str(row["subset"]), extractor]
         table.add_row(*(Text(cell) for cell in cells))
     console.print(table)
-    if csv is not None:
-        write_atomic(csv, frame.to_csv(index=False))

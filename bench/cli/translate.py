@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +16,7 @@ from bench.cli import options as o
 if TYPE_CHECKING:
     import torch
 
+    from bench.api import Event
     from bench.translator import Translator
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
@@ -55,14 +58,45 @@ def _read(path: Path) -> torch.Tensor:
     return to_float(torch.from_numpy(read_image(path)).permute(2, 0, 1).unsqueeze(0))
 
 
+def _read_alike(paths: list[Path]) -> torch.Tensor:
+    """Pictures as one ``(N, 3, H, W)``: of the first one's size, cropped and never stretched."""
+    import torch
+    from PIL import Image, ImageOps
+
+    from bench.images import read_image, to_float
+
+    pictures = [Image.fromarray(read_image(path)) for path in paths]
+    bicubic = Image.Resampling.BICUBIC
+    alike = [ImageOps.fit(picture, pictures[0].size, bicubic) for picture in pictures]
+    pixels = [torch.frombuffer(bytearray(one.tobytes()), dtype=torch.uint8) for one in alike]
+    width, height = pictures[0].size
+    return to_float(torch.stack(pixels).view(-1, height, width, 3).permute(0, 3, 1, 2))
+
+
 def _write(path: Path, image: torch.Tensor) -> None:
     from bench.images import to_uint8, write_png
 
     write_png(path, to_uint8(image).permute(1, 2, 0).cpu().numpy())
 
 
+def _keep_frames(translator: Translator, out: Path, stem: str, first: int) -> None:
+    """Let a method write its frames as ``<name>_<sample>-frames/<iteration>.png``."""
+
+    def on_frame(done: int, iteration: int, images: torch.Tensor) -> None:
+        for offset, image in enumerate(images):
+            folder = out / f"{stem}_{first + done + offset}-frames"
+            _write(folder / f"{iteration:05d}.png", image)
+
+    translator.method.on_frame = on_frame  # type: ignore[attr-defined]
+
+
 def _open(
-    method: str, weights: Path | None, to: str, domains: str, **options: Any
+    method: str,
+    weights: Path | None,
+    to: str,
+    domains: str,
+    settings: Mapping[str, Any],
+    **options: Any,
 ) -> tuple[Translator, str]:
     """The translator, and the direction that ends at `to`."""
     from bench.translator import load
@@ -73,7 +107,10 @@ def _open(
     if to not in ("a", "b", *names):
         raise BenchError(f"--to {to!r} is unknown: choose from {', '.join(names)} (or a, b)")
     direction = "b2a" if to in ("a", names[0]) else "a2b"
-    translator = load(method, weights, domains=(names[0], names[1]), **options)
+    clash = sorted(settings.keys() & signature(load).parameters.keys())
+    if clash:
+        raise BenchError(f"--set {clash[0]}=…: that is no option of a method")
+    translator = load(method, weights, domains=(names[0], names[1]), **options, **settings)
     return translator, direction
 
 
@@ -86,8 +123,12 @@ def translate(
     out: OutFolder = Path("translated"),
     samples: Annotated[int, typer.Option(min=1, help="Outputs per input.")] = 1,
     style_from: Annotated[
-        Path | None, typer.Option(help="Take the style of this picture of the target domain.")
+        list[Path] | None,
+        typer.Option(help="Take the style of this picture of the target domain; may be repeated."),
     ] = None,
+    save_every: Annotated[
+        int, typer.Option(min=0, help="Keep a frame every so many iterations; 0: none.")
+    ] = 0,
     synchronized: Annotated[
         bool, typer.Option("--synchronized", help="The same styles for all inputs.")
     ] = False,
@@ -96,37 +137,68 @@ def translate(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     weights_dir: o.WeightsDir = None,
     offline: o.Offline = False,
+    setting: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="An option of the method.", metavar="KEY=VALUE"),
+    ] = None,
     plugin: o.PluginFiles = None,
 ) -> None:
     """Translate pictures of any size; writes PNGs ``<name>_<sample>.png``, never stretched."""
+    from bench.cli.progress import make_listener
     from bench.store import check_writable
     from bench.training.seeding import derive_seed
 
     files = _inputs(inputs)
+    settings = o.settings_of(setting)
+    if save_every:
+        settings["save_every"] = save_every
+    listener = make_listener()
+
+    def emit(event: Event) -> None:
+        listener.event("", event)
+
     translator, direction = _open(
         method,
         weights,
         to,
         domains,
+        settings,
         device=device,
         weights_dir=weights_dir,
         offline=offline,
         plugins=tuple(plugin or ()),
+        emit=emit,
     )
-    like = _read(style_from) if style_from is not None else None
+    given = style_from or []
+    together = translator.styles_per_output
+    if len(given) % together:
+        raise BenchError(
+            f"{method} mixes {together} style pictures in an output: --style-from gives "
+            f"{len(given)}"
+        )
+    styles: list[torch.Tensor | None] = [
+        _read_alike(given[k : k + together]) for k in range(0, len(given), together)
+    ]
     check_writable(out)
-    for index, file in enumerate(files):
-        outputs = translator.translate(
-            _read(file),
-            direction,
-            samples=samples,
-            seed=seed if synchronized else derive_seed("file", seed, index) >> 1,
-            style_from=like,
-        )[0]
-        for k, output in enumerate(outputs):
-            path = out / f"{file.stem}_{k}.png"
-            _write(path, output)
-            typer.echo(path)
+    with listener:
+        for index, file in enumerate(files):
+            picture = _read(file)
+            written = 0
+            for like in styles or [None]:
+                if save_every:
+                    _keep_frames(translator, out, file.stem, written)
+                outputs = translator.translate(
+                    picture,
+                    direction,
+                    samples=samples,
+                    seed=seed if synchronized else derive_seed("file", seed, index) >> 1,
+                    style_from=like,
+                )[0]
+                for output in outputs:
+                    path = out / f"{file.stem}_{written}.png"
+                    _write(path, output)
+                    typer.echo(path)
+                    written += 1
 
 
 @app.command()
@@ -159,7 +231,7 @@ def interpolate(
     if len(given) not in (0, 2):
         raise BenchError("--style-from is given twice or not at all")
     translator, direction = _open(
-        method, weights, to, domains, device=device, plugins=tuple(plugin or ())
+        method, weights, to, domains, {}, device=device, plugins=tuple(plugin or ())
     )
     picture = _read(image)
     target = "b" if direction == "a2b" else "a"

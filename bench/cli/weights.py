@@ -55,7 +55,8 @@ def convert(
     """Rewrite trained weights: to safetensors, or to the original project's files."""
     from safetensors.torch import save
 
-    from bench.store import check_writable, write_atomic
+    from bench.files import write_atomic
+    from bench.store import check_writable
     from bench.translator import load
 
     if target.suffix and target.suffix != ".safetensors":

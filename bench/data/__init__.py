@@ -21,7 +21,7 @@ from bench.data.content import (
 from bench.data.download import fetch
 from bench.data.folder import FolderDataset, find_root, load_folder
 from bench.data.locks import locked
-from bench.data.verbs import Verification, make_folder, verify
+from bench.data.verbs import Verification, check_new, make_folder, verify
 
 __all__ = [
     "PARTS",
@@ -29,6 +29,7 @@ __all__ = [
     "Differences",
     "FolderDataset",
     "Verification",
+    "check_new",
     "compare_contents",
     "fetch",
     "find_root",

@@ -12,11 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
-from bench.api import A2B, B2A, BenchError, Dataset, ImageItem
+from bench.api import A2B, B2A, BenchError, Dataset, ImageItem, LayeredDataset
 from bench.data.content import PARTS, Contents, Differences, compare_contents
 
 
@@ -25,13 +23,6 @@ class _Published(Protocol):
     """A dataset that knows what it should hold."""
 
     def expected_contents(self) -> Contents: ...
-
-
-@runtime_checkable
-class _Layered(Protocol):
-    """A dataset that knows planes of labels: uint8 or uint16 ``(H, W)`` by name."""
-
-    def layers(self, item: ImageItem) -> Mapping[str, npt.NDArray[np.uint8 | np.uint16]]: ...
 
 
 @dataclass(frozen=True)
@@ -138,6 +129,12 @@ def _flaw(path: Path) -> str:
     return ""
 
 
+def check_new(out: Path) -> None:
+    """Refuse a folder that is in use."""
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise BenchError(f"{out} exists already: choose a new folder")
+
+
 def make_folder(dataset: Dataset, out: Path, *, progress: Callable[[str], None]) -> Path:
     """Write a prepared dataset as an ordinary folder of PNGs with a ``manifest.json``.
 
@@ -158,8 +155,7 @@ def make_folder(dataset: Dataset, out: Path, *, progress: Callable[[str], None])
     BenchError
         When `out` is in use or cannot be written.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise BenchError(f"{out} exists already: choose a new folder")
+    check_new(out)
     temporary = None
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -216,7 +212,7 @@ def _write_truth(
 def _write_layers(dataset: Dataset, part: str, item: ImageItem, out: Path) -> dict[str, str]:
     """The planes of labels of a test picture, as PNGs of 8 or 16 bits."""
     names = {}
-    if isinstance(dataset, _Layered):
+    if isinstance(dataset, LayeredDataset):
         for name, plane in dataset.layers(item).items():
             names[name] = file = f"layers/{part}/{item.id}.{name}.png"
             (out / file).parent.mkdir(parents=True, exist_ok=True)

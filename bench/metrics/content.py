@@ -25,14 +25,14 @@ def structure(scoring: Scoring) -> Iterator[Measurement]:
     """``structure_distance``: mean squared difference of self-similarities, input to output.
 
     After Tumanyan et al. 2022 (Splicing ViT Features, section 3.1), with the local features
-    of the convolutional extractor in place of DINO's keys.
+    of the extractor: those of a middle layer, or the keys of a vision transformer.
     """
     inputs = scoring.structure_of(scoring.pictures("inputs")).astype(np.float64)
     outputs = scoring.structure_of(scoring.pictures("all_outputs")).astype(np.float64)
     outputs = outputs.reshape(len(inputs), -1, outputs.shape[-1])
     values = ((outputs - inputs[:, None]) ** 2).mean(-1)
     yield scoring.measurement(
-        "structure_distance",
+        scoring.spec.name,
         bootstrap_mean(values.mean(1)),
         n=len(values),
         per_sample=scoring.per_sample(values),
@@ -75,6 +75,15 @@ def duplicates(scoring: Scoring) -> Iterator[Measurement]:
     counts = Counter(outputs[key].digest for key in unique.values())
     same = sum(counts[outputs[key].digest] > 1 for key in unique.values())
     yield scoring.measurement("duplicates", wilson(same, len(unique)), n=len(unique))
+
+
+def distinct(scoring: Scoring) -> Iterator[Measurement]:
+    """``distinct``: how many different pictures the samples of an input are, to the pixel."""
+    counts = [
+        float(len({picture.digest for picture in samples}))
+        for samples in scoring.data.outputs.values()
+    ]
+    yield scoring.measurement("distinct", bootstrap_mean(counts), n=len(counts))
 
 
 def spread(scoring: Scoring) -> Iterator[Measurement]:

@@ -92,15 +92,19 @@ def fid_interval(g: Grams, *, groups: int = _GROUPS, seed: int = 0) -> Interval:
 
 
 def measure(scoring: Scoring) -> Iterator[Measurement]:
-    """``fid``, its same-n real floor ``fid_floor``, and ``fid_excess``, their difference."""
+    """``fid``, its same-n real floor ``fid_floor``, and ``fid_excess``, their difference.
+
+    Under the metric's own name: the same distance serves other features.
+    """
+    name = scoring.spec.name
     g = scoring.grams("outputs", "reference", at_least=2)
     n = len(g.xx)
     value = fid_interval(g)
-    yield scoring.measurement("fid", value, n=n)
+    yield scoring.measurement(name, value, n=n)
     real = scoring.real_grams()
     if real is None or len(real.xx) < n:
         scoring.note(
-            f"fid_floor is left out: it needs {n} training images of the target domain that are "
+            f"{name}_floor is left out: it needs {n} training images of the target domain that are "
             f"not test images, there are {0 if real is None else len(real.xx)}"
         )
         return
@@ -116,13 +120,13 @@ def measure(scoring: Scoring) -> Iterator[Measurement]:
         floor, float(floors.min()), float(floors.max()), f"range of {len(floors)} real samples"
     )
     yield scoring.measurement(
-        "fid_floor",
+        f"{name}_floor",
         spread if len(floors) > 1 else Interval(floor, None, None, None),
         n=n,
         higher_is_better=None,
     )
     yield scoring.measurement(
-        "fid_excess",
+        f"{name}_excess",
         Interval(
             value.value - floor,
             None if value.low is None else value.low - floor,

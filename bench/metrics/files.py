@@ -62,6 +62,20 @@ ST_VGG = WeightFile(
     member="stlpips_pytorch/weights/vST0.0/vgg_shift_tolerant.pth",
     license="BSD-2-Clause",
 )
+DINOV2_VITB14 = WeightFile(
+    name="dinov2_vitb14_pretrain.pth",
+    sha256="0b8b82f85de91b424aded121c7e1dcc2b7bc6d0adeea651bf73a13307fad8c73",
+    used_for="DINOv2 features (ViT-B/14)",
+    url="https://dl.fbaipublicfiles.com/dinov2/dinov2_vitb14/dinov2_vitb14_pretrain.pth",
+    license="Apache-2.0",
+)
+DINOV2_VITS14 = WeightFile(
+    name="dinov2_vits14_pretrain.pth",
+    sha256="b938bf1bc15cd2ec0feacfe3a1bb553fe8ea9ca46a7e1d8d00217f29aef60cd9",
+    used_for="DINOv2 features (ViT-S/14)",
+    url="https://dl.fbaipublicfiles.com/dinov2/dinov2_vits14/dinov2_vits14_pretrain.pth",
+    license="Apache-2.0",
+)
 
 
 def _head(version: str, net: str, sha256: str) -> WeightFile:
@@ -105,3 +119,6 @@ PERCEPTUAL = (ALEXNET, ST_ALEX)
 
 PERCEPTUAL_VGG = (VGG16, ST_VGG)
 """The same with a VGG-16 trunk: slower, closer to what people see."""
+
+DINO = (DINOV2_VITB14, DINOV2_VITS14)
+"""Self-supervised features, best first; not trained on ImageNet's labels."""

@@ -41,6 +41,7 @@ __all__ = [
 ]
 
 Subset = Literal["all", "clean"]
+Layers = Mapping[str, npt.NDArray[np.uint8 | np.uint16]]
 Which = Literal["outputs", "all_outputs", "inputs", "reference", "reference_train", "source_train"]
 
 _PIXELS_PER_BATCH = 32 * 256 * 256
@@ -75,6 +76,11 @@ class ScoringData:
         Input id to its true translations, where known.
     contaminated
         Input ids that are also training images; the subset ``clean`` leaves them out.
+    layers
+        Input id to its planes of labels, made when asked for; see
+        :class:`bench.api.LayeredDataset`.
+    classes
+        Names of the classes in the layers.
     """
 
     direction: Direction
@@ -86,6 +92,8 @@ class ScoringData:
     source_train: Sequence[Picture] = ()
     truths: Mapping[str, Sequence[Picture]] = field(default_factory=dict)
     contaminated: frozenset[str] = frozenset()
+    layers: Mapping[str, Callable[[], Layers]] = field(default_factory=dict)
+    classes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         counts = {len(samples) for samples in self.outputs.values()}
@@ -134,11 +142,14 @@ class DistanceTable:
         From each sample to the input, ``(k,)``.
     to_truths
         From each sample to each true translation, ``(k, T)``; T may be 0.
+    truths
+        Between the true translations, ``(T, T)``.
     """
 
     samples: Floats
     to_input: Floats
     to_truths: Floats
+    truths: Floats
 
 
 class _Networks:
@@ -155,11 +166,14 @@ class _Networks:
     ) -> None:
         self.device, self.weights_dir, self.offline = device, weights_dir, offline
         self.cache, self.emit = ArrayCache(cache), emit
+        self.asked: dict[str, str] = {}
         self._built: dict[str, Any] = {}
         self._rows: dict[str, npt.NDArray[np.float32]] = {}
 
     def choose(self, files: Sequence[WeightFile], version: str = "") -> Chosen:
-        return choose(files, weights_dir=self.weights_dir, offline=self.offline, version=version)
+        chosen = choose(files, weights_dir=self.weights_dir, offline=self.offline, version=version)
+        self.asked[chosen.name] = chosen.sha256
+        return chosen
 
     def build(self, chosen: Chosen) -> Any:
         key = f"{chosen.name}/{chosen.sha256}"
@@ -403,7 +417,9 @@ class Scoring:
                 [*samples, self.data.inputs[key], *truths], chosen
             )
             k = len(samples)
-            tables[key] = DistanceTable(matrix[:k, :k], matrix[:k, k], matrix[:k, k + 1 :])
+            tables[key] = DistanceTable(
+                matrix[:k, :k], matrix[:k, k], matrix[:k, k + 1 :], matrix[k + 1 :, k + 1 :]
+            )
             progress.advance()
         return tables
 
@@ -529,6 +545,10 @@ def _unmet(spec: MetricSpec, data: ScoringData) -> str | None:
         return f"{spec.name} needs two or more samples per input, there is {data.samples}"
     if "pairs" in spec.needs and not data.truths:
         return f"{spec.name} needs true translations, this dataset has none"
+    if "layers" in spec.needs and not data.layers:
+        return f"{spec.name} needs to know what each pixel shows, this dataset does not"
+    if "factors" in spec.needs and not any(p.factors for p in data.reference):
+        return f"{spec.name} needs the factors behind the pictures, this dataset has none"
     return None
 
 
@@ -541,6 +561,7 @@ def score(
     offline: bool,
     cache: Path | None,
     emit: Callable[[Event], None],
+    networks: dict[str, str] | None = None,
 ) -> list[Measurement]:
     """Every metric of one direction of one trial, on all inputs and on the clean ones.
 
@@ -554,6 +575,8 @@ def score(
         A folder for features, kept between runs; None: nothing is kept.
     emit
         Takes progress and warnings.
+    networks
+        Gets the name of every network that was asked, with the SHA-256 of its weights.
 
     Returns
     -------
@@ -565,7 +588,7 @@ def score(
     BenchError
         When weights were tampered with, or pictures are broken.
     """
-    networks = _Networks(
+    shelf = _Networks(
         device=device, weights_dir=weights_dir, offline=offline, cache=cache, emit=emit
     )
     subsets: list[tuple[Subset, ScoringData]] = [("all", data)]
@@ -583,7 +606,7 @@ def score(
         function = _implementation(spec)
         for subset, pictures in subsets:
             try:
-                found += function(Scoring(pictures, spec, networks, subset, shared))
+                found += function(Scoring(pictures, spec, shelf, subset, shared))
             except NotMeasurable as error:
                 emit(Event("warning", "score", f"{error} (subset {subset})"))
             except MissingWeights as error:
@@ -593,4 +616,6 @@ def score(
                 # The traceback says where; the reason of the trial must say which metric.
                 error.add_note(f"in metric {spec.name}, {data.direction.name}, subset {subset}")
                 raise
+    if networks is not None:
+        networks |= shelf.asked
     return found

@@ -1,7 +1,8 @@
 """Distances to the true translation, where a dataset knows it.
 
 With several true translations (modes) an output is held against the nearest of them: which
-one it shows is for the method to choose.
+one it shows is for the method to choose. Which modes a method finds, and in which shares, is
+measured on its own.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+from scipy import stats
 
 from bench.api import BenchError, Measurement
 from bench.stats import Floats, bootstrap_mean
@@ -21,8 +23,19 @@ if TYPE_CHECKING:
 
 PSNR_CAP = 100.0
 """What identical pictures count as, in dB: an average with infinity says nothing."""
+REACH = 0.85
+"""How far a mode reaches, as a share of the distance to the next true mode of the scene.
+
+Fresh looks of a mode lie at about half of that distance from the known one, other places
+beyond it; a test counts both.
+"""
+READABLE = 0.3
+"""A factor counts when features explain this share of its variance on real test pictures."""
+NONE = -1
 _RADIUS, _SIGMA = 5, 1.5
 _K1, _K2 = 0.01, 0.03
+_LEAST = 8
+_DRAWS = 8
 
 
 def psnr(a: npt.NDArray[np.uint8], b: npt.NDArray[np.uint8]) -> float:
@@ -97,7 +110,7 @@ def _compare(
 def _yield(
     scoring: Scoring, name: str, tables: dict[str, Floats], *, higher: bool
 ) -> Iterator[Measurement]:
-    """The value to the nearest truth: of the mean sample, and of the best one."""
+    """The value to the nearest truth, of the mean sample and of the best one; and to the pair."""
     pick = np.max if higher else np.min
     nearest = {key: pick(table, axis=1) for key, table in tables.items()}
     yield scoring.measurement(
@@ -112,32 +125,27 @@ def _yield(
             bootstrap_mean([float(pick(values)) for values in nearest.values()]),
             n=len(nearest),
         )
+    if any(table.shape[1] > 1 for table in tables.values()):
+        yield scoring.measurement(
+            f"{name}_pair",
+            bootstrap_mean([float(table[:, 0].mean()) for table in tables.values()]),
+            n=len(tables),
+        )
 
 
 def measure_psnr(scoring: Scoring) -> Iterator[Measurement]:
-    """``psnr`` to the nearest truth, and ``psnr_best_of_k`` of the samples."""
+    """``psnr`` to the nearest truth, ``psnr_best_of_k`` of the samples, ``psnr_pair``."""
     return _yield(scoring, "psnr", _table(scoring, "psnr", psnr), higher=True)
 
 
 def measure_ssim(scoring: Scoring) -> Iterator[Measurement]:
-    """``ssim`` to the nearest truth, and ``ssim_best_of_k`` of the samples."""
+    """``ssim`` to the nearest truth, ``ssim_best_of_k`` of the samples, ``ssim_pair``."""
     return _yield(scoring, "ssim", _table(scoring, "ssim", ssim), higher=True)
 
 
 def measure_lpips(scoring: Scoring) -> Iterator[Measurement]:
-    """``lpips_truth`` to the nearest truth, and ``lpips_truth_best_of_k`` of the samples."""
+    """``lpips_truth`` to the nearest truth, ``…_best_of_k`` of the samples, ``…_pair``."""
     return _yield(scoring, "lpips_truth", _perceptual(scoring), higher=False)
-
-
-def measure_modes(scoring: Scoring) -> Iterator[Measurement]:
-    """``truth_coverage``: share of true modes that are nearest to one of the samples."""
-    shares = [
-        len(set(table.argmin(1).tolist())) / table.shape[1]
-        for table in _perceptual(scoring).values()
-        if table.shape[1] > 1
-    ]
-    if shares:
-        yield scoring.measurement("truth_coverage", bootstrap_mean(shares), n=len(shares))
 
 
 def _perceptual(scoring: Scoring) -> dict[str, Floats]:
@@ -146,3 +154,163 @@ def _perceptual(scoring: Scoring) -> dict[str, Floats]:
         for key, table in scoring.distances().items()
         if table.to_truths.shape[1] > 0
     }
+
+
+# -------------------------------------------------------------------------- modes
+
+
+def assign_modes(
+    to_truths: Floats, truths: Floats, to_input: Floats, reach: float = REACH
+) -> npt.NDArray[np.intp]:
+    """The true mode that each sample shows, or `NONE`.
+
+    A sample belongs to the nearest true look, unless it is nearer to its input (it has not
+    left the source), or farther than `reach` times the distance from that look to the next
+    true one (it shows neither).
+
+    Parameters
+    ----------
+    to_truths, truths, to_input
+        Distances ``(k, T)``, ``(T, T)`` and ``(k,)``, with T at least 2.
+
+    Returns
+    -------
+    numpy.ndarray
+        int ``(k,)``.
+    """
+    nearest = to_truths.argmin(1)
+    distance = to_truths.min(1)
+    others = truths + np.diag(np.full(len(truths), np.inf))
+    # A true look that equals the input is told apart by nothing: it counts as what it is.
+    left = (distance < to_input) | (distance == 0)
+    inside = left & (distance <= reach * others.min(1)[nearest])
+    return np.where(inside, nearest, NONE)
+
+
+def _modes(scoring: Scoring) -> dict[str, npt.NDArray[np.intp]]:
+    """For each input with several truths, the mode of each sample."""
+    tables = {k: t for k, t in scoring.distances().items() if t.to_truths.shape[1] > 1}
+    if not tables:
+        from bench.metrics.scoring import NotMeasurable
+
+        raise NotMeasurable(f"{scoring.spec.name} needs several true translations of an input")
+    return {k: assign_modes(t.to_truths, t.truths, t.to_input) for k, t in tables.items()}
+
+
+def measure_modes(scoring: Scoring) -> Iterator[Measurement]:
+    """``truth_coverage``: share of the true modes that one of the samples shows."""
+    shares = [
+        len(set(modes.tolist()) - {NONE}) / len(scoring.data.truths[key])
+        for key, modes in _modes(scoring).items()
+    ]
+    yield scoring.measurement("truth_coverage", bootstrap_mean(shares), n=len(shares))
+
+
+def measure_mode_precision(scoring: Scoring) -> Iterator[Measurement]:
+    """``truth_precision``: share of the samples that show a true mode; mean over inputs."""
+    shown = {key: (modes != NONE).astype(np.float64) for key, modes in _modes(scoring).items()}
+    yield scoring.measurement(
+        "truth_precision",
+        bootstrap_mean([float(values.mean()) for values in shown.values()]),
+        n=len(shown),
+        per_sample=scoring.per_sample(list(shown.values()), list(shown)),
+    )
+
+
+def measure_mode_error(scoring: Scoring) -> Iterator[Measurement]:
+    """``truth_mode_error``: from the shares of the modes over all outputs to the true shares.
+
+    Total variation; an output that shows no mode adds to no share.
+    """
+    rows, found = [], _modes(scoring)
+    kinds = sorted({str(t.factors.get("mode")) for k in found for t in scoring.data.truths[k]})
+    for key, modes in found.items():
+        names = [str(true.factors.get("mode")) for true in scoring.data.truths[key]]
+        shown = [names[mode] if mode != NONE else None for mode in modes]
+        rows.append([shown.count(k) / len(shown) - names.count(k) / len(names) for k in kinds])
+    gaps = np.mean(rows, axis=0)
+    nowhere = -float(gaps.sum())
+    value = 0.5 * (float(np.abs(gaps).sum()) + nowhere)
+    yield scoring.measurement("truth_mode_error", value, n=len(rows))
+
+
+# -------------------------------------------------------------------------- factors
+
+
+class Reader:
+    """Ridge regression of a factor on features; the penalty is the best on left-out rows.
+
+    Parameters
+    ----------
+    features, values
+        ``(n, d)`` and ``(n,)``, of real pictures.
+    """
+
+    def __init__(self, features: npt.ArrayLike, values: npt.ArrayLike) -> None:
+        x, y = np.asarray(features, np.float64), np.asarray(values, np.float64)
+        self._mean, self._centre = x.mean(0), float(y.mean())
+        self._scale = (x.std(0) + 1e-6) * np.sqrt(x.shape[1])
+        self._x = (x - self._mean) / self._scale
+        spectrum, basis = np.linalg.eigh(self._x @ self._x.T)
+        turned = basis.T @ (y - self._centre)
+        best = np.inf
+        for penalty in 10.0 ** np.arange(-2.0, 3.1, 0.5):
+            inverse = 1.0 / (np.maximum(spectrum, 0.0) + penalty)
+            dual = basis @ (inverse * turned)
+            error = dual / ((basis * basis) @ inverse)
+            if (loss := float((error**2).mean())) < best:
+                best, self._dual, self.left_out = loss, dual, y - error
+
+    def __call__(self, features: npt.ArrayLike) -> Floats:
+        """The factor as read from features ``(m, d)``."""
+        x = (np.asarray(features, np.float64) - self._mean) / self._scale
+        read: Floats = x @ (self._x.T @ self._dual) + self._centre
+        return read
+
+
+def measure_factors(scoring: Scoring) -> Iterator[Measurement]:
+    """``factor_error``: how far the factors seen in outputs are from those in real pictures.
+
+    A :class:`Reader` learns each numeric factor on target training pictures. Outputs and
+    real test pictures are read alike, so that its own faults cancel; the two
+    distributions are compared by the Wasserstein-1 distance in standard deviations of the
+    real one. ``factor_error_floor`` is what as many real training pictures score, each read
+    by a regression that has not seen it.
+    """
+    from bench.metrics.scoring import NotMeasurable
+
+    scoring.need("reference_train", _LEAST)
+    scoring.need("reference", _LEAST)
+    data = scoring.data
+    train = scoring.features("reference_train")
+    real, outputs = scoring.features("reference"), scoring.features("all_outputs")
+    errors, floors = {}, []
+    rng = np.random.default_rng(0)
+    for name in _numeric_factors([*data.reference_train, *data.reference]):
+        reader = Reader(train, [float(p.factors[name]) for p in data.reference_train])
+        seen, known = reader(real), np.array([float(p.factors[name]) for p in data.reference])
+        spread = float(seen.std())
+        if spread < 1e-9 or 1.0 - ((seen - known) ** 2).mean() / known.var() < READABLE:
+            continue
+        errors[name] = stats.wasserstein_distance(reader(outputs), seen) / spread
+        count = min(len(scoring.ids), len(train))
+        draws = [rng.choice(reader.left_out, count, replace=False) for _ in range(_DRAWS)]
+        floors.append(np.mean([stats.wasserstein_distance(d, seen) for d in draws]) / spread)
+    if not errors:
+        raise NotMeasurable(f"{scoring.spec.name}: no factor can be read from real pictures")
+    n = len(scoring.ids)
+    yield scoring.measurement("factor_error", float(np.mean(list(errors.values()))), n=n)
+    yield scoring.measurement("factor_error_floor", float(np.mean(floors)), n=n)
+    for name, error in errors.items():
+        yield scoring.measurement(f"factor_error_{name}", float(error), n=n)
+
+
+def _numeric_factors(pictures: Sequence[Picture]) -> list[str]:
+    """Factors that every picture has as a number, and that vary."""
+    names = [name for name, value in pictures[0].factors.items() if isinstance(value, float)]
+    values = {
+        name: [picture.factors.get(name) for picture in pictures]
+        for name in names
+        if all(isinstance(picture.factors.get(name), float) for picture in pictures)
+    }
+    return [name for name, found in values.items() if len(set(found)) > 1]

@@ -18,6 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from bench.nn.winograd import conv2d
+
 # _TAPS[p][a][k] = 1 where tap k of the 5 reads low-resolution offset a - 1, for the output
 # pixels of parity p: offset = floor((p + k - 2) / 2).
 _TAPS = (
@@ -112,7 +114,7 @@ def upsample_conv5(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Ten
     """
     small = collapse_kernel(weight)
     offset = None if bias is None else bias.repeat_interleave(4)
-    y = F.pixel_shuffle(F.conv2d(F.pad(x, (1, 1, 1, 1), "replicate"), small, offset), 2)
+    y = F.pixel_shuffle(conv2d(F.pad(x, (1, 1, 1, 1), "replicate"), small, offset), 2)
     rows, columns = _ring(x, weight)
     out: Tensor = _AddRing.apply(y, rows.to(y.dtype), columns.to(y.dtype))
     return out

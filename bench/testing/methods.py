@@ -10,7 +10,16 @@ from unittest import mock
 
 import torch
 
-from bench.api import BenchError, Budget, Context, Direction, Method, MethodSpec, TrainData
+from bench.api import (
+    BenchError,
+    Budget,
+    Context,
+    Direction,
+    GivenMethod,
+    Method,
+    MethodSpec,
+    TrainData,
+)
 from bench.plugins import make_config, resolve
 from bench.testing.specs import must
 from bench.training import loop
@@ -85,6 +94,10 @@ def check_method(
     ctx = Context(torch.device("cpu"), seed=7, offline=offline)
     settings = make_config("method", spec.name, spec.config, config or {})
     model = resolve(spec.implementation)
+    if spec.given:  # it makes no pictures whose promises could be checked
+        lacks = "the class lacks find of bench.api.GivenMethod"
+        must(isinstance(model(settings), GivenMethod), spec.name, lacks)
+        return
     method: Method = model(settings, ctx)
     must(isinstance(method, Method), spec.name, "the class lacks a method of bench.api.Method")
     if spec.trained:

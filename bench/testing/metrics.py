@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from bench.api import A2B, Event, Measurement, MetricSpec
@@ -21,15 +22,31 @@ def _itself(pixels: Pixels) -> Pixels:
 
 
 def _pictures(count: int, size: int, name: str) -> list[Picture]:
-    arrays = toy_pictures(count, size, name).permute(0, 2, 3, 1).contiguous().numpy()
+    # Each darker than the one before: a factor that any features can read.
+    shade = torch.linspace(1.0, 0.2, count)[:, None, None, None]
+    toys = (toy_pictures(count, size, name) * shade).to(torch.uint8)
+    arrays = toys.permute(0, 2, 3, 1).contiguous().numpy()
     return [
-        Picture(f"p{index}", pixel_digest(array), partial(_itself, array))
+        Picture(
+            f"p{index}",
+            pixel_digest(array),
+            partial(_itself, array),
+            {"light": float(array.mean()), "mode": "light" if array.mean() > 127 else "dark"},
+        )
         for index, array in enumerate(arrays)
     ]
 
 
+def _layers(size: int, index: int) -> dict[str, Pixels]:
+    """Land with a hill in it, under a sky; each input has its hill elsewhere."""
+    row, column = np.mgrid[:size, :size]
+    far = size // 2 - row + np.abs(column - (index * size // 5) % size) // 2
+    classes = (far <= 0).astype(np.uint8)
+    return {"classes": classes, "depth": np.where(classes, 1 + (column + 8 * index) % 40, 255)}
+
+
 def toy_scoring_data(count: int = 12, samples: int = 2, size: int = 64) -> Any:
-    """Pictures of one direction of a made-up trial, with truths."""
+    """Pictures of one direction of a made-up trial, with all that a dataset may know."""
     from bench.metrics.scoring import ScoringData
 
     inputs = _pictures(count, size, "inputs")
@@ -48,6 +65,8 @@ def toy_scoring_data(count: int = 12, samples: int = 2, size: int = 64) -> Any:
                 inputs, drawn[0], _pictures(count, size, "truths"), strict=True
             )
         },
+        layers={one.id: partial(_layers, size, i) for i, one in enumerate(inputs)},
+        classes=("sky", "land"),
     )
 
 

@@ -13,7 +13,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -21,10 +21,12 @@ import torch
 from torch import nn
 
 from bench.api import BenchError, Diverged, Event
-from bench.nn.state import write_torch
+from bench.nn.state import load_state, write_torch
+from bench.training import parallel
 
 if TYPE_CHECKING:
     from bench.api import Budget, Context
+    from bench.training.watch import Watcher
 
 CHECKPOINT = "last.pt"
 LOSSES = "losses.jsonl"
@@ -86,7 +88,7 @@ def load_checkpoint(path: Path, trainer: Trainer) -> tuple[int, int | None]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
         for name, module in trainer.modules.items():
-            module.load_state_dict(state["modules"][name])
+            load_state(module, state["modules"][name], name)
         for name, optimizer in trainer.optimizers.items():
             optimizer.load_state_dict(state["optimizers"][name])
         trainer.load_extra_state(state["extra"])
@@ -161,11 +163,16 @@ def _synchronize(device: torch.device) -> None:
 def _spent(begun: float, budget: Budget, device: torch.device) -> bool:
     """Whether a budget in seconds is used up while the pace is still being measured."""
     _synchronize(device)
-    return time.monotonic() - begun > (budget.seconds or 0.0)
+    return bool(parallel.agree(time.monotonic() - begun > (budget.seconds or 0.0)))
 
 
 def run_training(
-    trainer: Trainer, budget: Budget, ctx: Context, *, checkpoint_seconds: float | None = None
+    trainer: Trainer,
+    budget: Budget,
+    ctx: Context,
+    *,
+    checkpoint_seconds: float | None = None,
+    watchers: Sequence[Watcher] = (),
 ) -> int:
     """Train within `budget`; gives the number of iterations trained in all.
 
@@ -180,6 +187,8 @@ def run_training(
         from it. Progress goes to ``ctx.emit``.
     checkpoint_seconds
         Time between checkpoints (None: `CHECKPOINT_SECONDS`); has no influence on results.
+    watchers
+        What looks on; see :mod:`bench.training.watch`.
 
     Raises
     ------
@@ -198,7 +207,11 @@ def run_training(
             iteration, kept = load_checkpoint(checkpoint, trainer)
             total = total if total is not None else kept
             earlier = seconds_spent(checkpoint.parent) or 0.0
+    if parallel.rank() > 0:  # the first one writes, and looks on, for all
+        work, checkpoint, watchers = None, None, ()
     curve = _Curve(work / LOSSES if work is not None else None, iteration)
+    for watcher in watchers:
+        watcher.resume(iteration)
     begun_at, begun = iteration, time.monotonic()
     clock = emitted = saved = begun
 
@@ -214,7 +227,7 @@ def run_training(
         ):
             _synchronize(ctx.device)
             pace = measured / (time.monotonic() - clock)
-            total = max(iteration, round(pace * (budget.seconds or 0.0)))
+            total = int(parallel.agree(max(iteration, round(pace * (budget.seconds or 0.0)))))
             if checkpoint is not None:
                 _check_weights(trainer, iteration)
                 save_checkpoint(checkpoint, trainer, iteration, total)
@@ -231,6 +244,8 @@ def run_training(
             if show:
                 emitted = now
                 ctx.emit(Event("progress", "fit", "", iteration, total, "it", values))
+        for watcher in watchers:
+            watcher.after(iteration, total)
         if checkpoint is not None and (last or now - saved > pause):
             _check_weights(trainer, iteration)
             save_checkpoint(checkpoint, trainer, iteration, total)

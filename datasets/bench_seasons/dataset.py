@@ -31,6 +31,7 @@ from bench_seasons.render import (
     render,
     truth_of,
 )
+from bench_seasons.scene import MASKS
 
 _OTHER: dict[Domain, Domain] = {"a": "b", "b": "a"}
 
@@ -56,6 +57,7 @@ class Seasons:
     def __init__(self, config: SeasonsConfig) -> None:
         self.config = config
         self.domains = ("summer", "winter")
+        self.classes = MASKS
         self.paired = config.pairs
         self._items: dict[str, list[ImageItem]] = {}
         self._truths: dict[tuple[str, str], list[ImageItem]] = {}

@@ -80,11 +80,10 @@ def _gradient_noise(size: int, cells: int, seed: int) -> tuple[F32, F32, F32]:
 
 @lru_cache(maxsize=1)
 def mountain_tile() -> F32:
-    """Eroded mountains: ``(1024 * 1024, 3)``, height in about [0, 1] and its slopes.
+    """Eroded mountains: heights ``(1024 * 1024,)`` in [0, 1].
 
     Ridged octaves are damped where the sum is already steep, which leaves sharp crests,
-    smooth valley floors and gullies between (the derivative trick of I. Quilez). Slopes
-    are per tile side.
+    smooth valley floors and gullies between (the derivative trick of I. Quilez).
     """
     height = np.zeros((MOUNTAIN, MOUNTAIN), np.float32)
     sum_x, sum_z = np.zeros_like(height), np.zeros_like(height)
@@ -106,9 +105,7 @@ def mountain_tile() -> F32:
         cells *= 2
     height -= height.min()
     height /= height.max()
-    slope_x = (np.roll(height, -1, 1) - np.roll(height, 1, 1)) * (MOUNTAIN / 2)
-    slope_z = (np.roll(height, -1, 0) - np.roll(height, 1, 0)) * (MOUNTAIN / 2)
-    return np.stack([height, slope_x, slope_z], -1).reshape(-1, 3).astype(np.float32)
+    return height.reshape(-1).astype(np.float32)
 
 
 @lru_cache(maxsize=1)
@@ -143,17 +140,6 @@ def bilinear(tile: F32, size: int, x: F32, z: F32) -> F32:
     bottom += u * (tile.take(i11) - bottom)
     top += v * (bottom - top)
     return top
-
-
-def bilinear3(tile: F32, size: int, x: F32, z: F32) -> tuple[F32, F32, F32]:
-    """A three-channel tile at fractional positions."""
-    index, u, v = _corners(size, x, z)
-    u, v = u[..., None], v[..., None]
-    c00, c01, c10, c11 = (tile.take(i, axis=0) for i in index)
-    top = c00 + u * (c01 - c00)
-    bottom = c10 + u * (c11 - c10)
-    top += v * (bottom - top)
-    return top[..., 0], top[..., 1], top[..., 2]
 
 
 def nearest(tile: F32, size: int, x: F32, z: F32) -> F32:

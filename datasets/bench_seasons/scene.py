@@ -20,7 +20,6 @@ from bench_seasons.noise import (
     F32,
     MOUNTAIN,
     bilinear,
-    bilinear3,
     cloud_tile,
     hash32,
     mountain_tile,
@@ -219,7 +218,7 @@ def ground_height(scene: Scene, x: F32, z: F32) -> tuple[F32, F32]:
     """Height of the ground in metres above the water, and the envelope it was made with."""
     env = envelope(scene, x, z)
     tx, tz = to_tile(scene, x, z)
-    peak = bilinear3(mountain_tile(), MOUNTAIN, tx, tz)[0]
+    peak = bilinear(mountain_tile(), MOUNTAIN, tx, tz)
     return floor_height(scene, x, z) + mountains(scene, x, z, env, peak), env
 
 

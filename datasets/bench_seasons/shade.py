@@ -200,7 +200,7 @@ class Shader:
         x, y, z = (v[::step, ::step] for v in (g.x, g.y, g.z))
         scene = g.scene
         light = np.ones_like(x)
-        tile = _heights()
+        tile = mountain_tile()
         flat = max(math.sqrt(sun[0] ** 2 + sun[2] ** 2), 1e-3)
         dx, dz, rise = sun[0] / flat, sun[2] / flat, sun[1] / flat
         for distance in (70.0, 150.0, 280.0, 480.0, 800.0, 1300.0, 2100.0):
@@ -351,9 +351,10 @@ class Shader:
         for c in range(3):
             np.copyto(base[c], np.broadcast_to(sky[c], base[c].shape), where=outside)
         # What the water mirrors has the trees in it; the picture gets them after the water.
-        mirrored = [plane.copy() for plane in base]
-        self._stand(look, palette, sun, mirrored, light, far_only=True)
-        self._water(look, palette, sun, base, light, mirrored)
+        if (g.kind == WATER).any():
+            mirrored = [plane.copy() for plane in base]
+            self._stand(look, palette, sun, mirrored, light, far_only=True)
+            self._water(look, palette, sun, base, light, mirrored)
         self._stand(look, palette, sun, base, light)
         return np.stack(base) * palette.exposure
 
@@ -434,10 +435,7 @@ class Shader:
     ) -> None:
         """Mirror the far shore in open water; ice is pale and dull."""
         g = self.g
-        wet = np.nonzero(g.kind == WATER)
-        if wet[0].size == 0:
-            return
-        row, col = wet
+        row, col = wet = np.nonzero(g.kind == WATER)
         size = self.size
         z, x = g.z[wet], g.x[wet]
         shore = g.lake_row[wet]
@@ -469,16 +467,6 @@ class Shader:
             frozen = white * (palette.sun[c] * lamp + ambient * 0.95)
             frozen = frozen + (1.0 - drift) * 0.45 * fresnel * (seen - frozen)
             base[c][wet] = open_water + ice * (frozen - open_water)
-
-
-_HEIGHTS: list[F32] = []
-
-
-def _heights() -> F32:
-    """The first channel of the mountain tile, contiguous."""
-    if not _HEIGHTS:
-        _HEIGHTS.append(np.ascontiguousarray(mountain_tile()[:, 0]))
-    return _HEIGHTS[0]
 
 
 def _enlarge(coarse: F32, step: int, size: int) -> F32:

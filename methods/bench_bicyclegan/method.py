@@ -13,22 +13,22 @@ import torch.nn.functional as F
 from pydantic import ValidationError
 from torch import nn
 
-from bench.api import BenchError, Event
+from bench.api import BenchError
 from bench.nn.init import init_weights
 from bench.nn.patch import smallest_side
 from bench.nn.state import load_state, select_prefix
-from bench.training.capture import CapturedStep, prepare_optimizer
-from bench.training.loop import linear_decay, run_training, set_learning_rate
+from bench.training.loop import linear_decay, run_training
 from bench.training.precision import apply_float32_policy, autocast
-from bench.training.sampling import batch
 from bench.training.seeding import derive_seed, generator, normal, normal_per_seed
+from bench.training.trainer import StepTrainer, adam
+from bench.training.watch import SampleGrids, Sheet
 from bench_bicyclegan.checkpoints import DIRECTIONS, infer_widths, read_networks, write_official
 from bench_bicyclegan.config import BicycleGANConfig
 from bench_bicyclegan.networks import Encoder, MultiscaleDiscriminator, UnetGenerator
 from bench_bicyclegan.step import Networks, discriminator_losses, generator_losses, total
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from bench.api import Budget, Context, Direction, Domain, TrainData
@@ -43,7 +43,7 @@ def _initialised(net: nn.Module, ctx: Context, *names: str) -> nn.Module:
     return net.to(ctx.device)
 
 
-class BicycleGANTrainer:
+class BicycleGANTrainer(StepTrainer):
     """The state of training, and its step: generators and encoders, then discriminators.
 
     Step `t` draws, each from a stream of its own: the pairs with their crops and flips,
@@ -53,7 +53,10 @@ class BicycleGANTrainer:
     def __init__(
         self, config: BicycleGANConfig, ctx: Context, ways: Mapping[str, Parts], data: TrainData
     ) -> None:
-        self.config, self.ctx, self.data = config, ctx, data
+        super().__init__(
+            ctx, data, batch_size=config.batch_size, crop=config.crop, load=config.load
+        )
+        self.config = config
         modules: dict[str, nn.Module] = {}
         self.nets: dict[str, Networks] = {}
         for way, parts in ways.items():
@@ -68,57 +71,29 @@ class BicycleGANTrainer:
             }
             self.nets[way] = Networks(parts["gen"], parts["enc"], **judges)
             modules |= {f"{way}.{name}": part for name, part in (*parts.items(), *judges.items())}
-        self.modules: Mapping[str, nn.Module] = modules
-        self.optimizers: Mapping[str, torch.optim.Optimizer] = {
-            "gen": self._adam("gen", "enc"),
-            "dis": self._adam("dis", "dis2"),
+        self.modules = modules
+        self.optimizers = {
+            name: adam(self._weights(*parts), config.lr, (config.beta1, 0.999))
+            for name, parts in (("gen", ("gen", "enc")), ("dis", ("dis", "dis2")))
         }
-        self.run = CapturedStep(self.update, ctx.device, on_fallback=self._warn)
-        self.ready = False
 
-    def _adam(self, *parts: str) -> torch.optim.Adam:
-        weights = [
-            p
-            for name, module in self.modules.items()
-            if name.rpartition(".")[2] in parts
-            for p in module.parameters()
-        ]
-        return torch.optim.Adam(
-            weights, lr=self.config.lr, betas=(self.config.beta1, 0.999), fused=True
-        )
-
-    def _warn(self, reason: str) -> None:
-        self.ctx.emit(Event("warning", "fit", f"runs without a CUDA graph: {reason}"))
-
-    def _batch(self, domain: Domain, iteration: int) -> torch.Tensor:
-        config = self.config
-        return batch(
-            self.data,
-            domain,
-            seed=self.ctx.seed,
-            step=iteration,
-            batch_size=config.batch_size,
-            crop=config.crop,
-            load=config.load,
-        )
+    def _weights(self, *parts: str) -> Iterator[nn.Parameter]:
+        """The weights of these networks, of both directions."""
+        for name, module in self.modules.items():
+            if name.rpartition(".")[2] in parts:
+                yield from module.parameters()
 
     def step(self, iteration: int, total_iterations: int | None) -> Mapping[str, torch.Tensor]:
         """Run one iteration; see :class:`bench.training.loop.Trainer`."""
         config, ctx = self.config, self.ctx
-        rate = config.lr * linear_decay(iteration, total_iterations, config.constant)
-        for optimizer in self.optimizers.values():
-            set_learning_rate(optimizer, rate)
-        if not self.ready:  # not earlier: a checkpoint may have brought optimiser state
-            self.ready = True
-            for optimizer in self.optimizers.values():
-                prepare_optimizer(optimizer, ctx.device)
+        self.set_rate(config.lr * linear_decay(iteration, total_iterations, config.constant))
         # Encoded branch's noise and drawn codes: (direction, branch, half, nz).
         shape = (len(self.nets), 2, config.batch_size // 2, config.nz)
         draws = normal(shape, ctx.seed, "bicyclegan", "codes", iteration).to(ctx.device)
         devices = [ctx.device] if ctx.device.type == "cuda" else []
         with torch.random.fork_rng(devices):
             torch.manual_seed(derive_seed(ctx.seed, "bicyclegan", "dropout", iteration))
-            return self.run(self._batch("a", iteration), self._batch("b", iteration), draws)
+            return self.run(self.images("a", iteration), self.images("b", iteration), draws)
 
     def update(
         self, a: torch.Tensor, b: torch.Tensor, draws: torch.Tensor
@@ -152,13 +127,6 @@ class BicycleGANTrainer:
         torch.autograd.backward(total(judged))
         self.optimizers["dis"].step()
         return {name: loss.detach() for name, loss in (losses | judged).items()}
-
-    def extra_state(self) -> dict[str, Any]:
-        """Nothing: all state is in modules and optimisers."""
-        return {}
-
-    def load_extra_state(self, state: Mapping[str, Any]) -> None:
-        """Take back nothing."""
 
 
 class BicycleGAN:
@@ -254,7 +222,19 @@ class BicycleGAN:
                 self._part(way, name)
         self._check_sizes(data)
         self._tree.train()
-        run_training(BicycleGANTrainer(self.config, self.ctx, self.ways, data), budget, self.ctx)
+        trainer = BicycleGANTrainer(self.config, self.ctx, self.ways, data)
+        sheet = Sheet(self._row, data, self.ctx, multiple_of=1)
+        grids = SampleGrids(self.config.sample_every, sheet, self.ctx)
+        run_training(trainer, budget, self.ctx, watchers=[grids])
+
+    def _row(
+        self, image: torch.Tensor, direction: Direction, seeds: list[int]
+    ) -> list[torch.Tensor]:
+        """A translation of an image for each seed, for a sheet."""
+        drawn = torch.tensor([seeds])
+        made = self.translate(image, direction, samples=len(seeds), seeds=drawn)
+        self._tree.train()
+        return list(made[0])
 
     def _check_sizes(self, data: TrainData) -> None:
         config = self.config

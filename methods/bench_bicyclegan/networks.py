@@ -10,6 +10,7 @@ from torch import nn
 
 from bench.nn.layers import InstanceNorm
 from bench.nn.patch import patch_layers
+from bench.nn.winograd import Conv2d
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -126,10 +127,10 @@ class EncoderBlock(nn.Module):
         self.conv = nn.Sequential(
             InstanceNorm(),
             nn.LeakyReLU(0.2),
-            nn.Conv2d(into, into, 3, padding=1),
+            Conv2d(into, into, 3, padding=1),
             InstanceNorm(),
             nn.LeakyReLU(0.2),
-            nn.Sequential(nn.Conv2d(into, out, 3, padding=1), nn.AvgPool2d(2)),
+            nn.Sequential(Conv2d(into, out, 3, padding=1), nn.AvgPool2d(2)),
         )
         self.shortcut = nn.Sequential(nn.AvgPool2d(2), nn.Conv2d(into, out, 1))
 

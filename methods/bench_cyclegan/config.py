@@ -41,3 +41,7 @@ class CycleGANConfig(Config):
 
     load: int | None = Field(286, ge=8, description="resize to this square first; none: no resize")
     crop: int | None = Field(256, ge=8, description="random square crop; none: the whole image")
+
+    sample_every: int = Field(
+        0, ge=0, description="iterations between sheets of sample translations; 0: none"
+    )

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from pydantic import ValidationError
 from torch import nn
 
-from bench.api import BenchError, Event
+from bench.api import BenchError
 from bench.nn.init import init_weights
 from bench.nn.patch import PatchDiscriminator, smallest_side
 from bench.nn.state import load_state, select_prefix
-from bench.training.capture import CapturedStep, prepare_optimizer
-from bench.training.loop import linear_decay, run_training, set_learning_rate
+from bench.training.loop import linear_decay, run_training
 from bench.training.pool import ImagePool
 from bench.training.precision import apply_float32_policy, autocast
-from bench.training.sampling import batch
 from bench.training.seeding import generator
+from bench.training.trainer import StepTrainer, adam
+from bench.training.watch import SampleGrids, Sheet
 from bench_cyclegan.checkpoints import (
     DIRECTIONS,
     SKIP_KEY,
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from bench.api import Budget, Context, Direction, Domain, TrainData
+    from bench.api import Budget, Context, Direction, TrainData
 
 
 def build_generator(config: CycleGANConfig) -> ResnetGenerator:
@@ -43,7 +44,7 @@ def build_generator(config: CycleGANConfig) -> ResnetGenerator:
     )
 
 
-class CycleGANTrainer:
+class CycleGANTrainer(StepTrainer):
     """The state of training, and its step: both generators, then both discriminators.
 
     Step `t` draws, each from a stream of its own: the images of both domains, their crops
@@ -53,59 +54,37 @@ class CycleGANTrainer:
     def __init__(
         self, config: CycleGANConfig, ctx: Context, generators: nn.ModuleDict, data: TrainData
     ) -> None:
-        self.config, self.ctx, self.data = config, ctx, data
+        super().__init__(
+            ctx, data, batch_size=config.batch_size, crop=config.crop, load=config.load
+        )
+        self.config = config
         modules: dict[str, nn.Module] = dict(generators.items())
         for domain in ("a", "b"):
             dis = PatchDiscriminator(3, config.ndf, config.n_layers_d)
             init_weights(dis, "normal", generator=generator(ctx.seed, "cyclegan", "dis", domain))
             modules[f"dis_{domain}"] = dis.to(ctx.device)
-        self.modules: Mapping[str, nn.Module] = modules
+        self.modules = modules
         self.nets = Networks(**modules)
-        self.optimizers: Mapping[str, torch.optim.Optimizer] = {
-            "gen": self._adam("a2b", "b2a"),
-            "dis": self._adam("dis_a", "dis_b"),
+        self.optimizers = {
+            name: adam(
+                itertools.chain(*(modules[part].parameters() for part in parts)),
+                config.lr,
+                (config.beta1, 0.999),
+            )
+            for name, parts in (("gen", ("a2b", "b2a")), ("dis", ("dis_a", "dis_b")))
         }
-        self.run = CapturedStep(self.update, ctx.device, on_fallback=self._warn)
-        self.ready = False
         self.pools = {
             "a": ImagePool(config.pool_size, ctx.seed, "a"),
             "b": ImagePool(config.pool_size, ctx.seed, "b"),
         }
 
-    def _adam(self, *names: str) -> torch.optim.Adam:
-        weights = [p for name in names for p in self.modules[name].parameters()]
-        return torch.optim.Adam(
-            weights, lr=self.config.lr, betas=(self.config.beta1, 0.999), fused=True
-        )
-
-    def _warn(self, reason: str) -> None:
-        self.ctx.emit(Event("warning", "fit", f"runs without a CUDA graph: {reason}"))
-
-    def _batch(self, domain: Domain, iteration: int) -> torch.Tensor:
-        config = self.config
-        return batch(
-            self.data,
-            domain,
-            seed=self.ctx.seed,
-            step=iteration,
-            batch_size=config.batch_size,
-            crop=config.crop,
-            load=config.load,
-        )
-
     def step(self, iteration: int, total_iterations: int | None) -> Mapping[str, torch.Tensor]:
         """Run one iteration; see :class:`bench.training.loop.Trainer`."""
         config, device = self.config, self.ctx.device
-        rate = config.lr * linear_decay(iteration, total_iterations, config.constant)
-        for optimizer in self.optimizers.values():
-            set_learning_rate(optimizer, rate)
-        if not self.ready:  # not earlier: a checkpoint may have brought optimiser state
-            self.ready = True
-            for optimizer in self.optimizers.values():
-                prepare_optimizer(optimizer, self.ctx.device)
+        self.set_rate(config.lr * linear_decay(iteration, total_iterations, config.constant))
         return self.run(
-            self._batch("a", iteration),
-            self._batch("b", iteration),
+            self.images("a", iteration),
+            self.images("b", iteration),
             self.pools["a"].decide(iteration, config.batch_size).to(device),
             self.pools["b"].decide(iteration, config.batch_size).to(device),
         )
@@ -212,9 +191,20 @@ class CycleGAN:
             raise BenchError(f"CycleGAN trains both generators, but {missing[0]} was not loaded")
         self._check_sizes(data)
         self.generators.train()
-        run_training(
-            CycleGANTrainer(self.config, self.ctx, self.generators, data), budget, self.ctx
+        trainer = CycleGANTrainer(self.config, self.ctx, self.generators, data)
+        sheet = Sheet(
+            self._row, data, self.ctx, styles=1, multiple_of=2**self.config.n_downsampling
         )
+        grids = SampleGrids(self.config.sample_every, sheet, self.ctx)
+        run_training(trainer, budget, self.ctx, watchers=[grids])
+
+    def _row(
+        self, image: torch.Tensor, direction: Direction, seeds: list[int]
+    ) -> list[torch.Tensor]:
+        """The one translation of an image, for a sheet."""
+        made = self.translate(image, direction, samples=1, seeds=torch.tensor([seeds]))
+        self.generators.train()
+        return [made[0, 0]]
 
     def _check_sizes(self, data: TrainData) -> None:
         config, least = self.config, smallest_side(self.config.n_layers_d)

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from bench.nn.layers import InstanceNorm
+from bench.nn.winograd import Conv2d
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,11 +24,11 @@ class ResidualBlock(nn.Module):
         super().__init__()
         self.conv_block = nn.Sequential(
             nn.ReflectionPad2d(1),
-            nn.Conv2d(width, width, 3),
+            Conv2d(width, width, 3),
             InstanceNorm(),
             nn.ReLU(inplace=True),
             nn.ReflectionPad2d(1),
-            nn.Conv2d(width, width, 3),
+            Conv2d(width, width, 3),
             InstanceNorm(),
         )
 

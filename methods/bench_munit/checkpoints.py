@@ -86,9 +86,8 @@ def _read_torch(path: Path) -> dict[str, Tensor]:
         ) from error
     parts = _generators(content)
     if parts is None:
-        first = next(iter(content), "nothing") if isinstance(content, dict) else type(content)
         raise BenchError(
-            f"{path} is not a MUNIT generator file: its first key is {first!r}, expected 'a' and "
+            f"{path} is not a MUNIT generator file: {_first(content)}, expected 'a' and "
             "'b' with the generators of both domains (the original's gen_*.pt)"
         )
     if any(name.startswith("cnns.") for name in parts["a"]):
@@ -99,13 +98,24 @@ def _read_torch(path: Path) -> dict[str, Tensor]:
     return join({domain: generator_from_original(part) for domain, part in parts.items()})
 
 
+def _first(content: Any) -> str:
+    """What a file has instead of two generators."""
+    if not isinstance(content, dict):
+        return f"it holds a {type(content).__name__}"
+    lacking = [domain for domain in "ab" if domain not in content]
+    if len(lacking) < 2:
+        return f"it lacks {lacking[0]!r}" if lacking else "'a' and 'b' hold other things"
+    return f"its first key is {next(iter(content), 'nothing')!r}"
+
+
 def _generators(content: Any) -> dict[str, Mapping[str, Tensor]] | None:
     """Both generators out of an original file or a training checkpoint; None if neither."""
     if isinstance(content, dict) and isinstance(content.get("modules"), dict):
         modules = content["modules"]
         kind = "ema" if "ema_a" in modules else "gen"
         content = {domain: modules.get(f"{kind}_{domain}") for domain in "ab"}
-    if isinstance(content, dict) and all(isinstance(content.get(d), dict) for d in "ab"):
+    parts = [content.get(domain) for domain in "ab"] if isinstance(content, dict) else [None]
+    if all(isinstance(p, dict) and all(map(torch.is_tensor, p.values())) for p in parts):
         return {"a": content["a"], "b": content["b"]}
     return None
 

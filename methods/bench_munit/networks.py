@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from bench.nn.norms import SampleNorm, adain, at_least_float32, instance_norm
 from bench.nn.upsample import conv_few_outputs, upsample_conv5
+from bench.nn.winograd import Conv2d
 
 if TYPE_CHECKING:
     from bench_munit.config import MUNITConfig
@@ -56,7 +57,7 @@ class ConvBlock(nn.Module):
         self.padding = padding
         self.normalisation = norm
         self.activation: Activation = activation
-        self.conv = nn.Conv2d(into, out, kernel, stride)
+        self.conv = Conv2d(into, out, kernel, stride)
 
     def forward(
         self, x: Tensor, bias: Tensor | None = None, weight: Tensor | None = None

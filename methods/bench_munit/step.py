@@ -61,6 +61,12 @@ class Networks:
             "dis_b": self.dis_b,
         }
 
+    def parts(self) -> Iterator[nn.Module]:
+        """What a step calls as a whole, for a compiler."""
+        for gen in (self.gen_a, self.gen_b):
+            yield from (gen.enc_content, gen.enc_style, gen.mlp, gen.dec)
+        yield from (self.dis_a, self.dis_b)
+
     def generator_parameters(self) -> Iterator[nn.Parameter]:
         """Of both generators."""
         yield from self.gen_a.parameters()

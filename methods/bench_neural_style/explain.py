@@ -14,7 +14,7 @@ import html
 import io
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -23,7 +23,8 @@ from PIL import Image, ImageDraw, ImageFont
 from bench.api import BenchError, Event
 from bench.images import Pixels, read_image, to_uint8, write_png
 from bench.training.seeding import normal
-from bench_neural_style.config import STYLE_LAYERS, WIDTHS, NeuralStyleConfig
+from bench_neural_style.config import STYLE_LAYERS, NeuralStyleConfig
+from bench_neural_style.losses import gram
 from bench_neural_style.method import load_vgg19
 from bench_neural_style.networks import network_for
 from bench_neural_style.step import Losses, minimise, objective_for, start_image
@@ -37,18 +38,20 @@ if TYPE_CHECKING:
 
 __all__ = ["explain", "reconstruct"]
 
-_RATIOS = (1e1, 1e2, 1e3, 1e4)
-"""Content weights of the grid's columns; the style weights stay."""
+_RATIOS = (1e-2, 1e-1, 1e0, 1e1)
+"""Content weights of the grid's columns, against a style weight of 1."""
+
+_SCALE = 1e8
+"""What every loss is multiplied with: L-BFGS stores no curvature of losses around 1."""
 
 
 @dataclass(frozen=True)
 class Rebuilt:
-    """One reconstruction: what it was asked for, how far it came."""
+    """A picture with its label; `left` is what was left of its loss, None for an original."""
 
     label: str
     pixels: Pixels
-    first_loss: float
-    last_loss: float
+    left: float | None
 
 
 def reconstruct(
@@ -81,9 +84,7 @@ def reconstruct(
 
     start = start_image(network, config, content, noise)
     x = minimise(objective, start, config.iterations, on_step=on_step)
-    losses = torch.cat(seen).tolist()
-    pixels = to_uint8(x.clamp(0, 255).cpu() / 255.0)[0].permute(1, 2, 0).numpy()
-    return Rebuilt(label, pixels, losses[0], min(losses))
+    return Rebuilt(label, _pixels(x), float(torch.cat(seen).amin()) / _SCALE)
 
 
 def explain(
@@ -107,7 +108,7 @@ def explain(
     iterations
         Evaluations for every reconstruction.
     options
-        Further fields of :class:`NeuralStyleConfig` (``pooling``, ``weights``, …).
+        Further fields of :class:`NeuralStyleConfig` (``pooling``, ``vgg_weights``, …).
 
     Raises
     ------
@@ -116,19 +117,17 @@ def explain(
     """
     if size < 16:
         raise BenchError(f"explain neural_style: size {size} is too small: 16 pixels at least")
-    base = NeuralStyleConfig.model_validate(
-        {"recipe": "notebook", "iterations": iterations, "keep": "best", **options}
-    )
+    base = NeuralStyleConfig.model_validate({**_BASE, "iterations": iterations, **options})
     a, b = _open(content, size, ctx), _open(style, size, ctx)
     weights, _ = load_vgg19(base, ctx)
-    plan = [*_content_ladder(base), *_style_ladder(base), *_grid(base)]
+    plan = _plan(base, weights, a, b)
     rebuilt = []
     for number, (label, config) in enumerate(plan):
         rebuilt.append(reconstruct(config, a, b, weights, label=label, seed=ctx.seed))
-        values = {"loss": rebuilt[-1].last_loss}
+        values = {"loss": rebuilt[-1].left or 0.0}
         ctx.emit(Event("progress", "explain", label, number + 1, len(plan), "figure", values))
     steps = len(STYLE_LAYERS)
-    originals = [Rebuilt(name, _pixels(x), 0.0, 0.0) for name, x in (("content", a), ("style", b))]
+    originals = [Rebuilt(name, _pixels(x), None) for name, x in (("content", a), ("style", b))]
     rows = [
         ("Content from one layer alone", [originals[0], *rebuilt[:steps]]),
         ("Style from a growing set of layers", [originals[1], *rebuilt[steps : 2 * steps]]),
@@ -145,43 +144,67 @@ def explain(
 
 _GRID_SETS = (STYLE_LAYERS[:2], STYLE_LAYERS[:4], STYLE_LAYERS)
 
+# Average pooling, as the paper has it. The noise to start from is faint: what a layer does not
+# see stays as it was, and would otherwise lie over every picture as grain. A Gram matrix near
+# nothing pulls nowhere, so that the style ladder needs more.
+_BASE = {
+    "recipe": "paper",
+    "normalized": False,
+    "content_norm": "mean",
+    "style_norm": "mean",
+    "noise_scale": 4.0,
+    "content_layers": {"relu4_2": 1.0},
+    "style_weight": _SCALE,
+    "content_weight": _SCALE,
+}
 
-def _content_ladder(base: NeuralStyleConfig) -> list[tuple[str, NeuralStyleConfig]]:
-    change = {"style_layers": {}, "init": "noise"}
-    return [
-        (name, base.model_copy(update={**change, "content_layers": {name: 1.0}}))
-        for name in STYLE_LAYERS
+
+@torch.no_grad()
+def _plan(
+    base: NeuralStyleConfig, weights: Weights, content: torch.Tensor, style: torch.Tensor
+) -> list[tuple[str, NeuralStyleConfig]]:
+    """Labels and configurations of all reconstructions, row by row.
+
+    The loss of a layer is divided by the mean square of its target, so that 1 is "nothing of
+    it" and layers whose responses are large have no more say than others.
+    """
+    network = network_for(base, weights).to(content.device)
+    names = {*STYLE_LAYERS, "relu4_2"}
+    features = network(content, names)
+    responses = {name: 1 / float(features[name].square().mean()) for name in names}
+    found = network(style, STYLE_LAYERS)
+    matrices = {name: 1 / float(gram(found[name]).square().mean()) for name in STYLE_LAYERS}
+
+    def from_content(name: str) -> dict[str, float]:
+        return {name: responses[name]}
+
+    def from_style(names: Sequence[str]) -> dict[str, float]:
+        return {name: matrices[name] / len(names) for name in names}
+
+    ladders: list[tuple[str, dict[str, Any]]] = [
+        (name, {"content_layers": from_content(name), "style_layers": {}}) for name in STYLE_LAYERS
     ]
-
-
-def _weighted(names: Sequence[str]) -> dict[str, float]:
-    return {name: 1e3 / WIDTHS[name[4]] ** 2 for name in names}
-
-
-def _style_ladder(base: NeuralStyleConfig) -> list[tuple[str, NeuralStyleConfig]]:
-    subsets = [STYLE_LAYERS[: count + 1] for count in range(len(STYLE_LAYERS))]
-    change = {"content_layers": {}, "init": "noise"}
-    return [
-        (_set_name(names), base.model_copy(update={**change, "style_layers": _weighted(names)}))
-        for names in subsets
-    ]
-
-
-def _grid(base: NeuralStyleConfig) -> list[tuple[str, NeuralStyleConfig]]:
-    return [
+    ladders += [
         (
-            f"content weight {ratio:g}",
-            base.model_copy(
-                update={
-                    "content_layers": {"relu4_2": 1.0},
-                    "content_weight": ratio,
-                    "style_layers": _weighted(names),
-                }
-            ),
+            _set_name(names),
+            {"content_layers": {}, "style_layers": from_style(names), "noise_scale": 40.0},
+        )
+        for names in (STYLE_LAYERS[: count + 1] for count in range(len(STYLE_LAYERS)))
+    ]
+    grid: list[tuple[str, dict[str, Any]]] = [
+        (
+            f"content : style = {ratio:g}",
+            {
+                "content_layers": from_content("relu4_2"),
+                "content_weight": base.content_weight * ratio,
+                "style_layers": from_style(names),
+                "init": "content",
+            },
         )
         for names in _GRID_SETS
         for ratio in _RATIOS
     ]
+    return [(label, base.model_copy(update=change)) for label, change in [*ladders, *grid]]
 
 
 def _set_name(names: Sequence[str]) -> str:
@@ -207,7 +230,7 @@ def _pixels(x: torch.Tensor) -> Pixels:
 
 
 def _caption(cell: Rebuilt) -> str:
-    return f"loss {cell.first_loss:.3g} to {cell.last_loss:.3g}" if cell.first_loss else "original"
+    return "original" if cell.left is None else f"loss {cell.left:.2g}"
 
 
 def _figure(rows: Sequence[tuple[str, Sequence[Rebuilt]]]) -> Pixels:
@@ -246,7 +269,7 @@ _TEXT = {
     "Style": "Started from noise; only the Gram matrices of these layers are asked for. "
     "With each deeper layer the structures that are kept grow.",
     "Trade-off": "Started from the content picture. To the right the content (relu4_2) weighs "
-    "more against the style.",
+    "more against the style of these layers.",
 }
 
 
@@ -271,7 +294,7 @@ def _page(
         parts.append(f'<h2>{html.escape(name)}</h2><p>{text}</p><div class="row">{figures}</div>')
     about = (
         f"content {html.escape(content.name)}, style {html.escape(style.name)}, longer side "
-        f"{size} pixels, {iterations} iterations each"
+        f"{size} pixels, {iterations} evaluations each; at a loss of 1 nothing is met yet"
     )
     return (
         '<!doctype html><html lang="en"><meta charset="utf-8">'

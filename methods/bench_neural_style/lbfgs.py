@@ -4,6 +4,12 @@ Every row of a ``(B, n)`` tensor is a problem of its own, with its own curvature
 updates are those of ``torch.optim.LBFGS`` without a line search, evaluated once per
 iteration; rows do not mix, and nothing is read back to the host.
 
+Unit steps are not always safe. A Gram loss grows with the fourth power of the step, and one
+step too long may raise it by ten orders of magnitude; its gradient then spoils the history
+for long. An evaluation like that is refused: the row goes back to where it came from, forgets
+what it saw, and takes a shorter step the same way. A row that never overshoots makes the very
+steps it would make without the guard.
+
 The two-loop recursion (Nocedal 1980) is written as two triangular systems, so that one
 iteration reads the history twice in a handful of large products, where the recursion reads
 it four times in hundreds of small ones. With pairs ``S, Y`` in order of age,
@@ -22,6 +28,12 @@ from bench_neural_style.losses import row_sum
 
 _MIN_CURVATURE = 1e-10
 """A pair with less curvature ``y's`` is not stored; the value is torch.optim.LBFGS's."""
+
+_OVERSHOOT = 10.0
+"""A loss that lies so many times the lowest one above it is refused."""
+
+_SHORTEST, _LONGEST = 1e-3, 0.5
+"""Bounds on how much of a refused step is tried next."""
 
 
 class BatchedLBFGS:
@@ -67,33 +79,49 @@ class BatchedLBFGS:
         self._row = torch.arange(rows, device=like.device)
         self._previous = like.new_zeros(like.shape)
         self._step = like.new_zeros(like.shape)
+        self._origin = like.new_zeros(like.shape)
+        self._lowest = like.new_full((rows, 1), torch.inf)
 
     @torch.no_grad()
-    def step(self, x: torch.Tensor, grad: torch.Tensor) -> None:
-        """Move `x` in place, given the gradient at `x`; both ``(B, n)``."""
+    def step(self, x: torch.Tensor, loss: torch.Tensor, grad: torch.Tensor) -> None:
+        """Move `x` in place, given loss and gradient at `x`: ``(B, n)``, ``(B,)``, ``(B, n)``."""
+        loss = loss[:, None]
         if self.iteration == 0:
+            refused = torch.zeros_like(loss, dtype=torch.bool)
             direction = grad.neg()
             length = row_sum(grad.abs())[:, None].reciprocal().clamp(max=1.0)
             length = length * self.learning_rate
         else:
+            bound = self._lowest + _OVERSHOOT * self._lowest.abs()
+            refused = ~(loss <= bound)  # a NaN is refused, too
             used = min(self.iteration, self.history)
-            products = self._remember(grad, used)
+            products = self._remember(grad, used, ~refused[:, 0])
             direction = self._direction(grad, products, used)
             length = torch.full_like(grad[:, :1], self.learning_rate)
         descent = row_sum(grad * direction)[:, None]
         moving = (grad.abs().amax(1, keepdim=True) > self.tolerance_grad) & (
             descent <= -self.tolerance_change
         )
-        torch.mul(direction, torch.where(moving, length, 0.0), out=self._step)
-        x.add_(self._step)
-        self._previous.copy_(grad)
+        step = torch.where(moving, direction * length, 0.0)
+        shorter = (self._lowest / loss).pow(0.25).nan_to_num(0.0) * _LONGEST
+        shorter = shorter.clamp(_SHORTEST, _LONGEST)
+        self._step = torch.where(refused, self._step * shorter, step)
+        self._origin = torch.where(refused, self._origin, x)
+        self._previous = torch.where(refused, self._previous, grad)
+        self._lowest = torch.where(refused, self._lowest, torch.minimum(self._lowest, loss))
+        torch.add(self._origin, self._step, out=x)
         self.iteration += 1
 
-    def _remember(self, grad: torch.Tensor, used: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Store the newest pair where it has curvature; gives ``S'q`` and ``Y'q``, (B, used)."""
+    def _remember(
+        self, grad: torch.Tensor, used: int, accepted: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Store the newest pair of the rows `accepted`, ``(B,)``, where it has curvature.
+
+        Gives ``S'q`` and ``Y'q``, ``(B, used)``.
+        """
         change = grad - self._previous
         curvature = row_sum(change * self._step)
-        valid = curvature > _MIN_CURVATURE
+        valid = accepted & (curvature > _MIN_CURVATURE)
         slot, row = self._count % self.history, self._row
         keep = valid[:, None]
         self._s[row, slot] = torch.where(keep, self._step, self._s[row, slot])

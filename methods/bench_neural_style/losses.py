@@ -23,13 +23,26 @@ class _Gram(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, rows: torch.Tensor) -> torch.Tensor:  # rows: (B, HW, C)
         ctx.save_for_backward(rows)
-        return torch.bmm(rows.transpose(1, 2), rows).div_(rows.shape[1])
+        return _products(rows.transpose(1, 2), rows).div_(rows.shape[1])
 
     @staticmethod
     def backward(ctx: Any, *grads: torch.Tensor) -> torch.Tensor:
         (rows,) = ctx.saved_tensors
-        symmetric = grads[0] + grads[0].transpose(1, 2)
-        return torch.bmm(rows, symmetric.div_(rows.shape[1]))
+        symmetric = (grads[0] + grads[0].transpose(1, 2)).div_(rows.shape[1])
+        return _products(rows, symmetric)
+
+
+def _products(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """``a @ b`` of every image, each the same bit for bit whatever the other images are.
+
+    On a CPU the threads share the products of a batch, but divide the sums of a single one.
+    """
+    if a.device.type != "cpu":
+        return torch.bmm(a, b)
+    out = a.new_empty(len(a), a.shape[1], b.shape[2])
+    for left, right, into in zip(a, b, out, strict=True):
+        torch.mm(left, right, out=into)
+    return out
 
 
 def gram(features: torch.Tensor) -> torch.Tensor:

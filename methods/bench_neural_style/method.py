@@ -12,14 +12,17 @@ from bench.api import BenchError, Diverged, Event
 from bench.images import to_uint8, write_png
 from bench.training.precision import apply_float32_policy, autocast
 from bench.training.seeding import generator, normal
-from bench.weights import load_state, require, sha256_of
-from bench_neural_style import WEIGHTS
-from bench_neural_style.networks import network_for, normalize, read_weights
-from bench_neural_style.step import stylize
+from bench.weights import load_state, require, title_of
+from bench_neural_style.networks import (
+    deepest_layer,
+    network_for,
+    normalize,
+    read_weights,
+    smallest_side,
+)
+from bench_neural_style.step import finish, stylize
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from bench.api import Context, Direction
     from bench_neural_style.config import NeuralStyleConfig
     from bench_neural_style.networks import VGG19, Weights
@@ -27,8 +30,6 @@ if TYPE_CHECKING:
 
 __all__ = ["NeuralStyle", "load_vgg19"]
 
-_CAFFE = "vgg_conv.pth"
-_CAFFE_URL = "https://bethgelab.org/media/uploads/pytorch_models/vgg_conv.pth"
 _NORMALIZE_OVER = 16
 """Exemplars over which the mean activations of the `normalized` network are taken."""
 
@@ -41,22 +42,10 @@ def load_vgg19(config: NeuralStyleConfig, ctx: Context) -> tuple[Weights, str]:
     BenchError
         When they are not to be had: names the file, where it is published, where to put it.
     """
-    path: Path
-    if config.weights == "caffe":
-        # Nobody publishes this file's hash; the one that is found is put on record.
-        if ctx.weights_dir is None or not (ctx.weights_dir / _CAFFE).is_file():
-            raise BenchError(
-                f"{_CAFFE} (VGG-19 of the authors' notebook) is missing: put {_CAFFE_URL} into "
-                f"the folder --weights-dir names"
-            )
-        name, path = _CAFFE, ctx.weights_dir / _CAFFE
-    else:
-        chosen = {"embedded": WEIGHTS[1:], "torchvision": WEIGHTS[:1]}.get(config.weights, WEIGHTS)
-        # A stylised picture needs no better VGG-19 than the one at hand.
-        offline = ctx.offline or config.weights == "auto"
-        file, path = require(chosen, weights_dir=ctx.weights_dir, offline=offline)
-        name = file.name
-    return read_weights(load_state(path)), f"{name} (sha256 {sha256_of(path)[:16]})"
+    # A stylised picture needs no better VGG-19 than the one at hand.
+    offline = ctx.offline or config.vgg_weights == "auto"
+    file, path = require(config.pretrained(), weights_dir=ctx.weights_dir, offline=offline)
+    return read_weights(load_state(path)), title_of(file, path)
 
 
 class NeuralStyle:
@@ -75,8 +64,10 @@ class NeuralStyle:
         Which VGG-19 is used.
     on_frame
         With ``config.save_every``: called with (outputs done before, iteration, images
-        ``(N, 3, h, w)`` in ``[0, 1]``). By default frames are written as PNG into
+        ``(N, 3, H, W)`` in ``[0, 1]``). By default frames are written as PNG into
         ``ctx.work_dir / "frames"``, where there is a work_dir.
+    styles_per_output
+        How many style images are mixed in one output.
     """
 
     def __init__(self, config: NeuralStyleConfig, ctx: Context) -> None:
@@ -85,8 +76,15 @@ class NeuralStyle:
         self._weights, self.weights_name = load_vgg19(config, ctx)
         self._networks: dict[str, VGG19] = {}
         self._pools: dict[str, torch.Tensor] = {}
+        self.styles_per_output = config.exemplars
         self.on_frame: Callable[[int, int, torch.Tensor], None] = self._write_frame
-        ctx.emit(Event("log", "translate", f"neural_style uses {self.weights_name}"))
+        self._announced = False
+
+    @property
+    def min_side(self) -> int:
+        """The shortest side of a picture that its layers can look at, in pixels."""
+        names = [*self.config.content_layers, *self.config.style_layers]
+        return smallest_side(deepest_layer(names))
 
     def use_exemplars(self, images: torch.Tensor, direction: Direction) -> None:
         """Set the pool of style images: uint8 ``(N, 3, H, W)``, N at least 1."""
@@ -115,8 +113,14 @@ class NeuralStyle:
         return self._networks[direction.key]
 
     def exemplars(self, seed: int, pool: int) -> list[int]:
-        """Positions in a pool of the given size whose style the output of a seed takes."""
+        """Positions in a pool of the given size whose style the output of a seed takes.
+
+        A pool that holds just as many as are mixed is taken in its order, so that every
+        picture meets the weight that was meant for it.
+        """
         count, fixed = self.config.exemplars, self.config.exemplar
+        if fixed is None and count == pool:
+            fixed = 0
         if fixed is not None:
             return [(fixed + k) % pool for k in range(count)]
         order = torch.rand(pool, generator=generator("exemplar", seed)).argsort()
@@ -136,16 +140,27 @@ class NeuralStyle:
         Diverged
             When an output is not finite.
         """
-        pool, network = self._pool(direction), self._network(direction)
+        pool = self._pool(direction)
         if images.ndim != 4 or images.shape[1] != 3:
             raise BenchError(f"neural_style needs RGB images, not shape {tuple(images.shape)}")
+        for kind, pictures in (("an image", images), ("a style image", pool)):
+            height, width = pictures.shape[-2:]
+            if min(height, width) < self.min_side:
+                raise BenchError(
+                    f"{kind} of {width}x{height} pixels is too small for neural_style: each side "
+                    f"must have at least {self.min_side} with these layers"
+                )
+        if not self._announced:
+            self.ctx.emit(Event("log", "translate", f"neural_style uses {self.weights_name}"))
+            self._announced = True
+        network = self._network(direction)
         lines = [
             (row, int(seeds[row, sample]))
             for row in range(len(images))
             for sample in range(samples)
         ]
         chunk = self.config.batch or _chunk(images, self.config, self.ctx.device)
-        clock = _Progress(self, len(lines))
+        show = _Progress(self, len(lines))
         done = []
         for begin in range(0, len(lines), chunk):
             part = lines[begin : begin + chunk]
@@ -160,7 +175,7 @@ class NeuralStyle:
                 noise = noise.to(self.ctx.device)
             with autocast(self.ctx):
                 out = stylize(
-                    network, self.config, content, styles, noise, on_step=clock.at(begin, len(part))
+                    network, self.config, content, styles, noise, on_step=show.of(begin, content)
                 )
             if not bool(out.isfinite().all()):
                 raise Diverged("neural_style: an output is not finite: lower the learning rate")
@@ -191,13 +206,14 @@ class _Progress:
         self._method, self._lines = method, lines
         self._shown = time.monotonic()
 
-    def at(self, begin: int, count: int) -> Callable[[int, torch.Tensor, Losses], None]:
-        """The listener for the chunk of `count` outputs from `begin` on."""
+    def of(self, begin: int, content: torch.Tensor) -> Callable[[int, torch.Tensor, Losses], None]:
+        """The listener for the chunk of outputs from `begin` on, of ``(B, 3, H, W)``."""
         config, emit = self._method.config, self._method.ctx.emit
 
         def on_step(iteration: int, x: torch.Tensor, losses: Losses) -> None:
             if config.save_every and iteration % config.save_every == 0:
-                self._method.on_frame(begin, iteration, x.clamp(0.0, 255.0) / 255.0)
+                frames = finish(config, x.detach(), content) / 255.0
+                self._method.on_frame(begin, iteration, frames)
             last = iteration == config.iterations
             if not last and time.monotonic() - self._shown < 0.5:
                 return
@@ -207,10 +223,10 @@ class _Progress:
                 Event(
                     "progress",
                     "translate",
-                    f"iteration {iteration} of {config.iterations}",
-                    done=begin + count * iteration / config.iterations,
-                    total=self._lines,
-                    unit="image",
+                    "optimising",
+                    done=begin * config.iterations + len(content) * iteration,
+                    total=self._lines * config.iterations,
+                    unit="it",
                     values=dict(zip(losses, values, strict=True)),
                 )
             )

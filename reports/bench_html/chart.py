@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -73,6 +74,19 @@ def shape_of(labels: Sequence[str]) -> Any:
     domain = list(labels)
     shapes = [SHAPES[i % len(SHAPES)] for i in range(len(domain))]
     return alt.Shape("label:N", scale=alt.Scale(domain=domain, range=shapes), legend=None)
+
+
+def log_axis(values: Any, *, grid: bool = False) -> Any:
+    """An axis over powers of ten, with 3 between where there are few; ``10k``, never ``1e4``."""
+    low, high = (math.log10(float(v)) for v in (min(values), max(values)))
+    powers = range(math.floor(low), math.ceil(high) + 1)
+    step = max(1, len(powers) // 5)
+    ticks = [10.0**p for p in powers[::step]]
+    if len(powers) < 4:
+        ticks = sorted([*ticks, *(3 * tick for tick in ticks)])
+    # SI prefixes upwards only: a tenth is not 100m.
+    text = "datum.value >= 1000 ? format(datum.value, '~s') : format(datum.value, '~g')"
+    return alt.Axis(values=ticks, labelExpr=text, grid=grid, labelOverlap=True)
 
 
 def to_spec(chart: Any, height: int) -> dict[str, Any]:

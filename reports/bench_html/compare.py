@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from markupsafe import Markup
 
+from bench.files import write_atomic
 from bench.summary import clean_text, format_interval, format_number
-from bench_html.render import environment, write_page
+from bench_html.render import environment
 
 if TYPE_CHECKING:
     from bench.compare import RunComparison
@@ -45,7 +46,8 @@ def render_comparison(comparison: RunComparison, out: Path) -> Path:
             style=Markup((Path(__file__).parent / "page.css").read_text("utf-8")),  # noqa: S704
         )
     )
-    return write_page(out / "compare.html", html)
+    write_atomic(out / "compare.html", html)
+    return out / "compare.html"
 
 
 def _headline(frame: pd.DataFrame) -> str:

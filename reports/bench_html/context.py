@@ -10,6 +10,7 @@ import math
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -96,7 +97,7 @@ def page_context(
         ),
         "counts": _counts(table),
         "run_name": run.path.name,
-        "started": _first(run.environment, ("started", "date", "time", "utc")),
+        "started": _date(_first(run.environment, ("started", "date", "time", "utc"))),
         "verdict": _verdict(found, len(run.measurements)),
         "checks": found,
         "sentences": _sentences(table),
@@ -109,6 +110,7 @@ def page_context(
         ],
         "group_words": _GROUP_WORDS,
         "groups": _groups(table, shown),
+        "machines": _machines(run),
         "extractors": sorted({c.extractor for c in metric_columns if c.extractor}),
         "figures": drawn,
         "sections": {f.section for f in drawn},
@@ -119,7 +121,9 @@ def page_context(
         "trials": [_trial(row) for row in run.trials.to_dict("records")],
         "measurements": _records(run.measurements),
         "suite": _flat(run.suite),
-        "environment": _flat(run.environment),
+        "environment": _flat(
+            {key: v for key, v in run.environment.items() if key not in ("command", "runs")}
+        ),
         "command": clean_text(
             run.environment.get("command") or f"bench run {shlex.quote(str(run.path))}/suite.toml"
         ),
@@ -150,9 +154,13 @@ def _winners(rows: pd.DataFrame, metric: str) -> pd.DataFrame:
 def _questions(table: pd.DataFrame, metric_columns: Sequence[Column]) -> list[dict[str, Any]]:
     known = {c.name: c for c in metric_columns}
     result = []
-    for metric, title, meaning in _QUESTIONS:
-        if metric not in known:
-            continue
+    asked = [
+        (column.name, f"{title} on {column.hardware}" if column.hardware else title, meaning)
+        for metric, title, meaning in _QUESTIONS
+        for column in metric_columns
+        if column.metric == metric and (column.name == metric or column.hardware)
+    ]
+    for metric, title, meaning in asked:
         answers = []
         for direction, rows in table.groupby("direction", sort=False):
             winners = _winners(rows, metric)
@@ -312,6 +320,19 @@ def _counts(table: pd.DataFrame) -> str:
 # ------------------------------------------------------------------------ provenance
 
 
+def _machines(run: RunView) -> list[dict[str, Any]]:
+    """For each run of a merged one: its name, when and how it was made, and on what."""
+    return [
+        {
+            "name": clean_text(name),
+            "started": _date(_first(environment, ("started", "date", "time", "utc"))),
+            "hardware": _flat(environment.get("hardware", {})),
+            "command": clean_text(environment.get("command", "")),
+        }
+        for name, environment in run.environment.get("runs", {}).items()
+    ]
+
+
 def _trial(row: Mapping[Any, Any]) -> dict[str, Any]:
     times = [
         (stage, format_number(row[f"{stage}_seconds"]))
@@ -332,8 +353,14 @@ def _trial(row: Mapping[Any, Any]) -> dict[str, Any]:
         "precision": _plain(row["precision"]),
         "times": times,
         "cached": _plain(row["cached"]),
-        "config": _config(row["config"]),
+        "config": _config(row["config"]) + _pretrained(row),
     }
+
+
+def _pretrained(row: Mapping[Any, Any]) -> list[tuple[str, str]]:
+    """The file of pretrained weights as one more line of the configuration, where there is one."""
+    title = row.get("pretrained")
+    return [] if title is None or pd.isna(title) or not title else [("pretrained", _plain(title))]
 
 
 def _config(text: object) -> list[tuple[str, str]]:
@@ -388,6 +415,15 @@ def _entry(value: object) -> str:
 
 def _first(values: Mapping[str, Any], keys: Iterable[str]) -> str:
     return next((_plain(values[key]) for key in keys if values.get(key)), "")
+
+
+def _date(text: str) -> str:
+    """``23 November 2026, 01:39 UTC``; text that is no time stays as it is."""
+    try:
+        moment = datetime.fromisoformat(text).astimezone(UTC)
+    except ValueError:
+        return text
+    return f"{moment.day} {moment:%B %Y, %H:%M} UTC"
 
 
 def _plain(value: object) -> str:

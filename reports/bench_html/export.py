@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import zipfile
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import vl_convert
 
+from bench.files import replacing, write_atomic
 from bench.summary import columns, summary
 from bench.tabular import csv_table, latex_table, markdown_table
 from bench_html import figures
@@ -41,7 +41,7 @@ def render_figures(run: RunView, out: Path) -> Path:
         }
         stem = _stem(f"{figure.section}-{figure.title}", names)
         for ending, content in _converted(spec).items():
-            _write(folder / f"{stem}.{ending}", content)
+            write_atomic(folder / f"{stem}.{ending}", content)
     return folder
 
 
@@ -78,26 +78,22 @@ def render_zip(run: RunView, out: Path) -> Path:
         "measurements.csv": str(csv_table(run.measurements)),
     }
     target = out / f"{top}.zip"
-    temporary = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
-            archive.write(page, f"{top}/report/index.html")
-            for file in sorted((out / "thumbs").glob("*.webp")):
-                # Pictures are compressed already.
-                name = f"{top}/report/thumbs/{file.name}"
-                archive.write(file, name, compress_type=zipfile.ZIP_STORED)
-            for file in sorted(folder.iterdir()):
-                archive.write(file, f"{top}/figures/{file.name}")
-            for name, text in texts.items():
-                archive.writestr(f"{top}/tables/{name}", text)
-            for name in ("suite.toml", "environment.json"):
-                if (run.path / name).is_file():
-                    archive.write(run.path / name, f"{top}/{name}")
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with (
+        replacing(target) as temporary,
+        zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive,
+    ):
+        archive.write(page, f"{top}/report/index.html")
+        for file in sorted((out / "thumbs").glob("*.webp")):
+            # Pictures are compressed already.
+            name = f"{top}/report/thumbs/{file.name}"
+            archive.write(file, name, compress_type=zipfile.ZIP_STORED)
+        for file in sorted(folder.iterdir()):
+            archive.write(file, f"{top}/figures/{file.name}")
+        for name, text in texts.items():
+            archive.writestr(f"{top}/tables/{name}", text)
+        for name in ("suite.toml", "environment.json"):
+            if (run.path / name).is_file():
+                archive.write(run.path / name, f"{top}/{name}")
     return target
 
 
@@ -109,10 +105,3 @@ def _stem(text: str, taken: set[str]) -> str:
         name, number = f"{stem}-{number}", number + 1
     taken.add(name)
     return name
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_bytes(content)
-    temporary.replace(path)

@@ -14,8 +14,8 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from bench.summary import clean_text
-from bench_html.chart import PALETTE, colour_of, shape_of, to_spec
+from bench.summary import clean_text, columns
+from bench_html.chart import PALETTE, colour_of, log_axis, shape_of, to_spec
 from bench_html.tradeoff import tradeoff
 
 if TYPE_CHECKING:
@@ -59,14 +59,22 @@ def losses(curves: pd.DataFrame) -> dict[str, Any]:
     data = data[np.isfinite(data["value"])]
     log = bool((data["value"] > 0).all()) and data["value"].max() > 20 * data["value"].min()
     scale = alt.Scale(type="log", nice=True) if log else alt.Scale(zero=False, nice=True)
-    names = list(dict.fromkeys(data["loss"]))
+    # The two domains of one loss share a colour: twice as many can be told apart.
+    data["family"] = data["loss"].str.replace(r"_[ab]$", "", regex=True)
+    data["domain"] = data["loss"].str.endswith("_b").map({True: "b", False: "a"})
+    names = list(dict.fromkeys(data["family"]))
     colour = alt.Color(
-        "loss:N",
+        "family:N",
         title=None,
         scale=alt.Scale(domain=names, range=[PALETTE[i % len(PALETTE)] for i in range(len(names))]),
-        legend=alt.Legend(orient="bottom", columns=2, labelLimit=160),
+        legend=alt.Legend(orient="bottom", columns=2, labelLimit=160, symbolType="stroke"),
+    )
+    dash = alt.StrokeDash(
+        "domain:N", scale=alt.Scale(domain=["a", "b"], range=[[1, 0], [5, 3]]), legend=None
     )
     x = alt.X("iteration:Q", title="iteration", axis=alt.Axis(grid=False, tickCount=5))
+    axis = log_axis(data["value"], grid=True) if log else alt.Axis(tickCount=6)
+    values, smoothed = (alt.Y(f"{n}:Q", scale=scale, axis=axis) for n in ("value", "smooth"))
     base = alt.Chart(data)
     tooltip = [
         alt.Tooltip("loss:N"),
@@ -74,10 +82,15 @@ def losses(curves: pd.DataFrame) -> dict[str, Any]:
         alt.Tooltip("value:Q", format=".4~g"),
     ]
     faint = base.mark_line(strokeWidth=1, opacity=0.28).encode(
-        x=x, y=alt.Y("value:Q", title="loss", scale=scale), color=colour
+        x=x, y=values.title("loss"), color=colour, detail="loss:N"
     )
     bold = base.mark_line(strokeWidth=2).encode(
-        x=x, y=alt.Y("smooth:Q", title="loss", scale=scale), color=colour, tooltip=tooltip
+        x=x,
+        y=smoothed.title("loss"),
+        color=colour,
+        strokeDash=dash,
+        tooltip=tooltip,
+        detail="loss:N",
     )
     return to_spec(alt.layer(faint, bold), 200)
 
@@ -97,9 +110,7 @@ def latency(timings: pd.DataFrame, labels: Sequence[str]) -> dict[str, Any] | No
     middle = points.groupby("label", sort=False, as_index=False)["ms"].median()
     y = alt.Y("label:N", title=None, sort=list(labels), axis=alt.Axis(grid=True, labelLimit=130))
     x = alt.X("ms:Q", title="milliseconds for one image  (left is better)")
-    x = x.scale(alt.Scale(type="log", nice=True)).axis(
-        alt.Axis(grid=False, tickCount=5, format="~g")
-    )
+    x = x.scale(alt.Scale(type="log", nice=True)).axis(log_axis(points["ms"]))
     ticks = (
         alt.Chart(points)
         .mark_tick(thickness=1.5, size=16, opacity=0.45)
@@ -132,11 +143,11 @@ def throughput(timings: pd.DataFrame, labels: Sequence[str]) -> dict[str, Any] |
     )
     rate = points.groupby(["label", "batch"], sort=False)["rate"]
     table = rate.agg(["median", "min", "max"]).reset_index()
-    if table["batch"].nunique() == 1:
+    if not table["label"].duplicated().any():
         return _rates(table, labels)
     x = alt.X("batch:O", title="batch size", axis=alt.Axis(labelAngle=0))
     y = alt.Y("median:Q", title="images per second", scale=alt.Scale(type="log", nice=True))
-    y = y.axis(alt.Axis(tickCount=5, format="~g"))
+    y = y.axis(log_axis(table["median"], grid=True))
     base = alt.Chart(table)
     colour = colour_of(labels)
     band = base.mark_rule(strokeWidth=2, opacity=0.4).encode(
@@ -154,16 +165,15 @@ def throughput(timings: pd.DataFrame, labels: Sequence[str]) -> dict[str, Any] |
 
 
 def _rates(table: pd.DataFrame, labels: Sequence[str]) -> dict[str, Any]:
-    """One batch size only: a point for each method, on a line of its own."""
-    batch = int(table["batch"].iloc[0])
+    """One batch size for each method: a point for each, on a line of its own."""
+    sizes = sorted({int(v) for v in table["batch"]})
+    batch = str(sizes[0]) if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
     rate = alt.X("median:Q", title=f"images per second at batch {batch}")
     bars = (
         alt.Chart(table)
         .mark_point(filled=True, size=90, opacity=1)
         .encode(
-            x=rate.scale(alt.Scale(type="log", nice=True)).axis(
-                alt.Axis(tickCount=5, format="~g", grid=False)
-            ),
+            x=rate.scale(alt.Scale(type="log", nice=True)).axis(log_axis(table["median"])),
             y=alt.Y("label:N", title=None, sort=list(labels), axis=alt.Axis(grid=True)),
             color=colour_of(labels),
             shape=shape_of(labels),
@@ -173,11 +183,13 @@ def _rates(table: pd.DataFrame, labels: Sequence[str]) -> dict[str, Any]:
     return to_spec(bars, max(90, 34 * len(table)))
 
 
-def memory(frame: pd.DataFrame, labels: Sequence[str]) -> dict[str, Any] | None:
+def memory(
+    frame: pd.DataFrame, labels: Sequence[str], column: str = "peak_memory"
+) -> dict[str, Any] | None:
     """Peak memory of each method, the larger of its directions."""
-    if "peak_memory" not in frame or frame["peak_memory"].notna().sum() == 0:
+    if column not in frame or frame[column].notna().sum() == 0:
         return None
-    table = frame[frame["peak_memory"].notna()].groupby("label", sort=False)["peak_memory"].max()
+    table = frame[frame[column].notna()].groupby("label", sort=False)[column].max()
     data = pd.DataFrame({"label": [str(v) for v in table.index], "mb": table.to_numpy(dtype=float)})
     y = alt.Y("label:N", title=None, sort=list(labels), axis=alt.Axis(labelLimit=130))
     bars = (
@@ -211,10 +223,19 @@ def build(run: RunView, frame: pd.DataFrame) -> list[Figure]:
                 Figure(f"figure-{len(found)}", section, title, caption, text, spec, direction)
             )
 
+    hardware = dict.fromkeys(c.hardware for c in columns(run) if c.metric == "throughput")
     for direction in dict.fromkeys(str(d) for d in frame["direction"] if d):
         for x, x_title, log, words in (
             ("lpips_diversity", "diversity (LPIPS)  (right is better)", False, "diversity"),
-            ("throughput", "images per second  (right is better)", True, "speed"),
+            *(
+                (
+                    f"throughput [{name}]" if name else "throughput",
+                    "images per second  (right is better)",
+                    True,
+                    f"speed on {name}" if name else "speed",
+                )
+                for name in hardware
+            ),
         ):
             plot = tradeoff(frame, direction, x=x, x_title=x_title, log=log, labels=labels)
             if plot is not None:
@@ -229,26 +250,42 @@ def build(run: RunView, frame: pd.DataFrame) -> list[Figure]:
     for trial, curves in run.losses.groupby("trial", sort=False):
         label = clean_text(names.get(trial, trial))
         title = f"{label} · seed {seeds.get(trial)}" if many else label
-        add(losses(curves), "training", title, "", f"Line plot of the training losses of {label}.")
-    add(
-        latency(run.timings, labels),
-        "speed",
-        "Latency",
-        "Each tick is one timed call, the dot its median.",
-        "Strip plot of the time for one image, one line for each method.",
-    )
-    add(
-        throughput(run.timings, labels),
-        "speed",
-        "Throughput",
-        "Median over rounds at each batch size.",
-        "Line plot of images per second against batch size.",
-    )
-    add(
-        memory(frame, labels),
-        "speed",
-        "Peak memory",
-        "The larger of the directions.",
-        "Bar chart of peak memory for each method.",
-    )
+        paired = curves["loss"].astype(str).str.endswith("_b").any()
+        note = "Dashed: the loss of domain b." if paired else ""
+        add(
+            losses(curves), "training", title, note, f"Line plot of the training losses of {label}."
+        )
+    for name, timings in _by_hardware(run):
+        where = f" on {name}" if name else ""
+        add(
+            latency(timings, labels),
+            "speed",
+            f"Latency{where}",
+            "Each tick is one timed call, the dot its median.",
+            f"Strip plot of the time for one image{where}, one line for each method.",
+        )
+        add(
+            throughput(timings, labels),
+            "speed",
+            f"Throughput{where}",
+            "Median over rounds at each batch size.",
+            f"Line plot of images per second against batch size{where}.",
+        )
+        add(
+            memory(frame, labels, f"peak_memory [{name}]" if name else "peak_memory"),
+            "speed",
+            f"Peak memory{where}",
+            "The larger of the directions.",
+            f"Bar chart of peak memory for each method{where}.",
+        )
     return found
+
+
+def _by_hardware(run: RunView) -> list[tuple[str, pd.DataFrame]]:
+    """The timings by what they were made on; one unnamed part where that is one machine."""
+    where = {trial: clean_text(n) for trial, n in run.environment.get("hardware_of", {}).items()}
+    names = list(dict.fromkeys(where.values()))
+    if len(names) < 2:
+        return [("", run.timings)]
+    mine = run.timings["trial"].map(where)
+    return [(name, run.timings[mine == name]) for name in names]

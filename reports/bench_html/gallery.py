@@ -6,14 +6,22 @@ else (``javascript:``, ``../../…``, a file that is gone) is shown as a missing
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote
 
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from bench.api import BenchError
+from bench.images import read_image
+from bench_html.alike import distinct
 from bench_html.thumbs import make_strips, plan
 
 if TYPE_CHECKING:
@@ -48,10 +56,23 @@ class _Way:
     dataset: str
     direction: str
     inputs: dict[str, str] = field(default_factory=dict)
+    truths: dict[str, list[str]] = field(default_factory=dict)
     series: dict[str, _Series] = field(default_factory=dict)
 
 
-def build(run: RunView, out: Path, anchors: Mapping[str, bool]) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Gallery:
+    """What the page shows, as JSON, and where the first pictures lie.
+
+    `files` names the first output of (direction, series, input), by index; series -1 is the
+    input itself. Pictures that are not there are left out.
+    """
+
+    description: dict[str, Any]
+    files: dict[tuple[int, int, int], Path]
+
+
+def build(run: RunView, out: Path, anchors: Mapping[str, bool]) -> Gallery:
     """Write the thumbnails and describe the gallery.
 
     Parameters
@@ -63,13 +84,16 @@ def build(run: RunView, out: Path, anchors: Mapping[str, bool]) -> dict[str, Any
 
     Returns
     -------
-    dict
-        JSON for the page: ``size``, ``metrics``, and ``ways`` with inputs, series and cells.
+    Gallery
+        Its description has ``size``, ``metrics``, and ``ways`` with inputs, series and cells.
+        A cell says how many of its pictures are different (``d``) and, where there are true
+        translations, which of them is nearest to each picture (``near``).
     """
     ways, metrics = _collect(run)
     strips: list[list[Path]] = []
     for way in ways:
         strips += [_files(run.path, _Cell({0: path})) for path in way.inputs.values()]
+        strips += [[run.path / path for path in paths] for paths in way.truths.values()]
         for series in way.series.values():
             for input_id in way.inputs:
                 strips.append(_files(run.path, series.cells.get(input_id)))
@@ -82,11 +106,16 @@ def build(run: RunView, out: Path, anchors: Mapping[str, bool]) -> dict[str, Any
     }
     description = []
     for way in ways:
-        inputs = [
+        inputs: list[dict[str, Any]] = [
             {"id": input_id, "strip": next(made)[0], "full": _link(run.path, out, path)}
             for input_id, path in way.inputs.items()
         ]
-        rows = []
+        for item in inputs:
+            if paths := way.truths.get(str(item["id"])):
+                strip, count = next(made)
+                full = [_link(run.path, out, path) for path in paths]
+                item["truth"] = {"strip": strip, "in": count, "full": full, "n": len(paths)}
+        rows: list[dict[str, Any]] = []
         for series in way.series.values():
             name = f"{series.label} · seed {series.seed}" if True in several else series.label
             rows.append(
@@ -96,7 +125,14 @@ def build(run: RunView, out: Path, anchors: Mapping[str, bool]) -> dict[str, Any
                     "name": name,
                     "anchor": anchors.get(series.label, False),
                     "cells": [
-                        _cell(run.path, out, series.cells.get(i), next(made), metrics)
+                        _cell(
+                            run.path,
+                            out,
+                            series.cells.get(i),
+                            next(made),
+                            metrics,
+                            way.truths.get(i),
+                        )
                         for i in way.inputs
                     ],
                 }
@@ -104,7 +140,18 @@ def build(run: RunView, out: Path, anchors: Mapping[str, bool]) -> dict[str, Any
         description.append(
             {"dataset": way.dataset, "direction": way.direction, "inputs": inputs, "series": rows}
         )
-    return {"size": chosen.size, "metrics": metrics, "ways": description}
+    files = {
+        (w, s, i): found[0]
+        for w, way in enumerate(ways)
+        for s, cells in enumerate(
+            [{i: _Cell({0: path}) for i, path in way.inputs.items()}]
+            + [series.cells for series in way.series.values()],
+            -1,
+        )
+        for i, input_id in enumerate(way.inputs)
+        if (found := _files(run.path, cells.get(input_id)))
+    }
+    return Gallery({"size": chosen.size, "metrics": metrics, "ways": description}, files)
 
 
 def _collect(run: RunView) -> tuple[list[_Way], list[str]]:
@@ -136,11 +183,45 @@ def _collect(run: RunView) -> tuple[list[_Way], list[str]]:
         if name and name not in _SKIPPED_KEYS and value == value and not math.isinf(value):
             metrics.setdefault(name)
             cell.values.setdefault(name, {})[int(sample)] = float(value)
+    for way in ways.values():
+        way.truths = {i: found for i in way.inputs if (found := _truths(run.path, way.inputs[i]))}
     return list(ways.values()), list(metrics)
 
 
+def _truths(root: Path, input_path: str) -> list[str]:
+    """Paths of the true translations of an input: ``truths/<as the input>/<k>.png``."""
+    head, _, rest = input_path.partition("/")
+    if head != "inputs" or not _inside(root, input_path):
+        return []
+    folder = Path("truths") / Path(rest).with_suffix("")
+    names = (f"{folder.as_posix()}/{k}.png" for k in itertools.count())
+    return list(itertools.takewhile(lambda name: _inside(root, name), names))
+
+
+def _nearest(root: Path, outputs: Sequence[str], truths: Sequence[str]) -> list[int]:
+    """For each output the index of the truth whose pixels differ least, seen from afar."""
+    real = np.stack([_small(root / path) for path in truths])
+    found = []
+    for path in outputs:
+        try:
+            found.append(int(np.abs(real - _small(root / path)).mean((1, 2, 3)).argmin()))
+        except (BenchError, OSError):
+            found.append(0)
+    return found
+
+
+def _small(path: Path) -> npt.NDArray[np.float32]:
+    image = Image.fromarray(read_image(path)).resize((32, 32), Image.Resampling.BOX)
+    return np.asarray(image, np.float32)
+
+
 def _cell(
-    root: Path, out: Path, cell: _Cell | None, made: tuple[str, int], metrics: list[str]
+    root: Path,
+    out: Path,
+    cell: _Cell | None,
+    made: tuple[str, int],
+    metrics: list[str],
+    truths: Sequence[str] | None,
 ) -> dict[str, Any] | None:
     if cell is None:
         return None
@@ -154,10 +235,15 @@ def _cell(
             values[str(index)] = [_short(numbers.get(s)) for s in samples]
     links = [linked[sample] for sample in samples]
     folder = links[0].rsplit("/", 1)[0] if links and links[0] else ""
+    described: dict[str, Any] = {"strip": made[0], "in": made[1], "n": len(links), "v": values}
+    if len(samples) > 1:
+        described["d"] = distinct([root / cell.paths[sample] for sample in samples])
+    if truths and len(truths) > 1 and samples:
+        described["near"] = _nearest(root, [cell.paths[sample] for sample in samples], truths)
     if folder and links == [f"{folder}/{sample}.png" for sample in range(len(links))]:
         # The usual layout: the folder and a count say it all.
-        return {"strip": made[0], "in": made[1], "base": folder, "n": len(links), "v": values}
-    return {"strip": made[0], "in": made[1], "full": links, "n": len(links), "v": values}
+        return described | {"base": folder}
+    return described | {"full": links}
 
 
 def _files(root: Path, cell: _Cell | None) -> list[Path]:

@@ -60,11 +60,18 @@
         if (label) showMethod(label, figure.direction);
       });
   }
-  function drawAll() {
+  // One after the other, so that the page can be read and scrolled while its plots are drawn.
+  let drawing = 0;
+  async function drawAll() {
+    const mine = ++drawing;
     const theme = dark() ? data.themes.dark : data.themes.light;
     for (const result of views.values()) result.finalize();
     views = new Map();
-    for (const figure of data.figures) draw(figure, theme);
+    for (const figure of data.figures) {
+      await new Promise((done) => setTimeout(done));
+      if (mine !== drawing) return;
+      await draw(figure, theme);
+    }
   }
   $("theme").addEventListener("click", () => {
     root.dataset.theme = dark() ? "light" : "dark";
@@ -152,12 +159,28 @@
     button.append(image);
     return button;
   }
+  // What is never scrolled to would be missing on paper, and printing waits for nothing: once
+  // the reader is at rest, this page of the gallery is loaded to its end.
+  let resting = 0;
+  function settle() {
+    clearTimeout(resting);
+    resting = setTimeout(() => { for (const image of document.images) image.loading = "eager"; }, 1500);
+  }
+  addEventListener("beforeprint", () => { for (const image of document.images) image.loading = "eager"; });
+  addEventListener("scroll", settle, { passive: true });
   const outputShot = (way, series, input, sample) => {
     const cell = way.series[series].cells[input];
     if (!cell || sample >= cell.n) return el("div", { class: "shot gone" });
     const alt = `${way.series[series].name}, ${way.direction}, input ${way.inputs[input].id}, sample ${sample + 1}`;
     return shot(cell.strip, cell.in, sample, sampleUrl(cell, sample), alt,
       () => view({ way: ways.indexOf(way), series, input, sample }));
+  };
+  // The nearest of the true translations to a picture, as far as the page knows.
+  const nearest = (cell, sample) => (cell && cell.near && cell.near[sample]) || 0;
+  const truthShot = (way, input, k) => {
+    const { truth, id } = way.inputs[input];
+    return shot(truth.strip, truth.in, k, truth.full[k], `True translation ${k + 1} of input ${id}`,
+      () => view({ way: ways.indexOf(way), series: firstSeries(way), input, sample: 0, against: "truth", look: k }));
   };
   const inputShot = (way, input) => {
     const item = way.inputs[input];
@@ -203,10 +226,15 @@
           el("div", { class: kind }, ...(count ? Array.from({ length: count }, (_, k) => outputShot(way, s, input, k)) : [el("div", { class: "shot gone" })])),
           value === null ? null : el("div", { class: "note" }, `${data.metricTitle[gallery.metrics[state.metric]] || gallery.metrics[state.metric]} ${number(value)}`)));
       }
+      const truth = way.inputs[input].truth;
+      const looks = truth ? Math.min(state.samples || truth.n, truth.n) : 0;
       const line = el("div", { class: "line", "data-input": way.inputs[input].id },
         el("div", { class: "input" }, el("div", { class: "tilehead" }, "input"), inputShot(way, input), el("div", { class: "note", title: way.inputs[input].id }, way.inputs[input].id)),
+        truth ? el("div", { class: "truth" }, el("div", { class: "tilehead" }, "truth"),
+          el("div", { class: looks > 4 ? "shots all" : looks > 1 ? "shots many" : "shots" }, ...Array.from({ length: looks }, (_, k) => truthShot(way, input, k))),
+          el("div", { class: "note" }, truth.n > 1 ? `${truth.n} true looks` : "true translation")) : null,
         outputs);
-      line.style.setProperty("--columns", Math.max(1, shown.length) + 1);
+      line.style.setProperty("--columns", Math.max(1, shown.length) + (truth ? 2 : 1));
       return line;
     }));
     $("page").textContent = `${state.page + 1} / ${pages}`;
@@ -214,6 +242,7 @@
     $("next").disabled = state.page === pages - 1;
     for (const button of $("ways").children) button.setAttribute("aria-pressed", String(Number(button.value) === state.way));
     for (const button of $("methods").children) button.setAttribute("aria-pressed", String(!state.off.has(button.value)));
+    settle();
     $("by").hidden = !state.order;
     $("by").style.display = state.order ? "" : "none";
   }
@@ -249,15 +278,35 @@
   }
   function showStrips(way, input) {
     const metric = gallery.metrics.indexOf("lpips_diversity");
-    $("strips").replaceChildren(...way.series.map((series, s) => {
+    const row = (name, note, shots) => el("div", { class: "strip-row" },
+      el("div", {}, el("h3", {}, ...name), el("div", { class: "note" }, note)),
+      el("div", { class: "shots" }, ...shots));
+    const truth = way.inputs[input] && way.inputs[input].truth;
+    const most = Math.max(...way.series.map((series) => (series.cells[input] ? series.cells[input].n : 0)));
+    const rows = way.series.map((series, s) => {
       const cell = series.cells[input];
-      if (!cell || cell.n < 2) return null;
-      const value = metric < 0 ? null : cellValue(cell, metric);
-      return el("div", { class: "strip-row" },
-        el("div", {}, el("h3", {}, swatch(series.label), series.name), el("div", { class: "note" }, value === null ? `${cell.n} samples` : `LPIPS ${number(value)}`)),
-        el("div", { class: "shots" }, ...Array.from({ length: cell.n }, (_, k) => outputShot(way, s, input, k))));
-    }).filter(Boolean));
-    $("diversity").hidden = !$("strips").children.length;
+      if (!cell || !cell.n) return null;
+      const value = metric < 0 || cell.d === 1 ? null : cellValue(cell, metric);
+      const facts = cell.n < 2 ? (most > 1 ? "one answer" : "1 sample") : cell.d === 1 ? `the same picture ${cell.n} times` : `${cell.d} different of ${cell.n}`;
+      return row([swatch(series.label), series.name], value === null ? facts : `${facts} · LPIPS ${number(value)}`,
+        Array.from({ length: cell.n }, (_, k) => {
+          const picture = outputShot(way, s, input, k);
+          if (k && cell.d === 1) picture.classList.add("again");
+          return picture;
+        }));
+    }).filter(Boolean);
+    $("strips").replaceChildren(
+      row(["input"], way.inputs[input].id, [inputShot(way, input)]),
+      ...(truth ? [row(["truth"], truth.n > 1 ? `${truth.n} true looks` : "", truth.full.map((_, k) => truthShot(way, input, k)))] : []),
+      ...rows);
+    $("diversity").hidden = !rows.length;
+  }
+
+  // -------------------------------------------------------------------------- audit
+  function showFindings() {
+    for (const holder of document.querySelectorAll("[data-finding]"))
+      holder.replaceChildren(...data.findings[Number(holder.dataset.finding)].map(([w, s, i]) =>
+        el("div", {}, s < 0 ? inputShot(ways[w], i) : outputShot(ways[w], s, i, 0), el("div", { class: "note", title: ways[w].inputs[i].id }, ways[w].inputs[i].id))));
   }
 
   // ----------------------------------------------------------------------- headline
@@ -266,10 +315,12 @@
       if (!way.inputs.length) return null;
       const input = Math.floor(way.inputs.length / 2);
       const shown = way.series.map((_, i) => i).sort((a, b) => way.series[a].anchor - way.series[b].anchor || a - b).slice(0, 5);
+      const truth = way.inputs[input].truth;
       const strip = el("div", { class: "strip" },
-        el("div", {}, el("div", { class: "tilehead" }, `${way.direction}: input`), inputShot(way, input)),
+        el("div", {}, el("div", { class: "tilehead" }, "input"), inputShot(way, input)),
+        truth ? el("div", {}, el("div", { class: "tilehead" }, "truth"), truthShot(way, input, 0)) : null,
         ...shown.map((s) => el("div", {}, el("div", { class: "tilehead" }, swatch(way.series[s].label), way.series[s].name), outputShot(way, s, input, 0))));
-      return strip;
+      return el("figure", {}, el("figcaption", {}, way.direction), strip);
     }).filter(Boolean));
   }
 
@@ -298,10 +349,23 @@
     const url = cell ? sampleUrl(cell, target.sample) : "";
     const strip = cell && cell.strip && target.sample < cell.in ? `thumbs/${cell.strip}` : "";
     show($("v-after"), url, strip, cell ? cell.in : 1, target.sample, `Output of ${series.name}`);
-    show($("v-before"), item.full, item.strip ? `thumbs/${item.strip}` : "", 1, 0, `Input ${item.id}`);
+    const truth = item.truth;
+    const look = target.look ?? nearest(cell, target.sample);
+    const against = truth && target.against === "truth" ? "truth" : "input";
+    const showTruth = (image) => show(image, truth.full[look], truth.strip ? `thumbs/${truth.strip}` : "", truth.in, look, `True translation of input ${item.id}`);
+    if (against === "truth") showTruth($("v-before"));
+    else show($("v-before"), item.full, item.strip ? `thumbs/${item.strip}` : "", 1, 0, `Input ${item.id}`);
+    $("v-left").textContent = against;
+    $("v-against").value = against;
+    $("v-with").style.display = truth ? "" : "none";
+    // Side by side there is room for all three: input, output, truth.
+    $("v-truth").hidden = !(truth && against === "input");
+    dialog.querySelector(".pair").classList.toggle("three-up", !$("v-truth").hidden);
+    if (!$("v-truth").hidden) showTruth($("v-truth"));
+    else $("v-truth").removeAttribute("src");
     if (url) $("v-open").setAttribute("href", url); else $("v-open").removeAttribute("href");
     $("v-film").replaceChildren(...(cell ? Array.from({ length: cell.n }, (_, k) => {
-      const small = shot(cell.strip, cell.in, k, sampleUrl(cell, k), `Sample ${k + 1}`, () => view({ ...current, sample: k }));
+      const small = shot(cell.strip, cell.in, k, sampleUrl(cell, k), `Sample ${k + 1}`, () => view({ ...current, look: undefined, sample: k }));
       small.setAttribute("aria-current", String(k === target.sample));
       return small;
     }) : []));
@@ -328,6 +392,7 @@
     dialog.querySelector(".pair").style.setProperty("--cut", `${percent}%`);
   }
   $("v-slider").addEventListener("input", (event) => cut(event.target.value));
+  $("v-against").addEventListener("change", (event) => view({ ...current, against: event.target.value }));
   $("v-mode").addEventListener("click", () => {
     const apart = dialog.querySelector(".pair").classList.toggle("apart");
     $("v-mode").setAttribute("aria-pressed", String(apart));
@@ -341,11 +406,11 @@
     if (what === "input") {
       const list = ordered(way);
       const at = list.indexOf(current.input);
-      view({ ...current, input: list[wrap(at + by, list.length)] });
-    } else if (what === "series") view({ ...current, series: wrap(current.series + by, way.series.length) });
+      view({ ...current, look: undefined, input: list[wrap(at + by, list.length)] });
+    } else if (what === "series") view({ ...current, look: undefined, series: wrap(current.series + by, way.series.length) });
     else {
       const cell = way.series[current.series].cells[current.input];
-      if (cell) view({ ...current, sample: wrap(current.sample + by, cell.n) });
+      if (cell) view({ ...current, look: undefined, sample: wrap(current.sample + by, cell.n) });
     }
   }
   $("v-prev").addEventListener("click", () => move("input", -1));
@@ -375,7 +440,10 @@
     const query = new URLSearchParams();
     const source = current || state;
     query.set("d", source.way);
-    if (current) { query.set("m", current.series); query.set("i", current.input); query.set("s", current.sample); }
+    if (current) {
+      query.set("m", current.series); query.set("i", current.input); query.set("s", current.sample);
+      if (current.against === "truth") query.set("t", 1);
+    }
     else {
       if (state.off.size) query.set("m", visible(ways[state.way]).join("."));
       if (state.samples !== 1) query.set("k", state.samples);
@@ -397,7 +465,7 @@
     const way = ways[state.way];
     if (match[1] === "view") {
       fillFilters(); showGallery();
-      view({ way: state.way, series: whole(query.get("m"), way.series.length), input: whole(query.get("i"), way.inputs.length), sample: whole(query.get("s"), 1e6) });
+      view({ way: state.way, series: whole(query.get("m"), way.series.length), input: whole(query.get("i"), way.inputs.length), sample: whole(query.get("s"), 1e6), against: query.get("t") === "1" ? "truth" : "input" });
       return;
     }
     if (query.get("m") !== null) {
@@ -430,6 +498,7 @@
     fillFilters();
     showGallery();
     showHero();
+    showFindings();
     for (const [id, key] of [["samples", "samples"], ["metric", "metric"], ["of", "of"]])
       $(id).addEventListener("change", (event) => { state[key] = Number(event.target.value); state.page = 0; changed(); });
     $("order").addEventListener("change", (event) => { state.order = event.target.value; state.page = 0; changed(); });

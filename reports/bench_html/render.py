@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import os
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -20,11 +19,13 @@ import jinja2
 import vl_convert
 from markupsafe import Markup
 
+from bench.files import write_atomic
 from bench.summary import columns, format_number, summary
 from bench.tabular import csv_table, latex_table, markdown_table
-from bench_html import figures, gallery
+from bench_html import figures, findings, gallery
 from bench_html.chart import PALETTE, theme
 from bench_html.context import page_context
+from bench_html.thumbs import make_sheet
 
 if TYPE_CHECKING:
     from bench.api import RunView
@@ -50,7 +51,11 @@ def render(run: RunView, out: Path) -> Path:
     out.mkdir(parents=True, exist_ok=True)
     table = summary(run)
     anchors = dict(zip(table["label"].astype(str), table["anchor"].astype(bool), strict=True))
-    pictures = gallery.build(run, out, anchors)
+    built = gallery.build(run, out, anchors)
+    pictures = built.description
+    found = findings.find(run, built)
+    pairs, sheet = findings.near_pairs(run)
+    near = make_sheet(sheet, out / "thumbs") if sheet is not None else ""
     drawn = figures.build(run, table)
     metric_columns = columns(run)
     headline = [column for column in metric_columns if column.headline]
@@ -60,6 +65,7 @@ def render(run: RunView, out: Path) -> Path:
             {"id": f.id, "spec": f.spec, "click": f.click, "direction": f.direction} for f in drawn
         ],
         "labels": list(anchors),
+        "findings": [finding.shots for finding in found],
         "palette": PALETTE,
         "metricTitle": {column.metric: column.title for column in headline},
         "metricBetter": {c.metric: c.higher_is_better for c in metric_columns},
@@ -80,6 +86,11 @@ def render(run: RunView, out: Path) -> Path:
         .get_template("page.html.j2")
         .render(
             **context,
+            findings=found,
+            answers=findings.answers(built),
+            looked_for=findings.looked_for(run),
+            pairs=pairs,
+            near=near,
             made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
             data=json_script(data),
             style=Markup((_HERE / "page.css").read_text("utf-8")),  # noqa: S704 - our own file
@@ -87,7 +98,8 @@ def render(run: RunView, out: Path) -> Path:
             policy=_policy(list(scripts.values())),
         )
     )
-    return write_page(out / "index.html", html)
+    write_atomic(out / "index.html", html)
+    return out / "index.html"
 
 
 def json_script(value: Any) -> Markup:
@@ -145,17 +157,3 @@ def environment() -> jinja2.Environment:
     )
     made.filters["number"] = format_number
     return made
-
-
-def write_page(path: Path, text: str) -> Path:
-    """Write a file whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return path

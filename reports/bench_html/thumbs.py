@@ -19,6 +19,7 @@ from pathlib import Path
 from PIL import Image
 
 from bench.api import BenchError
+from bench.files import replacing
 from bench.images import read_image
 
 SIZES = (224, 192, 160, 128, 96, 64)
@@ -29,6 +30,8 @@ BUDGET = 40_000_000
 
 _BLOCK = 4096
 _QUALITY = 72
+_SHEET = 960
+"""Widest that a sheet of pictures gets, in pixels."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,9 @@ def make_strips(
         try:
             name = _name(shown, chosen.size)
             if not (folder / name).is_file():
-                _write(folder / name, _strip(shown, chosen.size))
+                # A thumbnail is made again when lost, so it need not be synced.
+                with replacing(folder / name, sync=False) as temporary:
+                    temporary.write_bytes(_strip(shown, chosen.size))
         except (BenchError, OSError):
             return "", 0
         return name, len(shown)
@@ -111,6 +116,19 @@ def make_strips(
         if file.name not in wanted:
             file.unlink()
     return made
+
+
+def make_sheet(sheet: Path, folder: Path) -> str:
+    """A picture of any size as a WebP among the thumbnails; empty where it cannot be read."""
+    try:
+        image = Image.fromarray(read_image(sheet))
+        image.thumbnail((_SHEET, 8 * _SHEET))
+        name = _name([sheet], _SHEET)
+        with replacing(folder / name, sync=False) as temporary:
+            temporary.write_bytes(_encode(image))
+    except (BenchError, OSError):
+        return ""
+    return name
 
 
 def _name(files: Sequence[Path], size: int) -> str:
@@ -158,10 +176,3 @@ def _mean_bytes(files: Sequence[Path], size: int) -> float:
         except (BenchError, OSError):
             continue
     return sum(sizes) / len(sizes) if sizes else 0.0
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Whole or not at all; a thumbnail is made again when lost, so it need not be synced."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_bytes(content)
-    temporary.replace(path)

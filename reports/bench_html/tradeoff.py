@@ -11,10 +11,17 @@ import numpy as np
 import pandas as pd
 
 from bench.summary import join_names
-from bench_html.chart import GRAY, colour_of, shape_of, to_spec
+from bench_html.chart import GRAY, colour_of, log_axis, shape_of, to_spec
 
 _FAR = 2.5
 """An anchor whose KID is this many times the methods' largest is named, not drawn."""
+
+
+WIDE, NARROW, _BETWEEN = 400, 225, 320
+"""Widths of a plot in pixels for which names are placed, and what lies between them."""
+
+HEIGHT = 255
+"""Height of a plot without its axis, in pixels."""
 
 
 def tradeoff(
@@ -46,16 +53,18 @@ def tradeoff(
     data = data.drop(far.index)
     low, high = min(0.0, float(data["y0"].min())), float(data["y1"].max())
     domain = (low - 0.02 * (high - low), high + 0.06 * (high - low))
-    data = _place(data, domain, log=log)
     base = alt.Chart(data)
     if log:
-        edges = [float(data["x0"].min()) / 2, float(data["x1"].max()) * 2]
-        scale_x = alt.Scale(type="log", domain=edges, nice=False)
+        edges = (float(data["x0"].min()) / 2, float(data["x1"].max()) * 2)
+        scale_x = alt.Scale(type="log", domain=list(edges), nice=False)
     else:
         right = float(data["x1"].max()) or 1.0
-        scale_x = alt.Scale(domain=[-0.06 * right, 1.12 * right], nice=False)
+        edges = (-0.06 * right, 1.12 * right)
+        scale_x = alt.Scale(domain=list(edges), nice=False)
     axis_x = alt.X("x:Q", title=x_title, scale=scale_x)
-    axis_x = axis_x.axis(alt.Axis(tickCount=5, grid=False, format="~g"))
+    axis_x = axis_x.axis(
+        log_axis(data["x"]) if log else alt.Axis(tickCount=5, grid=False, format="~g")
+    )
     scale_y = alt.Scale(reverse=True, domain=list(domain), nice=False)
     axis_y = alt.Y("y:Q", title="KID  (up is better)", scale=scale_y)
     axis_y = axis_y.axis(alt.Axis(tickCount=6))
@@ -79,15 +88,20 @@ def tradeoff(
             ],
         ),
     ]
-    for (side, above), part in data.groupby(["side", "above"], sort=True):
-        text = alt.Chart(part).mark_text(
-            align="left" if side == "right" else "right",
-            dx=10 if side == "right" else -10,
-            dy=-10 if above else 13,
-            fontSize=12,
-            limit=130,
-        )
-        layers.append(text.encode(x=axis_x, y=axis_y, text="label:N"))
+    # Names are placed twice, for a wide plot and for a phone's; the width says which are seen.
+    for width, seen in ((WIDE, f"width >= {_BETWEEN}"), (NARROW, f"width < {_BETWEEN}")):
+        names = _place(data, edges, domain, log=log, width=width)
+        for (side, above), part in names[names["shown"]].groupby(["side", "above"], sort=True):
+            text = alt.Chart(part).mark_text(
+                align="left" if side == "right" else "right",
+                dx=10 if side == "right" else -10,
+                dy=-10 if above else 13,
+                fontSize=12,
+                limit=130,
+                opacity=alt.ExprRef(f"{seen} ? 1 : 0"),
+                aria=False,
+            )
+            layers.append(text.encode(x=axis_x, y=axis_y, text="label:N"))
     remark = f"Off the scale: {join_names(far['label'])}." if len(far) else ""
     return to_spec(alt.layer(*layers), 300), remark
 
@@ -112,24 +126,51 @@ def _points(frame: pd.DataFrame, direction: str, x: str, *, log: bool) -> pd.Dat
     return data
 
 
-def _place(data: pd.DataFrame, domain: tuple[float, float], *, log: bool) -> pd.DataFrame:
-    """Where each name goes: right of its point unless near the edge, below when crowded."""
-    across = data["x"].map(math.log) if log else data["x"]
-    wide = float(across.max() - across.min()) or 1.0
-    at_x = (across - across.min()) / wide
-    at_y = (data["y"] - domain[0]) / (domain[1] - domain[0])
-    taken: list[tuple[float, float]] = []
-    sides, aboves = [], []
-    points = list(zip(at_x, at_y, strict=True))
-    for x, y in points:
-        crowded = any(0 < u - x < 0.16 and abs(v - y) < 0.07 for u, v in points)
-        side = "left" if x > 0.75 or (crowded and x > 0.2) else "right"
-        middle = x - 0.12 if side == "left" else x + 0.12
-        above = all(abs(middle - u) > 0.26 or abs(y - 0.04 - v) > 0.05 for u, v in taken)
-        taken.append((middle, y - 0.04 if above else y + 0.05))
-        sides.append(side)
-        aboves.append(above)
-    return data.assign(side=sides, above=aboves)
+def _place(
+    data: pd.DataFrame, x: tuple[float, float], y: tuple[float, float], *, log: bool, width: int
+) -> pd.DataFrame:
+    """Where each name goes in a plot of some width, in pixels: the corner with least in its way.
+
+    Methods choose before anchors; an anchor's name that fits nowhere is left out (its point
+    still has its tooltip).
+    """
+    scale = math.log if log else float
+    across = (data["x"].map(scale) - scale(x[0])) / (scale(x[1]) - scale(x[0])) * width
+    down = (data["y"] - y[0]) / (y[1] - y[0]) * HEIGHT
+    taken = [(a - 7, b - 7, a + 7, b + 7) for a, b in zip(across, down, strict=True)]
+    placed: dict[Any, tuple[str, bool, bool]] = {}
+    for index in data["anchor"].sort_values(kind="stable").index:
+        a, b = float(across[index]), float(down[index])
+        wide = min(130.0, 6.4 * len(str(data.loc[index, "label"])))
+        best: tuple[float, str, bool, tuple[float, float, float, float]] | None = None
+        for side in ("right", "left"):
+            left = a + 9 if side == "right" else a - 9 - wide
+            for above in (True, False):
+                top = b - 18 if above else b + 5
+                box = (left, top, left + wide, top + 14)
+                outside = max(0.0, -left) + max(0.0, left + wide - width - 12)
+                cost = 20 * outside + sum(_overlap(box, other) for other in taken)
+                if best is None or cost < best[0]:
+                    best = (cost, side, above, box)
+        assert best is not None
+        cost, side, above, box = best
+        shown = cost < 60 or not bool(data.loc[index, "anchor"])
+        placed[index] = (side, above, shown)
+        if shown:
+            taken.append(box)
+    rows = [placed[index] for index in data.index]
+    return data.assign(
+        side=[row[0] for row in rows],
+        above=[row[1] for row in rows],
+        shown=[row[2] for row in rows],
+    )
+
+
+def _overlap(a: tuple[float, float, float, float], b: tuple[float, float, float, float]) -> float:
+    """The area that two boxes (left, top, right, bottom) share."""
+    wide = min(a[2], b[2]) - max(a[0], b[0])
+    high = min(a[3], b[3]) - max(a[1], b[1])
+    return max(0.0, wide) * max(0.0, high)
 
 
 def _front(data: pd.DataFrame) -> pd.DataFrame:

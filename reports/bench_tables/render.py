@@ -1,12 +1,11 @@
-"""Writes the tables of a run, each under a temporary name and then moved into place."""
+"""Writes the tables of a run, each whole or not at all."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.files import replacing, write_atomic
 from bench.summary import columns, summary
 from bench.tabular import csv_table, latex_table, markdown_table
 
@@ -32,18 +31,7 @@ def render(run: RunView, out: Path) -> Path:
         "measurements.csv": str(csv_table(run.measurements)),
     }
     for name, text in texts.items():
-        _replace(out / name, lambda path, text=text: path.write_text(text, "utf-8"))  # type: ignore[misc]
-    _replace(out / "summary.parquet", lambda path: table.to_parquet(path, index=False))
+        write_atomic(out / name, text)
+    with replacing(out / "summary.parquet") as temporary:
+        table.to_parquet(temporary, index=False)
     return out / "summary.csv"
-
-
-def _replace(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` fill a temporary file in the same folder, then put it in place."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        write(temporary)
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from factories import make_run
+from factories import MAKERS, make_run
 
 from bench_html.render import render
 
@@ -47,6 +48,45 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
         inputs=8,
         samples=5,
         size=48,
+    )
+    return render(run, run.path / "report")
+
+
+@pytest.fixture(scope="session")
+def paired_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of a run with two true looks for each input, and something for the audit."""
+    run = make_run(
+        tmp_path_factory.mktemp("runs") / "paired",
+        methods=("munit", "cyclegan", "identity"),
+        inputs=4,
+        samples=3,
+        size=32,
+        truths=2,
+        twins=("view-001",),
+    )
+    first = run.path / "trials" / "cyclegan-yosemite-s0" / "images" / "summer2winter"
+    for name in ("view-001", "view-002"):
+        shutil.copyfile(first / "view-000" / "0.png", first / name / "0.png")
+    sheet = run.path / "audit"
+    (sheet / "pairs.csv").write_text(
+        "kind,split_1,domain_1,id_1,split_2,domain_2,id_2\nnear,train,a,<b>one</b>,test,a,=1+1\n"
+    )
+    shutil.copyfile(first / "view-000" / "0.png", sheet / "near.png")
+    return render(run, run.path / "report")
+
+
+@pytest.fixture(scope="session")
+def large_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of ten methods, 547 inputs and ten samples."""
+    makers = [replace(MAKERS["munit"], name=f"method-{n}", kid=0.03 + n / 100) for n in range(10)]
+    run = make_run(
+        tmp_path_factory.mktemp("runs") / "large",
+        methods=makers,
+        inputs=274,
+        samples=10,
+        size=128,
+        failures=False,
+        share_pictures=True,
     )
     return render(run, run.path / "report")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -365,3 +366,123 @@ def test_a_page_away_from_its_run_still_shows_thumbnails(
     page.wait_for_function("document.getElementById('v-after').naturalWidth > 0")
     assert page.locator("#v-title").inner_text() == "munit · summer2winter"
     page.context.close()
+
+
+def test_truths_stand_beside_input_and_outputs(browser: Browser, paired_report: Path) -> None:
+    page = opened(browser, paired_report)
+    line = page.locator("#gallery .line").first
+    heads = [h.strip() for h in line.locator(".tilehead").all_inner_texts()]
+    assert heads == ["input", "truth", "munit", "cyclegan", "identity"]
+    assert "2 true looks" in line.locator(".truth").inner_text()
+    # Against the truth: the slider uncovers it in place of the input.
+    line.locator(".outputs .shot").first.click()
+    assert "/inputs/" in (page.get_attribute("#v-before", "src") or "")
+    page.select_option("#v-against", "truth")
+    assert "/truths/" in (page.get_attribute("#v-before", "src") or "")
+    assert page.inner_text("#v-left") == "truth"
+    there = page.evaluate("location.hash")
+    # Side by side there are all three.
+    page.select_option("#v-against", "input")
+    page.click("#v-mode")
+    boxes = [page.locator(f"#v-{name}").bounding_box() for name in ("clip", "after", "truth")]
+    lefts = [box["x"] for box in boxes if box]
+    assert len(lefts) == 3 and lefts == sorted(lefts) and len(set(lefts)) == 3
+    assert page.watch.trouble == []  # type: ignore[attr-defined]
+    page.context.close()
+    again = opened(browser, paired_report, there)
+    assert again.inner_text("#v-left") == "truth"
+    again.context.close()
+
+
+def test_without_truths_nothing_speaks_of_them(page: Page) -> None:
+    assert page.locator("#gallery .truth").count() == 0
+    page.locator("#gallery .line").first.locator(".outputs .shot").first.click()
+    assert not page.locator("#v-against").is_visible()
+
+
+def test_one_input_through_every_method(browser: Browser, paired_report: Path) -> None:
+    page = opened(browser, paired_report)
+    rows = page.locator("#strips .strip-row")
+    names = [name.strip() for name in rows.locator("h3").all_inner_texts()]
+    assert names == ["input", "truth", "munit", "cyclegan", "identity"]
+    notes = rows.locator(".note").all_inner_texts()
+    assert "3 different of 3" in notes[2] and "the same picture 3 times" in notes[4]
+    assert rows.nth(4).locator(".shot.again").count() == 2
+    assert rows.nth(2).locator(".shot.again").count() == 0
+    lead = page.inner_text("#diversity .sub")
+    assert "Stochastic" in lead and "munit" in lead and "Deterministic" in lead
+    page.context.close()
+
+
+def test_the_audit_shows_its_pictures(browser: Browser, paired_report: Path) -> None:
+    page = opened(browser, paired_report)
+    findings = page.locator("#audit > .finding")
+    text = "\n".join(findings.all_inner_texts())
+    assert "1 of 4 test inputs of summer2winter are training images" in text
+    assert "view-001 is view-001-again of trainA" in text
+    assert "cyclegan gives 3 of 4 inputs an output that another input has, too" in text
+    for finding in findings.all():
+        assert finding.locator(".shot:not(.gone)").count() > 0
+    # Anchors are there to copy: no alarm, but not hidden either.
+    assert "identity" not in text
+    page.click("#audit summary >> text=Expected of anchors")
+    assert "identity leaves every input unchanged" in page.inner_text("#audit details")
+    findings.first.locator(".shot").first.click()
+    assert "input view-001" in page.inner_text("#v-facts")
+    page.keyboard.press("Escape")
+    # What bench data audit left in the run is shown, as text and as a picture.
+    page.click("#audit summary >> text=in the dataset twice")
+    assert "<b>one</b>" in page.inner_text("#audit") and "=1+1" in page.inner_text("#audit")
+    page.wait_for_function("document.querySelector('.sheet').naturalWidth > 0")
+    assert page.watch.trouble == []  # type: ignore[attr-defined]
+    page.context.close()
+
+
+def test_nothing_on_paper_is_missing(page: Page) -> None:
+    page.wait_for_function(
+        "[...document.images].every((i) => i.complete && (i.naturalWidth > 0 || !i.src))"
+    )
+    low = page.evaluate("scrollY")
+    assert low == 0, "nobody scrolled, and yet every picture is there"
+
+
+@pytest.mark.slow
+def test_a_large_run_stays_small_and_loads_as_it_is_read(
+    browser: Browser, large_report: Path
+) -> None:
+    files = [f for f in large_report.parent.rglob("*") if f.is_file()]
+    assert len(files) > 5000 and sum(f.stat().st_size for f in files) < 60_000_000
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    watch = Watch(page)
+    begun = time.monotonic()
+    page.goto(large_report.as_uri())
+    page.wait_for_function("document.documentElement.dataset.ready === '1'")
+    opened_in = time.monotonic() - begun
+    # Of more than 5,480 strips only those of what is shown are asked for: a page of the gallery
+    # has six times ten, the audit eight a finding.
+    loaded = {url for url in watch.requests if url.endswith(".webp")}
+    assert 0 < len(loaded) < 300
+    frames = page.evaluate(SCROLL)
+    page.wait_for_timeout(2000)
+    loaded = {url for url in watch.requests if url.endswith(".webp")}
+    assert len(loaded) < 400
+    assert watch.trouble == []
+    median = sorted(frames)[len(frames) // 2]
+    print(f"opened in {opened_in:.2f} s; {len(frames)} frames, median {median:.1f} ms")
+    assert opened_in < 15 and median < 100  # a shared machine; far above what is wanted
+    context.close()
+
+
+SCROLL = """async () => {
+  document.documentElement.style.scrollBehavior = "auto";
+  const times = [];
+  let before = await new Promise(requestAnimationFrame);
+  for (let y = 0; y < document.documentElement.scrollHeight; y += 60) {
+    scrollTo(0, y);
+    const now = await new Promise(requestAnimationFrame);
+    times.push(now - before);
+    before = now;
+  }
+  return times;
+}"""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -26,6 +27,7 @@ from bench_seasons.dataset import Seasons
 from bench_seasons.look import MODES
 from bench_seasons.render import FIRST_SCENE, geometry_of, looks_of, render, truth_of
 from bench_seasons.scene import FAR, MASKS
+from tests import toys
 
 GOLDEN = Path(__file__).with_name("golden")
 
@@ -94,6 +96,34 @@ def test_same_bytes_in_other_processes_threads_and_batches() -> None:
             check=True,
         )
         assert done.stdout.split() == threaded
+
+
+_WHOLE = """
+import os, sys
+from pathlib import Path
+from bench_seasons.config import SeasonsConfig
+from bench_seasons.dataset import Seasons
+if sys.argv[1] == "1":
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+dataset = Seasons(SeasonsConfig(size=32, train=int(sys.argv[2]), test=2))
+dataset.prepare(Path(sys.argv[3]), offline=True, progress=lambda line: None)
+parts = [dataset.split(split, domain) for split in ("test", "train") for domain in ("a", "b")]
+for items in parts:
+    print(*[item.digest for item in items[:3]])
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no way to take cores away")
+def test_a_dataset_made_by_other_processes_has_the_same_pictures(tmp_path: Path) -> None:
+    """One core or all of them, three training pictures or five."""
+
+    def made(cores: str, train: str) -> str:
+        command = [sys.executable, "-c", _WHOLE, cores, train, str(tmp_path / f"{cores}-{train}")]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+    alone = made("1", "3")
+    assert len(alone.split()) == 10
+    assert made("all", "5") == alone
 
 
 def test_geometry_does_not_need_the_fastest_instructions() -> None:
@@ -300,6 +330,39 @@ def test_cache_that_cannot_be_written(tmp_path: Path) -> None:
     with pytest.raises(BenchError, match="cannot be written") as caught:
         opened(tmp_path / "file" / "cache")
     assert "\n" not in str(caught.value)
+
+
+def test_make_refuses_before_it_renders(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for out in ("file", "file/deeper/folder"):
+        options = ("--size", "32", "--train", "2", "--test", "1", "--out", out)
+        done = toys.bench("data", "make", "seasons", *options, cwd=tmp_path, cache=tmp_path / "c")
+        assert done.returncode == 2
+        assert len(done.stderr.splitlines()) == 1, "no word of rendering"
+        assert out.split("/")[0] in done.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_an_interrupted_make_leaves_nothing(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "bench", "data", "make", "seasons", "--size", "256"]
+    child = subprocess.Popen(
+        [*command, "--train", "400", "--test", "50", "--out", str(tmp_path / "made")],
+        env=toys.environment(tmp_path / "cache"),
+        stderr=subprocess.PIPE,
+        text=True,
+        # A test run in the background may have been told to ignore it, and children inherit.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL) and None,
+    )
+    assert child.stderr is not None
+    # The second line comes when the first scenes are there.
+    said = [child.stderr.readline() for _ in range(2)]
+    child.send_signal(signal.SIGINT)
+    rest = child.communicate(timeout=120)[1]
+    assert child.returncode not in (0, None), said
+    assert "Traceback" not in rest
+    assert list(tmp_path.glob("*")) == [tmp_path / "cache"]
+    left = [path.name for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+    assert left in ([], [".lock"])
 
 
 @pytest.mark.parametrize("size", [32, 50, 256])

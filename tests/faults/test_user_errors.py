@@ -75,6 +75,11 @@ def data(tmp_path: Path) -> Path:
         (["-m", "munit", "--set", "munit.gen_dim=many"], ["gen_dim", "'many'"]),
         (["--weights-dir", "nowhere"], ["nowhere", "not a folder"]),
         (["--plugin", "nowhere.py"], ["nowhere.py", "does not exist"]),
+        (["-m", "outputs"], ["needs the folder", "outputs:FOLDER"]),
+        (["-m", "outputs:nowhere"], ["nowhere is not a folder"]),
+        (["-m", "outputs:data"], ["data has no folders a2b and b2a", "--directions"]),
+        (["-m", "identity:data"], ["identity works on no folder"]),
+        (["-m", "outputs:x=data,outputs:x=data"], ["named twice", "label"]),
     ],
     ids=lambda value: " ".join(value) if value and str(value[0]).startswith("-") else "",
 )

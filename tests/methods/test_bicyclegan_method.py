@@ -215,3 +215,14 @@ def test_presets_are_configurations():
         assert Budget.parse(SPEC.budgets[preset]).iterations
         if preset == "paper":
             assert (config.ngf, config.depth, config.nz, config.dropout) == (64, 8, 8, True)
+
+
+@pytest.mark.parametrize("dropout", [True, False])
+def test_sheets_change_no_bit(tmp_path, dropout):
+    states = []
+    for every in (0, 1):
+        config = TINY.model_copy(update={"dropout": dropout, "sample_every": every})
+        states.append(fit(tmp_path / str(every), 3, config=config).state_dict())
+    assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
+    assert len(list((tmp_path / "1" / "samples").iterdir())) == 3
+    assert not (tmp_path / "0" / "samples").exists()

@@ -208,3 +208,14 @@ def test_presets_are_configurations():
         if preset == "paper":
             assert (config.ngf, config.n_blocks, config.load, config.crop) == (64, 9, 286, 256)
             assert not config.input_skip and config.n_downsampling == 2
+
+
+def test_sheets_change_no_bit(tmp_path):
+    states = []
+    for every in (0, 2):
+        config = TINY.model_copy(update={"sample_every": every})
+        states.append(fit(tmp_path / str(every), 3, config=config).state_dict())
+    assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
+    names = sorted(path.name for path in (tmp_path / "2" / "samples").iterdir())
+    assert names == ["00000002.png", "00000003.png"]
+    assert not (tmp_path / "0" / "samples").exists()

@@ -135,7 +135,7 @@ def test_a_captured_training_equals_an_eager_one_on_the_gpu():
         for iteration in range(WARMUP + 5):
             losses = trainer.step(iteration, 100)
             assert torch.stack(list(losses.values())).isfinite().all()
-        assert trainer._run.captured == capture and warnings == []
+        assert trainer.run.captured == capture and warnings == []
         states.append(method.state_dict())
     for name, value in states[0].items():
         torch.testing.assert_close(value, states[1][name], rtol=1e-3, atol=1e-4, msg=name)

@@ -122,9 +122,14 @@ def test_wrong_kinds_of_files(golden, tmp_path):
     (tmp_path / "picture.png").write_bytes(b"x")
     with pytest.raises(BenchError, match=r"\.pt, \.pth or \.safetensors"):
         MUNIT.from_weights(tmp_path / "picture.png", CTX)
-    torch.save([1, 2], tmp_path / "list.pt")
-    with pytest.raises(BenchError, match="not a MUNIT generator file"):
-        MUNIT.from_weights(tmp_path / "list.pt", CTX)
+    for content, words in (
+        ([1, 2], "it holds a list"),
+        ({"a": {}, "c": 1}, "it lacks 'b'"),
+        ({"a": {"x": 1}, "b": {}}, "'a' and 'b' hold other things"),
+    ):
+        torch.save(content, tmp_path / "odd.pt")
+        with pytest.raises(BenchError, match=f"not a MUNIT generator file: {words}, expected"):
+            MUNIT.from_weights(tmp_path / "odd.pt", CTX)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.99])

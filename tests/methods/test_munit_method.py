@@ -20,7 +20,9 @@ from bench.api import (
     TrainData,
     TrainedMethod,
 )
+from bench.training import loop
 from bench.training.loop import run_training
+from bench.training.watch import Sheet
 from bench_munit import SPEC
 from bench_munit.config import MUNITConfig
 from bench_munit.method import MUNIT
@@ -65,9 +67,11 @@ def test_spec_and_presets():
     assert paper.model_dump() == json.loads("""{
       "gen_dim": 64, "mlp_dim": 256, "style_dim": 8, "n_downsample": 2, "n_res": 4, "dis_dim": 64,
       "dis_n_layer": 4, "dis_num_scales": 3, "gan_w": 1, "recon_x_w": 10, "recon_s_w": 1,
-      "recon_c_w": 1, "recon_x_cyc_w": 10, "vgg_w": 0, "lr": 1e-4, "beta1": 0.5, "beta2": 0.999,
+      "recon_c_w": 1, "recon_x_cyc_w": 10, "vgg_w": 0, "vgg_weights": "caffe-vgg16",
+      "lr": 1e-4, "beta1": 0.5, "beta2": 0.999,
       "weight_decay": 1e-4, "lr_steps": 10, "gamma": 0.5, "init": "kaiming", "same_start": false,
-      "ema": 0, "batch_size": 1, "new_size": null, "crop_size": 256, "capture": true}""")
+      "ema": 0, "batch_size": 1, "new_size": null, "crop_size": 256,
+      "sample_every": 10000, "keep": "last", "devices": 1, "compile": false, "capture": true}""")
 
 
 def test_contract():
@@ -232,6 +236,69 @@ def test_bf16_runs_close_to_fp32():
     assert [k for k in state if torch.equal(state[k], before[k])] == []
 
 
-def test_vgg_loss_without_weights_is_refused():
-    with pytest.raises(BenchError, match="vgg_w"):
-        make(vgg_w=1.0)
+def test_watching_changes_no_bit(tmp_path):
+    states = []
+    for folder, config in (("plain", {"sample_every": 0}), ("watched", {"sample_every": 1})):
+        method = make(context(tmp_path / folder, judge=mean_judge), **config)
+        method.fit(pictures(), Budget(iterations=3))
+        states.append(method.state_dict())
+    assert equal(*states)
+    names = sorted(p.name for p in (tmp_path / "watched" / "samples").iterdir())
+    assert names == [f"{i:08d}.png" for i in (1, 2, 3)]
+    assert not (tmp_path / "plain" / "samples").exists()
+
+
+def mean_judge(real):
+    """A judge that likes dark pictures."""
+    return lambda outputs: float(outputs.float().mean())
+
+
+def test_a_sheet_has_fixed_and_fresh_styles_for_both_directions():
+    method, data = make(), pictures(n=5, size=20)
+    sheet = Sheet(method._row, data, context(seed=1), multiple_of=4)
+    one, two = sheet(1), sheet(2)
+    assert one.shape == (3, 8 * 22 - 2, 6 * 22 - 2)
+    assert torch.equal(one, sheet(1))
+    assert torch.equal(one[..., : 4 * 22], two[..., : 4 * 22])
+    for column in (4, 5):
+        assert not torch.equal(one[..., column * 22 :][..., :20], two[..., column * 22 :][..., :20])
+    torch.testing.assert_close(one[:, :20, :20], data.a[0].float() / 255)
+    torch.testing.assert_close(one[:, 88:108, :20], data.b[0].float() / 255)
+
+
+@pytest.mark.parametrize("ema", [0.0, 0.5])
+def test_keep_best_gives_the_weights_of_the_best_point(tmp_path, ema):
+    ctx = context(tmp_path, judge=mean_judge)
+    best, last = make(ctx, keep="best", ema=ema), make(ema=ema)
+    best.fit(pictures(), Budget(iterations=4))
+    values = [json.loads(s)["kid"] for s in (tmp_path / "quality.jsonl").read_text().splitlines()]
+    assert len(values) == 4
+    chosen = values.index(min(values)) + 1
+    same = make(context(tmp_path / "again", judge=mean_judge), keep="best", ema=ema)
+    same.fit(pictures(), Budget(iterations=4))
+    assert equal(best.state_dict(), same.state_dict())
+    last.fit(pictures(), Budget(iterations=4))
+    assert equal(best.state_dict(), last.state_dict()) == (chosen == 4)
+    with pytest.raises(BenchError, match="keep=best needs"):
+        make(keep="best").fit(pictures(), Budget(iterations=1))
+
+
+def test_a_budget_in_minutes_has_the_schedule_of_its_iterations(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(loop.time, "monotonic", lambda: now[0])
+    method = make(lr=0.01, lr_steps=4)
+    gens = [method._generator(domain) for domain in "ab"]
+    trainer = MUNITTrainer(method.config, method.ctx, *gens, pictures())
+    rates, step = [], trainer.step
+
+    def timed(iteration, total):
+        now[0] += 3.0
+        losses = step(iteration, total)
+        rates.append(trainer.optimizers["gen"].param_groups[0]["lr"])
+        return losses
+
+    trainer.step = timed
+    assert run_training(trainer, Budget.parse("1m"), method.ctx) == 20
+    # While the pace is measured the rate is at its start; from then on it is what 20it give.
+    whole = [0.01 * 0.5 ** ((i + 1) * 4 // 20) for i in range(20)]
+    assert rates == [0.01] * 10 + whole[10:]

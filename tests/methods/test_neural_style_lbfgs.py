@@ -16,17 +16,19 @@ def problem(x):
     return 0.01 * valley.sum(1) + 0.5 * (1 - x).square().sum(1)
 
 
+def advance(optimizer, x, function):
+    """One step of `x`; gives the losses before it."""
+    z = x.clone().requires_grad_()
+    loss = function(z)
+    (grad,) = torch.autograd.grad(loss.sum(), z)
+    optimizer.step(x, loss.detach(), grad)
+    return loss.detach()
+
+
 def ours(x, iterations, function=problem, **options):
     x = x.clone()
     optimizer = BatchedLBFGS(x, **options)
-    losses = []
-    for _ in range(iterations):
-        z = x.clone().requires_grad_()
-        loss = function(z)
-        (grad,) = torch.autograd.grad(loss.sum(), z)
-        losses.append(loss.detach())
-        optimizer.step(x, grad)
-    return torch.stack(losses, 1)
+    return torch.stack([advance(optimizer, x, function) for _ in range(iterations)], 1)
 
 
 def oracle(row, iterations, history, function=problem):
@@ -66,14 +68,44 @@ def test_skipped_pairs_and_rows_that_stand_still():
     x = torch.zeros(2, 6, dtype=torch.float64)
     optimizer = BatchedLBFGS(x, history=3)
     for _ in range(6):
-        z = x.clone().requires_grad_()
-        (grad,) = torch.autograd.grad(function(z).sum(), z)
-        optimizer.step(x, grad)
+        advance(optimizer, x, function)
     assert optimizer._count.tolist()[1] == 0  # linear: y's = 0
     assert optimizer._count.tolist()[0] > 0
     still = x.clone()
-    optimizer.step(x, torch.zeros_like(x))
+    optimizer.step(x, function(x), torch.zeros_like(x))
     assert torch.equal(x, still)
+
+
+def quartic(x):
+    """As a Gram loss: flat, then steep; (B, n) to (B,)."""
+    return (x.square() - 1).square().mul(torch.linspace(1, 30, x.shape[1]).to(x)).sum(1)
+
+
+def test_an_overshoot_is_refused_and_the_rest_is_torch_s():
+    """One row overshoots and is led back; its neighbour makes the steps it would make alone."""
+    torch.manual_seed(0)
+    wild = torch.full((1, 8), 0.01, dtype=torch.float64)
+    tame = torch.randn(1, 8, dtype=torch.float64) * 0.05 + 1
+    unguarded = oracle(wild[0], 30, 100, quartic)
+    assert unguarded.max() > 1e3 * unguarded[0]  # torch's own steps leave by far
+    found = ours(torch.cat([wild, tame]), 30, quartic)
+    torch.testing.assert_close(found[1], oracle(tame[0], 30, 100, quartic), rtol=1e-6, atol=1e-20)
+    overshot = (found[0] > 11 * found[0].cummin(0).values).nonzero().flatten()
+    assert len(overshot)
+    for evaluation in overshot.tolist():
+        assert found[0, evaluation + 1] < found[0, evaluation]
+    assert found[0, -1] < 0.05 * found[0, 0]
+
+
+def test_a_loss_that_is_not_finite_is_refused():
+    """Beyond a wall there are no numbers: the row stays on this side and still gets there."""
+
+    def walled(x):
+        return torch.where(x.abs().amax(1) < 1.5, quartic(x), torch.nan)
+
+    found = ours(torch.full((1, 8), 0.01, dtype=torch.float64), 40, walled)[0]
+    assert bool(found.isnan().any())
+    assert found[found.isfinite()][-1] < 0.1 * found[0]
 
 
 def test_one_bad_row_leaves_the_others_alone():
@@ -107,7 +139,7 @@ def test_nothing_is_read_back_to_the_host():
         x = torch.empty(2, 12)
         optimizer = BatchedLBFGS(x, history=3)
         for _ in range(5):
-            optimizer.step(x, torch.empty(2, 12))
+            optimizer.step(x, torch.empty(2), torch.empty(2, 12))
         with pytest.raises(DataDependentOutputException):
             float(x.sum())
     assert optimizer.iteration == 5

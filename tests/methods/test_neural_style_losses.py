@@ -9,7 +9,12 @@ import torch.nn.functional as F
 from bench.api import BenchError
 from bench_neural_style.config import LAYERS, RECIPES, NeuralStyleConfig
 from bench_neural_style.losses import content_loss, gram, row_sum, style_loss, total_variation
-from bench_neural_style.networks import VGG19, Weights, normalize, read_weights
+from bench_neural_style.networks import (
+    VGG19,
+    Weights,
+    normalize,
+    read_weights,
+)
 from bench_neural_style.step import minimise, objective_for
 
 WIDTH = {1: 4, 2: 5, 3: 6, 4: 7, 5: 8}
@@ -189,9 +194,7 @@ def test_several_styles_are_the_weighted_sum_of_losses():
 @pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
 def test_minimise_lowers_the_loss_and_keeps_the_best(optimizer):
     rate = 1.0 if optimizer == "lbfgs" else 5.0
-    config = NeuralStyleConfig(
-        optimizer=optimizer, learning_rate=rate, keep="best", content_weight=1.0
-    )
+    config = NeuralStyleConfig(optimizer=optimizer, learning_rate=rate, content_weight=1.0)
     network = VGG19(small_weights(), deepest="relu4_1", pooling="max")
     content, style = pictures(2, 32, torch.float32, 1), pictures(2, 32, torch.float32, 2)
     objective = objective_for(network, config, content, style[:, None])

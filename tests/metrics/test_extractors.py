@@ -16,7 +16,7 @@ from torch import nn
 from bench import weights
 from bench.api import BenchError
 from bench.metrics import files
-from bench.metrics.extractors import efficientnet, perceptual
+from bench.metrics.extractors import efficientnet, perceptual, vit
 from bench.metrics.extractors.base import MissingWeights, choose, self_similarity
 from bench.metrics.perceptual import squared_distances
 
@@ -110,6 +110,24 @@ def test_shift_tolerant_lpips_agrees_with_its_package(net, monkeypatch):
         with torch.no_grad():
             want = float(theirs(scaled[i : i + 1], scaled[j : j + 1]))
         assert got[i, j] == pytest.approx(want, rel=1e-4, abs=1e-7)
+
+
+@pytest.mark.parametrize("height", [22, 23, 40])
+@pytest.mark.parametrize("width", [22, 25])
+def test_the_low_pass_folds_into_the_convolution_before_it(height, width):
+    torch.manual_seed(0)
+    conv, x = nn.Conv2d(3, 8, 11, padding=2), torch.randn(2, 3, height, width)
+    with torch.no_grad():
+        plain = perceptual._BlurPool(8)(conv(x))
+        folded = perceptual._BlurredConv(conv)(x)
+    assert folded.shape == plain.shape
+    assert torch.allclose(folded, plain, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [2, 3])
+def test_the_largest_neighbour_is_the_same_by_rows_and_columns(size):
+    x = torch.randn(2, 3, 9, 7, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(perceptual._MaxPool(size)(x), F.max_pool2d(x, size, 1))
 
 
 @pytest.fixture(scope="module")
@@ -291,6 +309,121 @@ def test_inception_agrees_with_torch_fidelity(inception_file):
     features, structure = ours.describe(x)
     assert float((features - want).abs().max()) < 1e-3 * float(want.abs().max())
     assert structure.shape == (2, 49 * 48 // 2)
+
+
+# ------------------------------------------------------------------- vision transformers
+
+
+def vit_state(*, patch=14, width=128, depth=2, side=16, scaled=True) -> dict[str, torch.Tensor]:
+    """Random weights under the names of DINOv2's files (of DINO's: without scales)."""
+    shapes = {
+        "cls_token": (1, 1, width),
+        "pos_embed": (1, 1 + side**2, width),
+        "mask_token": (1, width),
+        "patch_embed.proj.weight": (width, 3, patch, patch),
+        "patch_embed.proj.bias": (width,),
+    }
+    for index in range(depth):
+        for name, shape in (
+            ("norm1.weight", (width,)),
+            ("norm1.bias", (width,)),
+            ("attn.qkv.weight", (3 * width, width)),
+            ("attn.qkv.bias", (3 * width,)),
+            ("attn.proj.weight", (width, width)),
+            ("attn.proj.bias", (width,)),
+            ("norm2.weight", (width,)),
+            ("norm2.bias", (width,)),
+            ("mlp.fc1.weight", (4 * width, width)),
+            ("mlp.fc1.bias", (4 * width,)),
+            ("mlp.fc2.weight", (width, 4 * width)),
+            ("mlp.fc2.bias", (width,)),
+            *((("ls1.gamma", (width,)), ("ls2.gamma", (width,))) if scaled else ()),
+        ):
+            shapes[f"blocks.{index}.{name}"] = shape
+    shapes |= {"norm.weight": (width,), "norm.bias": (width,)}
+    rng = torch.Generator().manual_seed(0)
+    return {name: torch.randn(shape, generator=rng) * 0.1 for name, shape in shapes.items()}
+
+
+def plain_vit(state, x):
+    """The class token, written out token by token: softmax over heads of 64 channels."""
+    patch = state["patch_embed.proj.weight"].shape[-1]
+    cells = F.unfold(x, patch, stride=patch).transpose(1, 2)
+    w = state["patch_embed.proj.weight"].flatten(1)
+    x = cells @ w.T + state["patch_embed.proj.bias"]
+    x = torch.cat([state["cls_token"].expand(len(x), -1, -1), x], 1) + state["pos_embed"]
+
+    def linear(value, name):
+        return value @ state[f"{name}.weight"].T + state[f"{name}.bias"]
+
+    def norm(value, name):
+        mean, variance = value.mean(-1, keepdim=True), value.var(-1, keepdim=True, correction=0)
+        scaled = (value - mean) / (variance + 1e-6).sqrt()
+        return scaled * state[f"{name}.weight"] + state[f"{name}.bias"]
+
+    for index in range(1 + max(int(k.split(".")[1]) for k in state if k.startswith("blocks."))):
+        block = f"blocks.{index}"
+        q, k, v = linear(norm(x, f"{block}.norm1"), f"{block}.attn.qkv").chunk(3, -1)
+        heads = [
+            (a @ b.transpose(1, 2) / 8).softmax(-1) @ c
+            for a, b, c in zip(q.split(64, -1), k.split(64, -1), v.split(64, -1), strict=True)
+        ]
+        mixed = linear(torch.cat(heads, -1), f"{block}.attn.proj")
+        x = x + state.get(f"{block}.ls1.gamma", 1.0) * mixed
+        hidden = linear(norm(x, f"{block}.norm2"), f"{block}.mlp.fc1")
+        hidden = hidden * (1 + torch.erf(hidden / 2**0.5)) / 2
+        x = x + state.get(f"{block}.ls2.gamma", 1.0) * linear(hidden, f"{block}.mlp.fc2")
+    return norm(x, "norm")[:, 0]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"patch": 16, "side": 14, "scaled": False}, {"patch": 28, "side": 8}],
+    ids=["DINOv2", "DINO", "wide patches"],
+)
+def test_the_vision_transformer_is_what_its_paper_says(tmp_path, changes):
+    state = vit_state(**changes)
+    torch.save(state, tmp_path / "vit.pth")
+    network = vit.VisionTransformer(tmp_path / "vit.pth", CPU, name="x")
+    x = images(2, 224)
+    mean = torch.tensor([0.485, 0.456, 0.406])[:, None, None]
+    deviation = torch.tensor([0.229, 0.224, 0.225])[:, None, None]
+    want = plain_vit(state, (x / 255 - mean) / deviation)
+    features, structure = network.describe(x)
+    assert torch.allclose(features, want, atol=1e-4)
+    assert torch.equal(features, network.features(x))
+    assert structure.shape == (2, 49 * 48 // 2)
+    assert float(structure.abs().max()) <= 1 + 1e-5
+
+
+def test_positions_of_another_grid_are_resampled_and_the_class_token_stays():
+    ramp = torch.linspace(0, 1, 37).repeat(37, 1).reshape(1, -1, 1)
+    positions = torch.cat([torch.full((1, 1, 1), 9.0), ramp], 1)
+    found = vit.resample_positions(positions, 16)
+    assert found.shape == (1, 1 + 16 * 16, 1)
+    assert float(found[0, 0]) == 9.0
+    row = found[0, 1:17, 0]
+    assert (
+        bool((row.diff() > 0).all()) and float((row - torch.linspace(0, 1, 16)).abs().max()) < 0.05
+    )
+    assert vit.resample_positions(positions, 37) is positions
+
+
+def test_another_files_weights_are_no_vision_transformer(tmp_path):
+    state = vit_state()
+    del state["blocks.1.attn.qkv.weight"]
+    torch.save(state, tmp_path / "vit.pth")
+    with pytest.raises(BenchError, match=r"no DINO vision transformer: .*blocks\.1\.attn\.qkv"):
+        vit.VisionTransformer(tmp_path / "vit.pth", CPU, name="x")
+
+
+def test_a_given_dinov2_is_chosen_by_its_hash_and_read(tmp_path, monkeypatch):
+    torch.save(vit_state(), tmp_path / files.DINOV2_VITS14.name)
+    with pytest.raises(BenchError, match=files.DINOV2_VITS14.name):
+        choose(files.DINO, weights_dir=tmp_path, offline=True)
+    monkeypatch.setattr(weights, "sha256_of", lambda path: files.DINOV2_VITS14.sha256)
+    chosen = choose(files.DINO, weights_dir=tmp_path, offline=True)
+    assert chosen.name == chosen.build(CPU).name == "dinov2-vits14"
 
 
 # ------------------------------------------------------------------------------ choosing

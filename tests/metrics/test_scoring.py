@@ -9,11 +9,14 @@ import numpy as np
 import pytest
 import torch
 
+from bench import weights
 from bench.api import BenchError, MetricSpec
 from bench.images import Picture, pixel_digest
 from bench.metrics import files
 from bench.metrics.plugin import METRICS, explain
 from bench.metrics.scoring import ScoringData, _Networks, available, score
+from bench.testing.metrics import toy_scoring_data
+from tests.metrics.test_extractors import vit_state
 
 CPU = torch.device("cpu")
 BY_NAME = {spec.name: spec for spec in METRICS}
@@ -50,10 +53,8 @@ def measure(feature_cache):
 # ------------------------------------------------------------------------------ the whole
 
 
-def test_every_default_metric_gives_its_headline(make_data, measure):
-    data = make_data()
-    truths = {key: [data.outputs[key][1], data.inputs[key]] for key in data.outputs}
-    found = measure(make_data(truths=truths))
+def test_every_default_metric_gives_its_headline(measure):
+    found = measure(toy_scoring_data())
     for spec in METRICS:
         if spec.default:
             headline = found[spec.name, "all"]
@@ -67,6 +68,8 @@ def test_every_default_metric_gives_its_headline(make_data, measure):
     assert found["kid", "all"].extractor == "efficientnet-lite0"
     assert found["lpips_diversity", "all"].extractor == "st-lpips-alex"
     assert not any(subset == "clean" for _, subset in found)
+    for name, _ in found:
+        assert explain(name)
 
 
 def test_what_has_no_weights_is_left_out_with_the_reason(make_data, measure):
@@ -76,6 +79,25 @@ def test_what_has_no_weights_is_left_out_with_the_reason(make_data, measure):
     (warning,) = [e.message for e in measure.events if e.kind == "warning"]
     assert files.ALEXNET.name in warning
     assert files.ALEXNET.url in warning
+
+
+def test_dinov2_is_left_out_until_its_weights_are_given(make_data, measure, tmp_path, monkeypatch):
+    names = ("fd_dinov2", "structure_distance_dino")
+    assert not measure(make_data(n=3), *names)
+    told = [e.message for e in measure.events if e.kind == "warning"]
+    assert len(told) == 2 and all(files.DINOV2_VITS14.url in text for text in told)
+    torch.save(vit_state(depth=1), tmp_path / files.DINOV2_VITS14.name)
+    monkeypatch.setattr(weights, "sha256_of", lambda path: files.DINOV2_VITS14.sha256)
+    data = make_data(n=3)
+    same = {key: [one] for key, one in data.inputs.items()}
+    found = measure(make_data(n=3, outputs=same), *names, weights_dir=tmp_path, cache=None)
+    assert {metric for metric, _ in found} == {
+        *names,
+        "fd_dinov2_floor",
+        "fd_dinov2_excess",
+    }
+    assert {m.extractor for m in found.values()} == {"dinov2-vits14"}
+    assert found["structure_distance_dino", "all"].value == pytest.approx(0, abs=1e-9)
 
 
 def test_available_names_the_network_or_the_reason():
@@ -149,6 +171,15 @@ def test_copies_collapse_and_duplicates_are_seen(make_data, measure):
     found = measure(make_data(n=6, outputs=constant), "duplicates", "spread")
     assert found["duplicates", "all"].value == 1.0
     assert found["spread", "all"].value == pytest.approx(0.0, abs=1e-6)
+
+
+def test_distinct_outputs_are_counted_to_the_pixel(make_data, measure):
+    data = make_data(n=3)
+    a, b, c = data.reference[:3]
+    keys = list(data.inputs)
+    outputs = {keys[0]: [a, b, c], keys[1]: [a, a, b], keys[2]: [c, c, c]}
+    found = measure(make_data(n=3, outputs=outputs), "distinct")
+    assert (found["distinct", "all"].value, found["distinct", "all"].n) == (2.0, 3)
 
 
 def test_equal_inputs_may_share_their_output(make_data, measure):
@@ -370,8 +401,25 @@ def test_every_metric_explains_itself():
         assert spec.explanation in text
         assert len(spec.explanation) > 50
         assert spec.name in text
+        assert "; " in text.splitlines()[0] and "\nSource: " in text
     with pytest.raises(BenchError, match="choose from kid"):
         explain("kit")
+
+
+@pytest.mark.parametrize(
+    ("name", "metric"),
+    [
+        ("kid_floor", "kid"),
+        ("fid_excess", "fid"),
+        ("precision_k5", "precision"),
+        ("classifier_accuracy", "target_rate"),
+        ("classifier_calibration_error", "target_rate"),
+        ("lpips_diversity_munit", "lpips_diversity_munit"),
+        ("fd_dinov2_floor", "fd_dinov2"),
+    ],
+)
+def test_numbers_beside_a_metric_are_explained_with_it(name, metric):
+    assert explain(name).startswith(f"{metric}: ")
 
 
 def test_every_implementation_exists():

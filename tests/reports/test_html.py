@@ -150,7 +150,7 @@ def test_paths_that_leave_the_run_are_not_linked(tmp_path: Path, path: str) -> N
     run = make_run(tmp_path / "run", methods=("identity",), inputs=1, samples=1)
     Image.new("RGB", (8, 8)).save(tmp_path / "outside.png")
     samples = run.samples.assign(path=path, input_path=path).astype({"path": "string"})
-    made = gallery.build(replace(run, samples=samples), tmp_path / "out", {})
+    made = gallery.build(replace(run, samples=samples), tmp_path / "out", {}).description
     for way in made["ways"]:
         assert [item["full"] for item in way["inputs"]] == [""]
         assert [cell["n"] for series in way["series"] for cell in series["cells"]] == [0]
@@ -161,7 +161,7 @@ def test_odd_file_names_become_quoted_links(tmp_path: Path) -> None:
     odd = 'a "b" onerror=x #1?.png'
     Image.new("RGB", (8, 8)).save(run.path / odd)
     samples = run.samples.assign(path=odd)
-    made = gallery.build(replace(run, samples=samples), run.path / "report", {})
+    made = gallery.build(replace(run, samples=samples), run.path / "report", {}).description
     (link,) = made["ways"][0]["series"][0]["cells"][0]["full"]
     assert link == "./../a%20%22b%22%20onerror%3Dx%20%231%3F.png"
 

@@ -61,7 +61,7 @@ class Steps:
 
     def plain(self) -> None:
         step = self.counts["plain"]
-        images = [self.trainer._batch(domain, step) for domain in ("a", "b")]
+        images = [self.trainer.images(domain, step) for domain in ("a", "b")]
         decisions = {d: p.decide(step, 1).tolist() for d, p in self.trainer.pools.items()}
         oracle.plain_step(self.nets, self.opt_g, self.opt_d, *images, self.pools, decisions, CONFIG)
         self.counts["plain"] += 1

@@ -16,6 +16,7 @@ from bench.metrics import files, kid
 from bench.metrics.extractors.base import choose
 from bench.metrics.fid import fid, grams
 from bench.metrics.perceptual import squared_distances
+from tests.speed.compare_scoring import compare
 
 CPU = torch.device("cpu")
 
@@ -69,3 +70,21 @@ def test_the_nuclear_norm_is_faster_than_the_covariance_root(features):
     fast = time.perf_counter() - began
     assert ours == pytest.approx(theirs, rel=1e-3)
     assert fast < plain / 2, f"{fast:.2f} s against {plain:.2f} s"
+
+
+@pytest.mark.slow
+def test_scoring_is_twice_as_fast_as_the_libraries_one_by_one(yosemite_root):
+    """The same numbers in half the time; the whole set: ``tests/speed/compare_scoring.py``."""
+    found = compare(yosemite_root, size=96, samples=6, limit=12)
+    ours, plain = found["ours"], found["one by one"]
+    for direction, values in ours["values"].items():
+        theirs = plain["values"][direction]
+        for name in ("fid", "precision", "recall"):
+            assert values[name] == pytest.approx(theirs[name], rel=1e-3)
+        for name in ("lpips_diversity", "lpips_input"):
+            assert values[name] == pytest.approx(theirs[name], rel=1e-4)
+        # With subsets as large as the smaller set theirs is exact up to a drawn remainder.
+        error = 4 * theirs["kid, error of its subsets"] + 1e-3 * abs(theirs["kid"])
+        assert abs(values["kid"] - theirs["kid"]) <= error
+    assert ours["seconds"] < plain["seconds"] / 2, f"{ours['seconds']} and {plain['seconds']} s"
+    assert ours["second scoring"] < ours["seconds"] / 2

@@ -18,7 +18,7 @@ from bench_neural_style.config import LAYERS, NeuralStyleConfig
 from bench_neural_style.networks import Weights, network_for
 from bench_neural_style.step import minimise, objective_for
 
-CONFIG = NeuralStyleConfig(recipe="notebook", keep="last")
+CONFIG = NeuralStyleConfig(recipe="notebook")
 SIZE = 128
 _WIDTHS = (64, 128, 256, 512, 512)
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from rich.console import Console
 
-from bench.api import Event
+from bench.api import BenchError, Event
 from bench.cli.progress import LiveListener, PlainListener, RunListener
 from bench.job import Job
 from bench.plan import make_plan
@@ -62,3 +64,43 @@ def test_plain_listener_is_sparing(job: Job) -> None:
             listener.event(job.trial, Event("progress", "fit", "", done, 100, "it"))
         listener.event(job.trial, Event("progress", "fit", "", 5, None, "it"))
     assert len(out.getvalue().splitlines()) == 2
+
+
+def test_tensorboard_gets_losses_values_and_sheets(job: Job, tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard", reason="the extra `tensorboard` is not installed")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    from bench.cli.tensorboard import TensorBoardListener
+    from bench.images import write_png
+
+    sheet = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)
+    write_png(tmp_path / "sheet.png", sheet)
+    out = io.StringIO()
+    inner = PlainListener(Console(file=out, width=200))
+    with TensorBoardListener(inner, tmp_path / "tb") as listener:
+        listener.planned(Path("somewhere/run7"), [job])
+        for done in (1, 2):
+            values = {"gen": 0.5 / done}
+            listener.event(job.trial, Event("progress", "fit", "", done, 2, "it", values))
+        path = str(tmp_path / "sheet.png")
+        listener.event(job.trial, Event("sample", "fit", "s", 2, 2, "it", {"kid": 0.1}, path))
+        listener.event(job.trial, Event("progress", "translate", "x", 1, 2, "images"))
+        listener.finished(job, {"status": "ok"})
+    assert "1 trials into somewhere/run7" in out.getvalue() and "ok" in out.getvalue()
+    found = EventAccumulator(str(tmp_path / "tb" / "run7" / job.trial)).Reload()
+    assert [(e.step, e.value) for e in found.Scalars("gen")] == [(1, 0.5), (2, 0.25)]
+    assert [e.step for e in found.Scalars("kid")] == [2]
+    assert set(found.Tags()["scalars"]) == {"gen", "kid"}
+    (image,) = found.Images("samples")
+    assert (image.step, image.height, image.width) == (2, 4, 6)
+
+
+def test_tensorboard_that_is_not_there_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from bench.cli.tensorboard import TensorBoardListener
+
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(BenchError, match=r"pip install 'translation-bench\[tensorboard\]'"):
+        TensorBoardListener(PlainListener(Console(file=io.StringIO())), tmp_path / "tb")
+    assert not (tmp_path / "tb").exists()

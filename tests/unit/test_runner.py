@@ -22,6 +22,7 @@ from bench.api import BenchError, Diverged, Event, LauncherSpec, ReportSpec
 from bench.devices import choose_device, choose_precision, describe_device, is_out_of_memory
 from bench.estimate import estimate, remember_pace
 from bench.job import Job
+from bench.launchers import local
 from bench.launchers.local import LocalLauncher
 from bench.launchers.worker import classify
 from bench.plan import make_plan
@@ -424,6 +425,39 @@ def test_a_worker_does_not_outlive_its_launcher(tmp_path: Path) -> None:
     )
     worker = subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
     assert worker.wait(timeout=20) == -signal.SIGKILL
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "busy"),
+    [
+        # user nice system idle iowait irq softirq steal
+        ("10 0 0 90 0 0 0 0", "10 0 0 110 0 0 0 0", False),
+        ("10 0 0 90 0 0 0 0", "11 0 1 108 0 0 0 0", False),  # a tenth
+        ("10 0 0 90 0 0 0 0", "20 0 0 100 0 0 0 0", True),  # half
+        ("10 0 0 90 0 0 0 0", "10 0 0 90 20 0 0 0", False),  # waits for a disk
+        ("no numbers", "no numbers", False),
+    ],
+)
+def test_a_worker_spins_less_beside_other_work(
+    before: str, after: str, busy: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stat = tmp_path / "stat"
+    stat.write_text(f"cpu  {before}\n", "ascii")
+    monkeypatch.setattr(local, "_STAT", stat)
+
+    class Pause:
+        def wait(self, seconds: float) -> None:
+            stat.write_text(f"cpu  {after}\n", "ascii")
+
+    monkeypatch.setattr(local.threading, "Event", Pause)
+    assert local._others_work() is busy
+
+
+def test_a_machine_that_tells_nothing_counts_as_idle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local, "_STAT", tmp_path / "missing")
+    assert not local._others_work(0)
 
 
 def test_the_users_files_are_not_taken_for_modules(

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.api import BenchError
+from bench.files import write_atomic
 from bench.store import (
     MANIFEST,
     Cache,
@@ -22,7 +23,6 @@ from bench.store import (
     link_tree,
     read_json_lines,
     run_lock,
-    write_atomic,
 )
 
 

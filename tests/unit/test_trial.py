@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -163,6 +164,18 @@ def test_inputs_are_kept_as_the_methods_saw_them(bench: Bench, tmp_path: Path) -
     assert read_image(file).shape == (48, 48, 3)
     bench.run(size=32)
     np.testing.assert_array_equal(read_image(file), read_image(bench.data / "testA" / "p1.png"))
+
+
+def test_truths_and_training_twins_are_kept_beside_the_inputs(bench: Bench, tmp_path: Path) -> None:
+    shutil.copyfile(bench.data / "testA" / "p1.png", bench.data / "trainB" / "p0.png")
+    paired = {"name": "image_folder", "root": str(bench.data), "config": {"paired": True}}
+    bench.run(dataset=paired)
+    run = tmp_path / "run"
+    truth = read_image(run / "truths" / "a2b" / "p1" / "0.png")
+    np.testing.assert_array_equal(truth, read_image(bench.data / "testB" / "p1.png"))
+    twins = json.loads((run / "audit" / "a2b.json").read_text("utf-8"))
+    assert twins == {"p1": [["b", "p0"]]}
+    assert json.loads((run / "audit" / "b2a.json").read_text("utf-8")) == {}
 
 
 class Odd:

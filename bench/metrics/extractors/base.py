@@ -113,6 +113,12 @@ _NETWORKS: Mapping[tuple[str, str], _Network] = {
     (files.EFFICIENTNET.name, ""): _Network(
         "efficientnet-lite0", "bench.metrics.extractors.efficientnet:EfficientNetLite0"
     ),
+    (files.DINOV2_VITB14.name, ""): _Network(
+        "dinov2-vitb14", "bench.metrics.extractors.vit:dinov2_vitb14"
+    ),
+    (files.DINOV2_VITS14.name, ""): _Network(
+        "dinov2-vits14", "bench.metrics.extractors.vit:dinov2_vits14"
+    ),
     (files.ST_ALEX.name, ""): _Network(
         "st-lpips-alex", "bench.metrics.extractors.perceptual:st_alex"
     ),
