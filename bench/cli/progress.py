@@ -69,6 +69,19 @@ class _Rate(ProgressColumn):
         return Text(f"{task.speed:.1f} {unit}/s", style="cyan")
 
 
+class _Logged:
+    """What the trials have said: a second direction often repeats the first."""
+
+    def __init__(self) -> None:
+        self.lines: set[tuple[str, str]] = set()
+
+    def fresh(self, trial: str, line: str) -> bool:
+        """True the first time a trial says a line that is not empty."""
+        known = (trial, line) in self.lines
+        self.lines.add((trial, line))
+        return bool(line) and not known
+
+
 class LiveListener:
     """Bars for the trials under way, a line for each that ended."""
 
@@ -85,6 +98,7 @@ class LiveListener:
             transient=True,
         )
         self.tasks: dict[str, tuple[str, Any]] = {}
+        self.logged = _Logged()
         self.begun: dict[str, float] = {}
         self.labels: dict[str, str] = {}
 
@@ -129,7 +143,7 @@ class LiveListener:
             )
         elif event.kind == "warning":
             self.console.print(Text(f"{label}: {event.message}", style="yellow"))
-        elif event.kind == "log" and event.message:
+        elif event.kind == "log" and self.logged.fresh(trial, event.message):
             self.console.print(Text(event.message, style="dim"))
 
     def finished(self, job: Job, row: Mapping[str, Any]) -> None:
@@ -159,6 +173,7 @@ class PlainListener:
     def __init__(self, console: Console) -> None:
         self.console = console
         self.shown: dict[tuple[str, str], float] = {}
+        self.logged = _Logged()
         self.begun: dict[str, float] = {}
         self.labels: dict[str, str] = {}
 
@@ -187,7 +202,9 @@ class PlainListener:
         now = time.monotonic()
         self.begun.setdefault(trial, now)
         label = self.labels.get(trial, trial)
-        if event.kind == "warning" or (event.kind == "log" and event.message):
+        if event.kind == "warning" or (
+            event.kind == "log" and self.logged.fresh(trial, event.message)
+        ):
             self._line(f"{label}: {event.message}" if label else event.message)
         if event.kind != "progress" or not event.total:
             return

@@ -541,15 +541,33 @@ def _implementation(spec: MetricSpec) -> Callable[[Scoring], Iterable[Measuremen
 
 
 def _unmet(spec: MetricSpec, data: ScoringData) -> str | None:
+    """What a metric asks for and these pictures do not give."""
     if "samples" in spec.needs and data.samples < 2:
-        return f"{spec.name} needs two or more samples per input, there is {data.samples}"
+        return f"two or more samples per input, there is {data.samples}"
     if "pairs" in spec.needs and not data.truths:
-        return f"{spec.name} needs true translations, this dataset has none"
+        return "true translations, this dataset has none"
     if "layers" in spec.needs and not data.layers:
-        return f"{spec.name} needs to know what each pixel shows, this dataset does not"
+        return "to know what each pixel shows, this dataset does not"
     if "factors" in spec.needs and not any(p.factors for p in data.reference):
-        return f"{spec.name} needs the factors behind the pictures, this dataset has none"
+        return "the factors behind the pictures, this dataset has none"
     return None
+
+
+def _measurable(
+    metrics: Sequence[MetricSpec], data: ScoringData, emit: Callable[[Event], None]
+) -> list[MetricSpec]:
+    """The metrics these pictures can give; the others are named, one line for each cause."""
+    unmet: dict[str, list[str]] = {}
+    left = []
+    for spec in metrics:
+        if (cause := _unmet(spec, data)) is None:
+            left.append(spec)
+        else:
+            unmet.setdefault(cause, []).append(spec.name)
+    for cause, names in unmet.items():
+        verb = "needs" if len(names) == 1 else "need"
+        emit(Event("log", "score", f"not measured: {', '.join(names)} ({verb} {cause})"))
+    return left
 
 
 def score(
@@ -599,10 +617,7 @@ def score(
             subsets.append(("clean", clean))
     shared: dict[str, Any] = {}
     found: list[Measurement] = []
-    for spec in metrics:
-        if (reason := _unmet(spec, data)) is not None:
-            emit(Event("log", "score", reason))
-            continue
+    for spec in _measurable(metrics, data, emit):
         function = _implementation(spec)
         for subset, pictures in subsets:
             try:

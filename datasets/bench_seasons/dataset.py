@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import tempfile
-import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache as memoised
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,27 +16,24 @@ import numpy.typing as npt
 from bench.api import BenchError, Direction, Domain, ImageItem, Split
 from bench.data import PARTS, fingerprint_of, locked
 from bench_seasons.config import SeasonsConfig
-from bench_seasons.look import MODES, Look
-from bench_seasons.render import (
-    FIRST_SCENE,
-    SEASON_OF,
-    Pixels,
-    Truth,
-    geometry_of,
-    looks_of,
-    render,
-    truth_of,
+from bench_seasons.factory import (
+    own_look,
+    pictures,
+    render_all,
+    scene_of,
+    true_looks,
+    truth_file,
 )
+from bench_seasons.look import MODES
+from bench_seasons.render import Pixels, Truth, truth_of
 from bench_seasons.scene import MASKS
-
-_OTHER: dict[Domain, Domain] = {"a": "b", "b": "a"}
 
 
 @memoised
 def code_version() -> str:
     """A hash of the renderer's source: pictures of another renderer are never reused."""
     digest = hashlib.sha256()
-    for name in ("look", "noise", "render", "scene", "shade", "trees"):
+    for name in ("factory", "look", "noise", "render", "scene", "shade", "trees"):
         file = Path(__file__).with_name(f"{name}.py")
         if file.is_file():
             digest.update(file.read_bytes())
@@ -84,10 +77,10 @@ class Seasons:
         for part in PARTS:
             self._items[part] = [
                 self._item(part, i, 0, arrays[part], digests[part])
-                for i in range(self._count(part))
+                for i in range(pictures(self.config, part))
             ]
         for part in ("testA", "testB"):
-            name = f"truth{part[-1]}"
+            name = truth_file(part)
             for i, item in enumerate(self._items[part]):
                 self._truths[part, item.id] = [
                     self._item(part, i, look, arrays[name], digests[name], truth=True)
@@ -127,22 +120,6 @@ class Seasons:
 
     # ------------------------------------------------------------------ inside
 
-    def _count(self, part: str) -> int:
-        return self.config.train if part.startswith("train") else self.config.test
-
-    def _scene(self, part: str, index: int) -> int:
-        if self.config.pairs:
-            part = part[:-1] + "A"
-        return FIRST_SCENE[part] + index
-
-    def _looks(self, part: str, index: int, *, truth: bool) -> list[Look]:
-        """The look of a picture, or the true looks of its other season."""
-        domain = PARTS[part][1]
-        config, scene = self.config, self._scene(part, index)
-        season = SEASON_OF[_OTHER[domain] if truth else domain]
-        looks = looks_of(season, config.seed, scene, config.difficulty)
-        return looks if truth else looks[:1]
-
     def _item(
         self,
         part: str,
@@ -153,57 +130,28 @@ class Seasons:
         *,
         truth: bool = False,
     ) -> ImageItem:
+        config = self.config
         place = index * len(MODES) + look if truth else index
-        chosen = self._looks(part, index, truth=truth)[look]
+        chosen = true_looks(config, part, index)[look] if truth else own_look(config, part, index)
         kind = {"paired": float(look == 0)} if truth else {}
         return ImageItem(
             id=f"{index:05d}-{chosen.light.mode}" if truth else f"{index:05d}",
             digest=digests[place],
             render=lambda: np.array(array[place]),
-            factors={**chosen.factors, **kind, "scene": float(self._scene(part, index))},
+            factors={**chosen.factors, **kind, "scene": float(scene_of(config, part, index))},
         )
 
     def _render_all(self, folder: Path, progress: Callable[[str], None]) -> None:
         """Render everything into a new cache folder, whole or not at all."""
-        size, seed = self.config.size, self.config.seed
         folder.parent.mkdir(parents=True, exist_ok=True)
         try:
             temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
         except OSError as error:
             raise BenchError(f"{folder.parent} cannot be written: {error.strerror}") from None
         try:
-            arrays = {}
-            for part in PARTS:
-                arrays[part] = _new(temporary / f"{part}.npy", self._count(part), size)
-                if part.startswith("test"):
-                    count = self._count(part) * len(MODES)
-                    arrays[f"truth{part[-1]}"] = _new(
-                        temporary / f"truth{part[-1]}.npy", count, size
-                    )
-
-            def work(job: tuple[str, int]) -> None:
-                part, index = job
-                scene = self._scene(part, index)
-                geometry = geometry_of(seed, scene, size)
-                own = self._looks(part, index, truth=False)
-                arrays[part][index] = render(seed, scene, own, size, geometry)[0]
-                if part.startswith("test"):
-                    true = self._looks(part, index, truth=True)
-                    first = index * len(MODES)
-                    arrays[f"truth{part[-1]}"][first : first + len(MODES)] = render(
-                        seed, scene, true, size, geometry
-                    )
-
-            jobs = [(part, index) for part in PARTS for index in range(self._count(part))]
-            with ThreadPoolExecutor(_cpus()) as pool:
-                shown = time.monotonic()
-                for done, _ in enumerate(pool.map(work, jobs), start=1):
-                    if time.monotonic() - shown > 5:
-                        shown = time.monotonic()
-                        progress(f"rendered {done} of {len(jobs)} scenes")
+            names = render_all(temporary, self.config, progress)
+            arrays = {name: np.load(temporary / f"{name}.npy", mmap_mode="r") for name in names}
             index = {name: [_digest(one) for one in array] for name, array in arrays.items()}
-            for array in arrays.values():
-                array.flush()
             (temporary / "index.json").write_text(json.dumps(index), "utf-8")
             shutil.rmtree(folder, ignore_errors=True)
             temporary.replace(folder)
@@ -211,17 +159,6 @@ class Seasons:
             raise BenchError(f"{folder} cannot be written: {error.strerror}") from None
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _cpus() -> int:
-    """CPU cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def _new(path: Path, count: int, size: int) -> np.memmap[Any, np.dtype[np.uint8]]:
-    return np.lib.format.open_memmap(path, "w+", np.uint8, (count, size, size, 3))
 
 
 def _digest(pixels: npt.NDArray[np.uint8]) -> str:

@@ -22,6 +22,7 @@ from pydantic import ValidationError
 
 from bench.api import A2B, B2A, BenchError, Dataset
 from bench.data import make_folder, verify
+from bench_seasons import factory
 from bench_seasons.config import SeasonsConfig
 from bench_seasons.dataset import Seasons
 from bench_seasons.look import MODES
@@ -115,7 +116,7 @@ for items in parts:
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no way to take cores away")
 def test_a_dataset_made_by_other_processes_has_the_same_pictures(tmp_path: Path) -> None:
-    """One core or all of them, three training pictures or five."""
+    """One core or a process on each, three training pictures or sixty."""
 
     def made(cores: str, train: str) -> str:
         command = [sys.executable, "-c", _WHOLE, cores, train, str(tmp_path / f"{cores}-{train}")]
@@ -123,7 +124,13 @@ def test_a_dataset_made_by_other_processes_has_the_same_pictures(tmp_path: Path)
 
     alone = made("1", "3")
     assert len(alone.split()) == 10
-    assert made("all", "5") == alone
+    assert made("all", "60") == alone
+
+
+def test_a_process_that_fails_is_one_line_and_its_words(tmp_path: Path) -> None:
+    """Here the arrays it should fill are not there."""
+    with pytest.raises(BenchError, match=r"ended with exit code 1: KeyError: 'trainA'"):
+        list(factory._employ(tmp_path, SeasonsConfig(size=32, train=1, test=1), 2))
 
 
 def test_geometry_does_not_need_the_fastest_instructions() -> None:

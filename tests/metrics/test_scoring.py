@@ -81,6 +81,18 @@ def test_what_has_no_weights_is_left_out_with_the_reason(make_data, measure):
     assert files.ALEXNET.url in warning
 
 
+def test_what_cannot_be_measured_is_one_line_for_each_cause(make_data, measure):
+    assert not measure(make_data(n=3), "psnr", "ssim", "factor_error")
+    assert [(e.kind, e.message) for e in measure.events] == [
+        ("log", "not measured: psnr, ssim (need true translations, this dataset has none)"),
+        (
+            "log",
+            "not measured: factor_error "
+            "(needs the factors behind the pictures, this dataset has none)",
+        ),
+    ]
+
+
 def test_dinov2_is_left_out_until_its_weights_are_given(make_data, measure, tmp_path, monkeypatch):
     names = ("fd_dinov2", "structure_distance_dino")
     assert not measure(make_data(n=3), *names)

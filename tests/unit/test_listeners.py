@@ -66,6 +66,16 @@ def test_plain_listener_is_sparing(job: Job) -> None:
     assert len(out.getvalue().splitlines()) == 2
 
 
+@pytest.mark.parametrize("which", [0, 1], ids=["plain", "live"])
+def test_what_a_second_direction_repeats_is_said_once(job: Job, which: int) -> None:
+    out = io.StringIO()
+    with _listeners(out)[which] as listener:
+        listener.planned(Path("run"), [job])
+        for trial in (job.trial, job.trial, "another"):
+            listener.event(trial, Event("log", "score", "not measured"))
+    assert out.getvalue().count("not measured") == 2
+
+
 def test_tensorboard_gets_losses_values_and_sheets(job: Job, tmp_path: Path) -> None:
     pytest.importorskip("tensorboard", reason="the extra `tensorboard` is not installed")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
