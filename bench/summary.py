@@ -287,6 +287,27 @@ def no_better_than_nothing(frame: pd.DataFrame, metric: str = "kid") -> dict[str
     return found
 
 
+def hardly_changes(frame: pd.DataFrame, share: float = 0.1) -> dict[str, list[str]]:
+    """Methods that give back nearly what they got, by direction.
+
+    The scale is that of ``real_target``, an unrelated real picture: a method is listed when
+    it changes its inputs by less than `share` of that, its whole interval. Empty where the
+    run has no such anchor. Such pictures are realistic because the inputs were.
+    """
+    found: dict[str, list[str]] = {}
+    metric = "lpips_input"
+    if metric not in frame:
+        return found
+    for direction, rows in frame[frame[metric].notna()].groupby("direction", sort=False):
+        whole = rows.loc[rows["method"] == "real_target", metric].min()
+        mine = rows[~rows["anchor"].astype(bool)]
+        reach = mine[f"{metric}_high"].fillna(mine[metric])
+        names = [str(n) for n in mine.loc[reach < share * whole, "label"]]
+        if names:
+            found[str(direction)] = names
+    return found
+
+
 def _measurements(run: RunView) -> pd.DataFrame:
     """Measurements with the summary column each belongs to (``column``)."""
     frame = run.measurements.reset_index(drop=True)

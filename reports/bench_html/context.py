@@ -22,6 +22,7 @@ from bench.summary import (
     easier_direction,
     format_interval,
     format_number,
+    hardly_changes,
     join_names,
     no_better_than_nothing,
 )
@@ -188,6 +189,12 @@ def _questions(table: pd.DataFrame, metric_columns: Sequence[Column]) -> list[di
     return result
 
 
+def _where(ways: Sequence[str], table: pd.DataFrame) -> str:
+    """The directions a sentence is about."""
+    both = len(ways) == 2 and table["direction"].nunique() == 2
+    return "in both directions" if both else f"for {join_names(ways)}"
+
+
 def _sentences(table: pd.DataFrame) -> list[str]:
     """The result in a few sentences; what is tied is said to be tied."""
     said = []
@@ -198,11 +205,7 @@ def _sentences(table: pd.DataFrame) -> list[str]:
             if found:
                 by_names.setdefault(found, []).append(str(direction))
         for names, ways in by_names.items():
-            where = (
-                "in both directions"
-                if len(by_names) == 1 and len(ways) == 2
-                else (f"for {join_names(ways)}")
-            )
+            where = _where(ways, table)
             if len(names) == 1:
                 said.append(f"{names[0]} gives the most realistic pictures {where}.")
             else:
@@ -217,7 +220,16 @@ def _sentences(table: pd.DataFrame) -> list[str]:
         verb = "is" if len(names) == 1 else "are"
         said.append(
             f"By KID, {join_names(names)} {verb} not shown to be closer to real pictures than the "
-            f"untouched input, for {join_names(ways)}."
+            f"untouched input, {_where(ways, table)}."
+        )
+    still: dict[tuple[str, ...], list[str]] = {}
+    for way, names_there in hardly_changes(table).items():
+        still.setdefault(tuple(names_there), []).append(way)
+    for names, ways in still.items():
+        verb, their = ("changes", "its") if len(names) == 1 else ("change", "their")
+        said.append(
+            f"{join_names(names)} hardly {verb} {their} inputs {_where(ways, table)}: by less "
+            "than a tenth of what separates them from unrelated real pictures."
         )
     easier = easier_direction(table)
     decided = {way: names for way, names in easier.items() if way}

@@ -21,6 +21,7 @@ from bench.summary import (
     columns,
     easier_direction,
     format_number,
+    hardly_changes,
     no_better_than_nothing,
     rank,
     summary,
@@ -211,6 +212,21 @@ def test_methods_that_do_no_better_than_nothing(run: RunView) -> None:
         {"label": "better", "metric": "kid", "value": 0.10, "low": 0.05, "high": 0.14},
     ]
     assert no_better_than_nothing(summary(measured(run, rows))) == {"x": ["tied", "worse"]}
+
+
+def test_methods_that_hardly_change_their_inputs(run: RunView) -> None:
+    assert hardly_changes(summary(run)) == {}
+    rows = [
+        {"label": "real_target", "metric": "lpips_input", "value": 0.60, "low": 0.5, "high": 0.7},
+        {"label": "identity", "metric": "lpips_input", "value": 0.0, "low": 0.0, "high": 0.0},
+        {"label": "still", "metric": "lpips_input", "value": 0.02, "low": 0.01, "high": 0.04},
+        {"label": "perhaps", "metric": "lpips_input", "value": 0.05, "low": 0.04, "high": 0.07},
+        {"label": "moves", "metric": "lpips_input", "value": 0.30, "low": 0.25, "high": 0.35},
+    ]
+    found = hardly_changes(summary(measured(run, rows)))
+    assert found == {"x": ["still"]}
+    without = [row for row in rows if row["label"] != "real_target"]
+    assert hardly_changes(summary(measured(run, without))) == {}
 
 
 def test_which_direction_is_easier(run: RunView) -> None:
