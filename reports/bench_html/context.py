@@ -195,16 +195,24 @@ def _where(ways: Sequence[str], table: pd.DataFrame) -> str:
     return "in both directions" if both else f"for {join_names(ways)}"
 
 
+def _by_names(found: Mapping[str, Sequence[str]]) -> Iterable[tuple[tuple[str, ...], list[str]]]:
+    """Methods with the directions in which just these were found."""
+    ways: dict[tuple[str, ...], list[str]] = {}
+    for direction, names in found.items():
+        if names:
+            ways.setdefault(tuple(names), []).append(direction)
+    return ways.items()
+
+
 def _sentences(table: pd.DataFrame) -> list[str]:
     """The result in a few sentences; what is tied is said to be tied."""
     said = []
     if "kid" in table:
-        by_names: dict[tuple[str, ...], list[str]] = {}
-        for direction, rows in table.groupby("direction", sort=False):
-            found = tuple(sorted(str(n) for n in _winners(rows, "kid")["label"]))
-            if found:
-                by_names.setdefault(found, []).append(str(direction))
-        for names, ways in by_names.items():
+        winners = {
+            str(direction): sorted(str(n) for n in _winners(rows, "kid")["label"])
+            for direction, rows in table.groupby("direction", sort=False)
+        }
+        for names, ways in _by_names(winners):
             where = _where(ways, table)
             if len(names) == 1:
                 said.append(f"{names[0]} gives the most realistic pictures {where}.")
@@ -213,19 +221,13 @@ def _sentences(table: pd.DataFrame) -> list[str]:
                     f"{join_names(names)} give the most realistic pictures {where}; "
                     "their KID intervals overlap, so they are tied."
                 )
-    idle: dict[tuple[str, ...], list[str]] = {}
-    for way, names_there in no_better_than_nothing(table).items():
-        idle.setdefault(tuple(names_there), []).append(way)
-    for names, ways in idle.items():
+    for names, ways in _by_names(no_better_than_nothing(table)):
         verb = "is" if len(names) == 1 else "are"
         said.append(
             f"By KID, {join_names(names)} {verb} not shown to be closer to real pictures than the "
             f"untouched input, {_where(ways, table)}."
         )
-    still: dict[tuple[str, ...], list[str]] = {}
-    for way, names_there in hardly_changes(table).items():
-        still.setdefault(tuple(names_there), []).append(way)
-    for names, ways in still.items():
+    for names, ways in _by_names(hardly_changes(table)):
         verb, their = ("changes", "its") if len(names) == 1 else ("change", "their")
         said.append(
             f"{join_names(names)} hardly {verb} {their} inputs {_where(ways, table)}: by less "
