@@ -84,6 +84,16 @@ def wilson(successes: int, n: int, *, level: float = 0.95) -> Interval:
     return Interval(share, low, high, "Wilson")
 
 
+def mean_of_two(a: Interval, b: Interval) -> Interval:
+    """The mean of two independent estimates with intervals (Zou & Donner 2008)."""
+    if a.low is None or a.high is None or b.low is None or b.high is None:
+        return Interval((a.value + b.value) / 2, None, None, None)
+    value = (a.value + b.value) / 2
+    low = value - float(np.hypot(a.value - a.low, b.value - b.low)) / 2
+    high = value + float(np.hypot(a.high - a.value, b.high - b.value)) / 2
+    return Interval(value, low, high, f"square-and-add of {a.method}")
+
+
 def difference(a: Interval, b: Interval) -> Interval:
     """``a - b`` of two independent estimates, from their intervals alone.
 

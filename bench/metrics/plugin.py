@@ -253,8 +253,8 @@ METRICS: tuple[MetricSpec, ...] = (
             "A logistic regression on features, trained on real training images of both domains, "
             "decides whether the first output of each input belongs to the target domain: 0 to 1. "
             "classifier_accuracy and classifier_calibration_error say how far it can be trusted "
-            "on real test images that it never saw. An input may already look like the target: "
-            "the identity shows how often."
+            "on real test images that it never saw, both domains counting half. An input may "
+            "already look like the target: the identity shows how often."
         ),
         weights=files.FEATURES,
     ),

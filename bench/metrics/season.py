@@ -16,7 +16,7 @@ import numpy.typing as npt
 from scipy import optimize, special
 
 from bench.api import Measurement
-from bench.stats import Floats, Interval, bootstrap_mean, wilson
+from bench.stats import Floats, Interval, bootstrap_mean, mean_of_two, wilson
 
 if TYPE_CHECKING:
     from bench.metrics.scoring import Scoring
@@ -109,8 +109,17 @@ def train(source: npt.ArrayLike, target: npt.ArrayLike, *, seed: int = 0) -> Cla
     return Classifier(mean, scale, weights * temper, bias * temper)
 
 
-def calibration_error(probabilities: Floats, labels: Floats, *, bins: int = 10) -> float:
-    """Expected calibration error: |confidence - accuracy| over bins of equal width."""
+def calibration_error(
+    probabilities: Floats, labels: Floats, *, bins: int = 10, balanced: bool = False
+) -> float:
+    """Expected calibration error: |confidence - accuracy| over bins of equal width.
+
+    `balanced`: both labels count the same, however often each is there.
+    """
+    share = np.full(len(labels), 1.0 / len(labels))
+    if balanced:
+        sizes = np.bincount(labels.astype(np.intp), minlength=2)
+        share = 0.5 / sizes[labels.astype(np.intp)]
     confidence = np.maximum(probabilities, 1.0 - probabilities)
     right = (probabilities >= 0.5) == (labels >= 0.5)
     which = np.minimum(((confidence - 0.5) * 2 * bins).astype(np.intp), bins - 1)
@@ -118,7 +127,7 @@ def calibration_error(probabilities: Floats, labels: Floats, *, bins: int = 10) 
     for index in range(bins):
         inside = which == index
         if inside.any():
-            total += abs(float(confidence[inside].mean() - right[inside].mean())) * inside.mean()
+            total += abs(float(share[inside] @ (confidence[inside] - right[inside])))
     return float(total)
 
 
@@ -193,20 +202,30 @@ def _judge(scoring: Scoring) -> _Verdict:
     trained = {p.digest for p in (*data.source_train, *data.reference_train)}
     sources = [p for p in scoring.pictures("inputs") if p.digest not in trained]
     targets = [p for p in data.reference if p.digest not in trained]
-    labels = np.r_[np.zeros(len(sources)), np.ones(len(targets))]
-    if len(labels) == 0:
+    if not sources or not targets:
         from bench.metrics.scoring import NotMeasurable
 
+        which = "source" if not sources else "target"
         raise NotMeasurable(
-            f"{scoring.spec.name} has no test image that is not also a training image"
+            f"{scoring.spec.name} has no test image of the {which} domain that is not also a "
+            "training image"
         )
+    labels = np.r_[np.zeros(len(sources)), np.ones(len(targets))]
     held_out = classifier.probabilities(scoring.features_of([*sources, *targets]))
-    right = int(((held_out >= 0.5) == (labels >= 0.5)).sum())
+    right = (held_out >= 0.5) == (labels >= 0.5)
+    # Each domain counts half, as in training: else the larger one would decide, and the same
+    # judge would look better in one direction than in the other.
+    accuracy = mean_of_two(
+        *(
+            wilson(int(right[labels == label].sum()), int((labels == label).sum()))
+            for label in (0, 1)
+        )
+    )
     outputs = classifier.probabilities(scoring.features("all_outputs"))
     return _Verdict(
         classifier,
-        wilson(right, len(labels)),
-        calibration_error(held_out, labels),
+        accuracy,
+        calibration_error(held_out, labels, balanced=True),
         len(labels),
         outputs.reshape(len(data.outputs), -1),
     )

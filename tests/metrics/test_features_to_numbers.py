@@ -216,6 +216,12 @@ def test_calibration_error_by_hand():
     )
 
 
+def test_balanced_calibration_error_by_hand():
+    # Three sources at confidence 0.95, all right; one target at 0.95, wrong.
+    p, labels = np.array([0.05, 0.05, 0.05, 0.05]), np.array([0.0, 0.0, 0.0, 1.0])
+    assert season.calibration_error(p, labels, balanced=True) == pytest.approx(0.95 - 0.5)
+
+
 def test_nearest_by_hand():
     x, y = np.array([[0.0, 0.0], [5.0, 0.0]]), np.array([[3.0, 4.0], [5.0, 1.0]])
     assert content.nearest(x, y) == pytest.approx([5.0, 1.0])

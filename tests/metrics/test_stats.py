@@ -189,6 +189,16 @@ def test_equal_points_are_both_on_the_front():
     assert stats.pareto_front(points, higher_is_better=(True, True)) == {"a", "b"}
 
 
+def test_mean_of_two_intervals():
+    a, b = stats.Interval(0.9, 0.8, 0.94, "Wilson"), stats.Interval(0.7, 0.6, 0.79, "Wilson")
+    found = stats.mean_of_two(a, b)
+    assert found.value == pytest.approx(0.8)
+    assert found.low == pytest.approx(0.8 - np.hypot(0.1, 0.1) / 2)
+    assert found.high == pytest.approx(0.8 + np.hypot(0.04, 0.09) / 2)
+    assert found.method == "square-and-add of Wilson"
+    assert stats.mean_of_two(a, stats.Interval(0.7, None, None, None)).low is None
+
+
 def test_difference_of_intervals():
     got = stats.difference(Interval(3.0, 2.0, 5.0, "x"), Interval(1.0, 0.0, 1.0, "x"))
     assert (got.value, got.low, got.high) == (2.0, 1.0, pytest.approx(2 + np.hypot(2, 1)))
