@@ -1,13 +1,15 @@
-"""Files written whole or not at all."""
+"""Files and folders written whole or not at all."""
 
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-__all__ = ["replacing", "write_atomic"]
+__all__ = ["filling", "replacing", "write_atomic"]
 
 
 @contextmanager
@@ -34,6 +36,26 @@ def replacing(path: Path, *, sync: bool = True) -> Iterator[Path]:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def filling(folder: Path) -> Iterator[Path]:
+    """A new folder beside `folder`, to be filled; it takes the name when the block ends.
+
+    Raises
+    ------
+    OSError
+        Also when by then something that is no empty folder has the name.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        yield temporary
+        # mkdtemp's are the owner's alone.
+        temporary.chmod(0o755)
+        temporary.replace(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def write_atomic(path: Path, content: str | bytes) -> None:

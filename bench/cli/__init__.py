@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 
 import typer
@@ -37,6 +38,8 @@ from bench.cli import (  # noqa: E402, F401
 
 def main() -> None:
     """Run the command; a user's mistake is one line on stderr and exit code 2."""
+    # A scheduler that ends the command leaves things as Ctrl-C would.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         app()
     except BenchError as error:

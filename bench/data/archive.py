@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 import shutil
 import stat
-import tempfile
 import zipfile
 import zlib
 from pathlib import Path
 
 from bench.api import BenchError
+from bench.files import filling
 
 _CHUNK = 1 << 20
 
@@ -62,15 +62,9 @@ def unpack_zip(
                     f"{out.parent} has {free >> 20} MiB free, {archive.name} needs "
                     f"{needed >> 20} MiB: make room"
                 )
-            temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
-            try:
+            with filling(out) as temporary:
                 for name, info in members.items():
                     _extract(source, info, temporary / name)
-                temporary.chmod(0o755)
-                temporary.rename(out)
-            except BaseException:
-                shutil.rmtree(temporary, ignore_errors=True)
-                raise
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
         raise BenchError(
             f"{archive} is not a sound ZIP archive ({error}): fetch it again"

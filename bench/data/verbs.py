@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 import warnings
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
@@ -16,6 +14,7 @@ from PIL import Image
 
 from bench.api import A2B, B2A, BenchError, Dataset, ImageItem, LayeredDataset
 from bench.data.content import PARTS, Contents, Differences, compare_contents
+from bench.files import filling
 
 
 @runtime_checkable
@@ -156,37 +155,30 @@ def make_folder(dataset: Dataset, out: Path, *, progress: Callable[[str], None])
         When `out` is in use or cannot be written.
     """
     check_new(out)
-    temporary = None
+    manifest: dict[str, object] = {
+        "domains": list(dataset.domains),
+        "paired": dataset.paired,
+        "fingerprint": dataset.fingerprint(),
+    }
+    files: dict[str, list[dict[str, object]]] = defaultdict(list)
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
-        manifest: dict[str, object] = {
-            "domains": list(dataset.domains),
-            "paired": dataset.paired,
-            "fingerprint": dataset.fingerprint(),
-        }
-        files: dict[str, list[dict[str, object]]] = defaultdict(list)
-        for part, (split, domain) in PARTS.items():
-            rows = dataset.split(split, domain)
-            progress(f"writing {part}: {len(rows)} pictures")
-            (temporary / part).mkdir()
-            for item in rows:
-                _write(item, temporary / part / f"{item.id}.png")
-                entry = _entry(item, f"{item.id}.png")
-                if split == "test":
-                    entry["truth"] = _write_truth(dataset, part, item, temporary)
-                    entry["layers"] = _write_layers(dataset, part, item, temporary)
-                files[part].append(entry)
-        manifest["files"] = files
-        text = json.dumps(manifest, indent=1, sort_keys=True)
-        (temporary / "manifest.json").write_text(text + "\n", "utf-8")
-        temporary.chmod(0o755)
-        temporary.replace(out)
+        with filling(out) as folder:
+            for part, (split, domain) in PARTS.items():
+                rows = dataset.split(split, domain)
+                progress(f"writing {part}: {len(rows)} pictures")
+                (folder / part).mkdir()
+                for item in rows:
+                    _write(item, folder / part / f"{item.id}.png")
+                    entry = _entry(item, f"{item.id}.png")
+                    if split == "test":
+                        entry["truth"] = _write_truth(dataset, part, item, folder)
+                        entry["layers"] = _write_layers(dataset, part, item, folder)
+                    files[part].append(entry)
+            manifest["files"] = files
+            text = json.dumps(manifest, indent=1, sort_keys=True)
+            (folder / "manifest.json").write_text(text + "\n", "utf-8")
     except OSError as error:
         raise BenchError(f"{out} cannot be written: {error.strerror or error}") from None
-    finally:
-        if temporary is not None:
-            shutil.rmtree(temporary, ignore_errors=True)
     return out
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache as memoised
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy.typing as npt
 
 from bench.api import BenchError, Direction, Domain, ImageItem, Split
 from bench.data import PARTS, fingerprint_of, locked
+from bench.files import filling
 from bench_seasons.config import SeasonsConfig
 from bench_seasons.factory import (
     own_look,
@@ -143,22 +143,18 @@ class Seasons:
 
     def _render_all(self, folder: Path, progress: Callable[[str], None]) -> None:
         """Render everything into a new cache folder, whole or not at all."""
-        folder.parent.mkdir(parents=True, exist_ok=True)
         try:
-            temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-        except OSError as error:
-            raise BenchError(f"{folder.parent} cannot be written: {error.strerror}") from None
-        try:
-            names = render_all(temporary, self.config, progress)
-            arrays = {name: np.load(temporary / f"{name}.npy", mmap_mode="r") for name in names}
-            index = {name: [_digest(one) for one in array] for name, array in arrays.items()}
-            (temporary / "index.json").write_text(json.dumps(index), "utf-8")
-            shutil.rmtree(folder, ignore_errors=True)
-            temporary.replace(folder)
+            # Begun by others that were killed: nobody else is at work under the lock.
+            for left in folder.parent.glob(".*-*"):
+                shutil.rmtree(left, ignore_errors=True)
+            with filling(folder) as place:
+                names = render_all(place, self.config, progress)
+                arrays = {name: np.load(place / f"{name}.npy", mmap_mode="r") for name in names}
+                index = {name: [_digest(one) for one in array] for name, array in arrays.items()}
+                (place / "index.json").write_text(json.dumps(index), "utf-8")
+                shutil.rmtree(folder, ignore_errors=True)
         except OSError as error:
             raise BenchError(f"{folder} cannot be written: {error.strerror}") from None
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _digest(pixels: npt.NDArray[np.uint8]) -> str:

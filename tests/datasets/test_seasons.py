@@ -194,6 +194,14 @@ def test_poisoned_cache_is_found_and_mended(tmp_path: Path) -> None:
         assert dataset.fingerprint() == before
 
 
+def test_what_a_killed_process_left_is_swept_away(tmp_path: Path) -> None:
+    left = tmp_path / "cache" / ".0123-abcd"
+    left.mkdir(parents=True)
+    (left / "trainA.npy").write_bytes(b"half")
+    opened(tmp_path / "cache")
+    assert not left.exists()
+
+
 def test_fingerprint_follows_the_content(cache: Path) -> None:
     options: list[dict[str, object]] = [
         {},

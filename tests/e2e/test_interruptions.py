@@ -105,12 +105,13 @@ def test_killed_in_every_stage_and_resumed_it_ends_the_same(finished: Place, pla
     same_outputs(run, reference)
 
 
-def test_ctrl_c_keeps_what_there_is(place: Place) -> None:
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_and_a_scheduler_keep_what_there_is(place: Place, how: signal.Signals) -> None:
     run = place.root / "run"
     args = place.args("--out", "run", methods="negative,toy")
     process = _begin(place, *args, TOY_FIT="0.2")
     _wait_until(lambda: any(row["kind"] == "progress" for row in _events(run, "fit", 0)), process)
-    os.kill(process.pid, signal.SIGINT)
+    os.kill(process.pid, how)
     _, errors = process.communicate(timeout=30)
     assert process.returncode == 130
     assert "Traceback" not in errors
