@@ -7,6 +7,7 @@ with ``--plugin``, as a user would.
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -154,6 +155,11 @@ def write_toy(folder: Path) -> Path:
     path = folder / "toy_plugin.py"
     path.write_text(TOY, "utf-8")
     return path
+
+
+def heed_interrupts() -> None:
+    """For a child: a test run in the background may ignore Ctrl-C, and children inherit that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def environment(cache: Path | None = None, **extra: str) -> dict[str, str]:

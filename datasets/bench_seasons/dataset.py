@@ -149,7 +149,10 @@ class Seasons:
                 shutil.rmtree(left, ignore_errors=True)
             with filling(folder) as place:
                 names = render_all(place, self.config, progress)
-                arrays = {name: np.load(place / f"{name}.npy", mmap_mode="r") for name in names}
+                arrays = {
+                    name: np.load(place / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+                    for name in names
+                }
                 index = {name: [_digest(one) for one in array] for name, array in arrays.items()}
                 (place / "index.json").write_text(json.dumps(index), "utf-8")
                 shutil.rmtree(folder, ignore_errors=True)

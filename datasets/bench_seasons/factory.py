@@ -95,7 +95,10 @@ def _create(folder: Path, name: str, count: int, size: int) -> str:
 
 def _render(folder: Path, config: SeasonsConfig, first: int, stride: int) -> Iterator[None]:
     """Every ``stride``-th scene from ``first`` on; yields after each."""
-    arrays = {file.stem: np.load(file, mmap_mode="r+") for file in folder.glob("*.npy")}
+    arrays = {
+        file.stem: np.load(file, mmap_mode="r+", allow_pickle=False)
+        for file in folder.glob("*.npy")
+    }
     jobs = [(part, index) for part in DOMAIN_OF for index in range(pictures(config, part))]
     for part, index in jobs[first::stride]:
         scene = scene_of(config, part, index)

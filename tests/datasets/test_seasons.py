@@ -365,8 +365,7 @@ def test_an_interrupted_make_leaves_nothing(tmp_path: Path) -> None:
         env=toys.environment(tmp_path / "cache"),
         stderr=subprocess.PIPE,
         text=True,
-        # A test run in the background may have been told to ignore it, and children inherit.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL) and None,
+        preexec_fn=toys.heed_interrupts,
     )
     assert child.stderr is not None
     # The second line comes when the first scenes are there.

@@ -28,6 +28,7 @@ def _begin(place: Place, *args: str | Path, **env: str) -> subprocess.Popen[str]
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=toys.heed_interrupts,
     )
 
 
