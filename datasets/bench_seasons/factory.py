@@ -7,6 +7,7 @@ a script which prepares a dataset needs no ``if __name__ == "__main__"``.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -121,23 +122,25 @@ def _employ(folder: Path, config: SeasonsConfig, crew: int) -> Iterator[None]:
     command = [sys.executable, "-P", "-m", __name__, str(folder), config.model_dump_json()]
     command.append(str(crew))
     workers: list[subprocess.Popen[bytes]] = []
-    with tempfile.TemporaryFile() as complaints:
+    with contextlib.ExitStack() as stack:
+        # A file each: the words of one process must not be told as those of another.
+        said = [stack.enter_context(tempfile.TemporaryFile()) for _ in range(crew)]
         try:
             with os.fdopen(theirs, "wb") as out:
                 workers.extend(
-                    subprocess.Popen([*command, str(number)], stdout=out, stderr=complaints)
+                    subprocess.Popen([*command, str(number)], stdout=out, stderr=said[number])
                     for number in range(crew)
                 )
             with os.fdopen(ours, "rb", buffering=0) as scenes:
                 while ticks := scenes.read(4096):
                     yield from (None for _ in ticks)
-            for worker in workers:
+            for worker, words in zip(workers, said, strict=True):
                 if worker.wait():
-                    complaints.seek(0)
-                    said = complaints.read().decode("utf-8", "replace").strip().splitlines()
+                    words.seek(0)
+                    lines = words.read().decode("utf-8", "replace").strip().splitlines()
                     raise BenchError(
                         f"a process that renders landscapes ended with {_cause(worker.returncode)}"
-                        + (f": {said[-1]}" if said else "")
+                        + (f": {lines[-1]}" if lines else "")
                     )
         finally:
             for worker in workers:

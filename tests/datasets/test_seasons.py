@@ -128,7 +128,7 @@ def test_a_dataset_made_by_other_processes_has_the_same_pictures(tmp_path: Path)
 
 
 def test_a_process_that_fails_is_one_line_and_its_words(tmp_path: Path) -> None:
-    """Here the arrays it should fill are not there."""
+    """The arrays to fill are missing: both fail, in any order, and the first is the one told."""
     with pytest.raises(BenchError, match=r"ended with exit code 1: KeyError: 'trainA'"):
         list(factory._employ(tmp_path, SeasonsConfig(size=32, train=1, test=1), 2))
 
