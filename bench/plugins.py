@@ -9,6 +9,7 @@ import importlib.metadata
 import importlib.util
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from pathlib import Path
@@ -21,8 +22,10 @@ from bench import hookspecs
 from bench.api import (
     BenchError,
     Config,
+    Context,
     DatasetSpec,
     LauncherSpec,
+    Method,
     MethodSpec,
     MetricSpec,
     ReportSpec,
@@ -203,12 +206,35 @@ def make_config(kind: str, name: str, model: type[Config], values: Mapping[str, 
     BenchError
         One line: which key of which plugin is wrong, and how.
     """
+    with _explained(f"{kind} {name}", model):
+        return model(**values)
+
+
+def load_weights(
+    spec: MethodSpec, label: str, path: Path, ctx: Context, config: Mapping[str, Any]
+) -> Method:
+    """The method made from a file of weights.
+
+    Raises
+    ------
+    BenchError
+        When the weights do not fit, or as :func:`make_config`.
+    """
+    model = resolve(spec.implementation)
+    with _explained(f"method {label}", spec.config):
+        method: Method = model.from_weights(path, ctx, **config)
+        return method
+
+
+@contextmanager
+def _explained(where: str, model: type[Config]) -> Iterator[None]:
+    """What pydantic says of a wrong configuration, in one line."""
     from pydantic import ValidationError
 
     try:
-        return model(**values)
+        yield
     except ValidationError as error:
-        raise BenchError(explain_validation(f"{kind} {name}", error, model.model_fields)) from None
+        raise BenchError(explain_validation(where, error, model.model_fields)) from None
 
 
 def explain_validation(where: str, error: Any, fields: Iterable[str]) -> str:

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 
 from bench.api import BenchError, Context, Direction, Domain, Event, Method, MethodSpec
 from bench.devices import choose_device, choose_precision
-from bench.plugins import load_plugins, make_config, resolve
+from bench.plugins import load_plugins, load_weights, make_config, resolve
 from bench.training.precision import apply_float32_policy
 from bench.training.seeding import derive_seed
 
@@ -289,14 +289,14 @@ def load(
     if emit is not None:
         ctx = replace(ctx, emit=emit)
     apply_float32_policy(ctx)
-    model = resolve(spec.implementation)
     if weights is not None:
         if not spec.trained:
             raise BenchError(f"method {name} takes no trained weights")
-        method = model.from_weights(Path(weights), ctx, **config)
+        method = load_weights(spec, name, Path(weights), ctx, config)
     elif spec.trained:
         raise BenchError(f"method {name} is trained: name its weights (weights=…)")
     else:
         values: Mapping[str, Any] = {**spec.presets.get("paper", {}), **config}
-        method = model(make_config("method", name, spec.config, values), ctx)
+        settings = make_config("method", name, spec.config, values)
+        method = resolve(spec.implementation)(settings, ctx)
     return Translator(method, spec, chosen, domains)

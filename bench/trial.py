@@ -59,7 +59,7 @@ from bench.images import (
 )
 from bench.job import Job, open_dataset, select
 from bench.metrics.judge import Judge
-from bench.plugins import Registry, code_hash, make_config, resolve
+from bench.plugins import Registry, code_hash, load_weights, make_config, resolve
 from bench.store import Cache, key_of, link_or_copy, link_tree, write_json
 from bench.timing import time_method
 from bench.training.loop import seconds_spent
@@ -227,12 +227,11 @@ class Trial:
     @cached_property
     def method(self) -> Method:
         """The fitted method; made only when a stage needs it."""
-        model = resolve(self.spec.implementation)
-        if self.job.weights is not None:
-            method: Method = model.from_weights(Path(self.job.weights), self.ctx, **self.job.config)
-            return method
-        config = make_config("method", self.job.label, self.spec.config, self.job.config)
-        method = model(config, self.ctx)
+        job = self.job
+        if job.weights is not None:
+            return load_weights(self.spec, job.label, Path(job.weights), self.ctx, job.config)
+        config = make_config("method", job.label, self.spec.config, job.config)
+        method: Method = resolve(self.spec.implementation)(config, self.ctx)
         if self.spec.trained:
             self._restore_or_fit(method)
         return method

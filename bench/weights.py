@@ -22,7 +22,7 @@ from bench.store import file_sha256
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["cache_folder", "find", "load_state", "require", "sha256_of"]
+__all__ = ["cache_folder", "find", "read_state", "require", "sha256_of"]
 
 
 def cache_folder() -> Path:
@@ -139,7 +139,7 @@ def ways_to_get(file: WeightFile) -> str:
     return ", or ".join(ways)
 
 
-def load_state(path: Path) -> Mapping[str, torch.Tensor]:
+def read_state(path: Path) -> Mapping[str, torch.Tensor]:
     """The tensors of a safetensors file or of a PyTorch checkpoint, never running its code.
 
     Raises

@@ -29,7 +29,10 @@ def check_state(state: Mapping[str, Tensor], module: nn.Module, what: str) -> No
     expected = module.state_dict()
     for key, wanted in expected.items():
         if key not in state:
-            raise BenchError(f"{what} has no {key!r}: it belongs to another network")
+            raise BenchError(
+                f"{what} has no {key!r}, of shape {tuple(wanted.shape)}: it belongs to another "
+                "network"
+            )
         if state[key].shape != wanted.shape:
             raise BenchError(
                 f"{what}: {key!r} has shape {tuple(state[key].shape)} where the network has "
@@ -53,9 +56,16 @@ def select_prefix(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]
     return {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}
 
 
-def write_weights(state: Mapping[str, Tensor], path: Path) -> None:
-    """Write a state dict for `torch.load`, whole or not at all."""
+def join(parts: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """Several states as one flat mapping, ``<part>.<key>``; :func:`select_prefix` parts them."""
+    return {f"{name}.{key}": value for name, part in parts.items() for key, value in part.items()}
+
+
+def write_weights(state: Mapping[str, Tensor], path: Path) -> Path:
+    """Write a state dict for `torch.load`, whole or not at all; gives `path`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     write_torch({key: value.cpu().contiguous() for key, value in state.items()}, path)
+    return path
 
 
 def write_torch(value: Any, path: Path) -> None:

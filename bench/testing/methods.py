@@ -20,7 +20,7 @@ from bench.api import (
     MethodSpec,
     TrainData,
 )
-from bench.plugins import make_config, resolve
+from bench.plugins import load_weights, make_config, resolve
 from bench.testing.specs import must
 from bench.training import loop
 from bench.training.seeding import generator
@@ -113,7 +113,7 @@ def check_method(
     _check_state(spec, method, model(settings, Context(ctx.device, seed=8, offline=offline)), size)
     _check_odd_sizes(spec, method, ctx.device)
     if spec.trained and hasattr(model, "from_weights"):
-        _check_weights_file(spec, method, model, ctx, work, size)
+        _check_weights_file(spec, method, ctx, work, size)
 
 
 def _translate(
@@ -200,18 +200,23 @@ def _check_odd_sizes(spec: MethodSpec, method: Method, device: torch.device) -> 
 
 
 def _check_weights_file(
-    spec: MethodSpec, method: Method, model: Any, ctx: Context, work: Path, size: int
+    spec: MethodSpec, method: Method, ctx: Context, work: Path, size: int
 ) -> None:
     """Weights written as a run writes them can be loaded, widths and all."""
     from safetensors.torch import save_file
 
     path = work / "weights.safetensors"
     save_file({key: t.detach().contiguous() for key, t in method.state_dict().items()}, path)
-    loaded = model.from_weights(path, ctx)
+    loaded = load_weights(spec, spec.name, path, ctx, {})
     direction = _first_direction(spec)
     images = toy_pictures(1, size, "inputs").float() / 255
     pair = [_translate(spec, one, direction, images, [[5]]) for one in (method, loaded)]
     must(torch.equal(*pair), spec.name, "from_weights gives another method than was saved")
+    try:
+        load_weights(spec, spec.name, path, ctx, {"no_such_option": 1})
+    except BenchError:
+        return
+    raise AssertionError(f"{spec.name}: from_weights takes options that do not exist")
 
 
 class _Killed(BaseException):

@@ -77,6 +77,12 @@ def save_checkpoint(path: Path, trainer: Trainer, iteration: int, total: int | N
     write_torch(state, path)
 
 
+def modules_in(checkpoint: object) -> Mapping[str, Mapping[str, torch.Tensor]] | None:
+    """The weights by module of what :func:`save_checkpoint` wrote; None of other content."""
+    modules = checkpoint.get("modules") if isinstance(checkpoint, Mapping) else None
+    return modules if isinstance(modules, Mapping) else None
+
+
 def load_checkpoint(path: Path, trainer: Trainer) -> tuple[int, int | None]:
     """Restore what :func:`save_checkpoint` wrote; gives ``(iteration, total)``.
 

@@ -81,6 +81,45 @@ def augment(
     return torch.stack(out)
 
 
+def check_sides(
+    data: TrainData,
+    *,
+    load: int | None,
+    crop: int | None,
+    multiple_of: int,
+    least: int,
+    method: str,
+) -> None:
+    """Refuse training images whose crops the networks of a method cannot take.
+
+    Parameters
+    ----------
+    load, crop
+        As in :func:`augment`.
+    multiple_of, least
+        What every side must divide by, and its lower bound.
+
+    Raises
+    ------
+    BenchError
+        Naming the domain, the sides and the option to change.
+    """
+    for domain, images in zip(data.domains, (data.a, data.b), strict=True):
+        height, width = [load] * 2 if load is not None else images.shape[-2:]
+        if crop is not None:
+            if crop > min(height, width):
+                raise BenchError(
+                    f"crop {crop} is larger than the {width}×{height} images of {domain}: "
+                    "set crop, or load to resize them first"
+                )
+            height = width = crop
+        if any(side % multiple_of or side < least for side in (height, width)):
+            raise BenchError(
+                f"{method} cannot train on {width}×{height} images ({domain}): set crop to a "
+                f"multiple of {multiple_of} that is at least {least}"
+            )
+
+
 def batch(
     data: TrainData,
     domain: Domain,

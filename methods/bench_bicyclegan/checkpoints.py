@@ -10,8 +10,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from bench.api import BenchError
-from bench.nn.state import drop_statistics, select_prefix, write_weights
-from bench.weights import load_state
+from bench.nn.state import drop_statistics, join, select_prefix, write_weights
+from bench.training.loop import modules_in
+from bench.weights import read_state
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -71,10 +72,9 @@ def read_networks(path: Path, direction: str = "a2b") -> dict[str, dict[str, dic
         if not found:
             raise BenchError(f"{path} holds no <name>_net_G.pth")
         path = found[-1]
-    state: dict[str, Any] = dict(load_state(path))
-    if isinstance(state.get("modules"), dict):  # a checkpoint of the training loop
-        modules = state["modules"]
-        state = {f"{name}.{k}": v for name, part in modules.items() for k, v in part.items()}
+    state: dict[str, Any] = dict(read_state(path))
+    if (modules := modules_in(state)) is not None:
+        state = join(modules)
     networks: dict[str, dict[str, dict[str, Tensor]]] = {}
     for way in DIRECTIONS:
         parts = {name: select_prefix(state, f"{way}.{name}.") for name in LETTERS}
@@ -85,7 +85,7 @@ def read_networks(path: Path, direction: str = "a2b") -> dict[str, dict[str, dic
     networks[direction] = {"gen": drop_statistics(state)}
     sibling = path.with_name(path.name.replace("_net_G", "_net_E"))
     if sibling != path and sibling.exists():
-        networks[direction]["enc"] = drop_statistics(load_state(sibling))
+        networks[direction]["enc"] = drop_statistics(read_state(sibling))
     return networks
 
 
@@ -104,10 +104,7 @@ def write_official(
     list of Path
         The files, each whole or not there.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    written = []
-    for part, state in parts.items():
-        path = folder / f"{name}_net_{LETTERS[part]}.pth"
-        write_weights(state, path)
-        written.append(path)
-    return written
+    return [
+        write_weights(state, folder / f"{name}_net_{LETTERS[part]}.pth")
+        for part, state in parts.items()
+    ]

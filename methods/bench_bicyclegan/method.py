@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Self
 
 import torch
 import torch.nn.functional as F
-from pydantic import ValidationError
 from torch import nn
 
 from bench.api import BenchError
@@ -19,6 +18,7 @@ from bench.nn.patch import smallest_side
 from bench.nn.state import load_state, select_prefix
 from bench.training.loop import linear_decay, run_training
 from bench.training.precision import apply_float32_policy, autocast
+from bench.training.sampling import check_sides
 from bench.training.seeding import derive_seed, generator, normal, normal_per_seed
 from bench.training.trainer import StepTrainer, adam
 from bench.training.watch import SampleGrids, Sheet
@@ -190,14 +190,12 @@ class BicycleGAN:
         ------
         BenchError
             When the file cannot be read or holds another network.
+        pydantic.ValidationError
+            When the configuration is wrong.
         """
         networks = read_networks(path, direction)
         widths = infer_widths(next(iter(networks.values())), path)
-        try:
-            settings = BicycleGANConfig(**(config | widths))
-        except ValidationError as error:
-            first = error.errors()[0]
-            raise BenchError(f"bicyclegan: {first['loc'][0]}: {first['msg']}") from error
+        settings = BicycleGANConfig(**(config | widths))
         method = cls(settings, ctx, {way: tuple(parts) for way, parts in networks.items()})
         for way, parts in networks.items():
             for name, state in parts.items():
@@ -238,21 +236,15 @@ class BicycleGAN:
 
     def _check_sizes(self, data: TrainData) -> None:
         config = self.config
-        multiple = 2**config.depth
-        # The smallest scale of a discriminator must still give a score.
-        least = smallest_side(config.n_layers_d) * 2 ** (config.n_scales_d - 1)
-        sides = [config.load] * 2 if config.load else list(data.a.shape[-2:])
-        if config.crop and config.crop > min(sides):
-            raise BenchError(
-                f"crop {config.crop} is larger than the {sides[0]}×{sides[1]} images: set crop, "
-                "or load to resize them first"
-            )
-        sides = [config.crop] * 2 if config.crop else sides
-        if any(side % multiple or side < least for side in sides):
-            raise BenchError(
-                f"BicycleGAN cannot train on {sides[0]}×{sides[1]} images: set crop to a multiple "
-                f"of {multiple} (2 to the power of depth) that is at least {least}"
-            )
+        check_sides(
+            data,
+            load=config.load,
+            crop=config.crop,
+            multiple_of=2**config.depth,
+            # The smallest scale of a discriminator must still give a score.
+            least=smallest_side(config.n_layers_d) * 2 ** (config.n_scales_d - 1),
+            method="BicycleGAN",
+        )
 
     @torch.no_grad()
     def _generate(self, content: torch.Tensor, style: torch.Tensor, way: str) -> torch.Tensor:

@@ -12,8 +12,9 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from bench.api import BenchError
-from bench.nn.state import drop_statistics, select_prefix, write_weights
-from bench.weights import load_state
+from bench.nn.state import drop_statistics, join, select_prefix, write_weights
+from bench.training.loop import modules_in
+from bench.weights import read_state
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,8 +39,8 @@ _BLOCK = re.compile(r"model\.(\d+)\.conv_block\.1\.weight")
 def clean_official(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Drop what old files have besides weights, and undo what wrappers added to the keys.
 
-    With dropout between the two
-    convolutions of a block, the second one is called 6; dropout rests in translation.
+    With dropout between the two convolutions of a block, the second one is called 6;
+    dropout rests in translation.
     """
     return {
         key.replace(".conv_block.6.", ".conv_block.5."): value
@@ -103,9 +104,9 @@ def read_generators(path: Path, direction: str | None = None) -> dict[str, dict[
         if not pairs:
             raise BenchError(f"{path} holds no <epoch>_net_G_A.pth or <epoch>_net_G_B.pth")
         path = pairs[-1]
-    state: dict[str, Any] = dict(load_state(path))
-    if isinstance(state.get("modules"), dict):  # a checkpoint of the training loop
-        state = {f"{d}.{k}": v for d in DIRECTIONS for k, v in state["modules"].get(d, {}).items()}
+    state: dict[str, Any] = dict(read_state(path))
+    if (modules := modules_in(state)) is not None:
+        state = join({d: modules.get(d, {}) for d in DIRECTIONS})
     both = {d: select_prefix(state, f"{d}.") for d in DIRECTIONS}
     if any(both.values()):
         return {d: part for d, part in both.items() if part}
@@ -113,7 +114,7 @@ def read_generators(path: Path, direction: str | None = None) -> dict[str, dict[
     if direction is None and path.stem.endswith(("_net_G_A", "_net_G_B")):
         sibling = path.with_stem(path.stem[:-1] + ("B" if path.stem[-1] == "A" else "A"))
         if sibling.exists():
-            found[direction_of(sibling)] = clean_official(load_state(sibling))
+            found[direction_of(sibling)] = clean_official(read_state(sibling))
     return found
 
 
@@ -132,12 +133,8 @@ def write_official(
     list of Path
         The files, each whole or not there.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    written = []
-    for direction, letter in zip(DIRECTIONS, "AB", strict=True):
-        if direction not in generators:
-            continue
-        path = folder / f"{epoch}_net_G_{letter}.pth"
-        write_weights(generators[direction], path)
-        written.append(path)
-    return written
+    return [
+        write_weights(generators[direction], folder / f"{epoch}_net_G_{letter}.pth")
+        for direction, letter in zip(DIRECTIONS, "AB", strict=True)
+        if direction in generators
+    ]

@@ -6,7 +6,6 @@ import itertools
 from typing import TYPE_CHECKING, Any, Self
 
 import torch
-from pydantic import ValidationError
 from torch import nn
 
 from bench.api import BenchError
@@ -16,6 +15,7 @@ from bench.nn.state import load_state, select_prefix
 from bench.training.loop import linear_decay, run_training
 from bench.training.pool import ImagePool
 from bench.training.precision import apply_float32_policy, autocast
+from bench.training.sampling import check_sides
 from bench.training.seeding import generator
 from bench.training.trainer import StepTrainer, adam
 from bench.training.watch import SampleGrids, Sheet
@@ -170,16 +170,14 @@ class CycleGAN:
         ------
         BenchError
             When the file cannot be read or holds another network.
+        pydantic.ValidationError
+            When the configuration is wrong.
         """
         states = read_generators(path, direction)
         widths: dict[str, Any] = infer_widths(next(iter(states.values())), path)
         marks = [state.pop(SKIP_KEY, None) for state in states.values()]
         widths["input_skip"] = marks[0] is not None
-        try:
-            settings = CycleGANConfig(**(config | widths))
-        except ValidationError as error:
-            first = error.errors()[0]
-            raise BenchError(f"cyclegan: {first['loc'][0]}: {first['msg']}") from error
+        settings = CycleGANConfig(**(config | widths))
         method = cls(settings, ctx, tuple(states))
         for name, state in states.items():
             load_state(method.generators[name], state, f"{path} ({name})")
@@ -207,21 +205,15 @@ class CycleGAN:
         return [made[0, 0]]
 
     def _check_sizes(self, data: TrainData) -> None:
-        config, least = self.config, smallest_side(self.config.n_layers_d)
-        multiple = 2**config.n_downsampling
-        for domain, images in zip(data.domains, (data.a, data.b), strict=True):
-            loaded = [config.load] * 2 if config.load else list(images.shape[-2:])
-            sides = [config.crop] * 2 if config.crop else loaded
-            if config.crop and config.crop > min(loaded):
-                raise BenchError(
-                    f"crop {config.crop} is larger than the {loaded[0]}×{loaded[1]} images of "
-                    f"{domain}: set crop, or load to resize them first"
-                )
-            if any(side % multiple or side < least for side in sides):
-                raise BenchError(
-                    f"CycleGAN cannot train on {sides[0]}×{sides[1]} images ({domain}): set crop "
-                    f"to a multiple of {multiple} that is at least {least}"
-                )
+        config = self.config
+        check_sides(
+            data,
+            load=config.load,
+            crop=config.crop,
+            multiple_of=2**config.n_downsampling,
+            least=smallest_side(config.n_layers_d),
+            method="CycleGAN",
+        )
 
     @torch.no_grad()
     def translate(

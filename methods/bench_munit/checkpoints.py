@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import pickle
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from bench.api import BenchError
-from bench.nn.state import write_torch
+from bench.nn.state import drop_statistics, join, write_torch
+from bench.training.loop import modules_in
+from bench.weights import read_state
 from bench_munit.config import MUNITConfig
 
 if TYPE_CHECKING:
@@ -16,17 +17,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from torch import Tensor
-
-_STATISTICS = (".running_mean", ".running_var", ".num_batches_tracked")
-
-
-def generator_from_original(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """An original generator's state without running statistics.
-
-    The AdaIN layers carry dummies that nothing reads; files of torch 0.3 carry them for
-    the instance norms too.
-    """
-    return {name: value for name, value in state.items() if not name.endswith(_STATISTICS)}
 
 
 def generator_to_original(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -41,49 +31,7 @@ def generator_to_original(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return original
 
 
-def split(state: Mapping[str, Tensor], domain: str) -> dict[str, Tensor]:
-    """The part of a flat state that belongs to one domain, without its prefix."""
-    prefix = f"{domain}."
-    return {name[len(prefix) :]: v for name, v in state.items() if name.startswith(prefix)}
-
-
-def join(parts: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor]:
-    """States of both domains as one flat mapping: ``a.enc_content.model.0.conv.weight``, …."""
-    return {f"{domain}.{name}": v for domain, part in parts.items() for name, v in part.items()}
-
-
-def _shape(value: Tensor) -> str:
-    return "x".join(map(str, value.shape)) or "a scalar"
-
-
-def check_state(state: Mapping[str, Tensor], expected: Mapping[str, Tensor], where: str) -> None:
-    """Compare names and shapes, in the order of the network.
-
-    Raises
-    ------
-    BenchError
-        Naming the first key that differs and what was expected.
-    """
-    for name, value in expected.items():
-        if name not in state:
-            raise BenchError(f"{where} lacks {name}, expected with shape {_shape(value)}")
-        if state[name].shape != value.shape:
-            raise BenchError(
-                f"{where} has {name} with shape {_shape(state[name])}, "
-                f"expected {_shape(value)} for this configuration"
-            )
-    for name in state:
-        if name not in expected:
-            raise BenchError(f"{where} has {name}, which this configuration does not expect")
-
-
-def _read_torch(path: Path) -> dict[str, Tensor]:
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
-        raise BenchError(
-            f"{path} cannot be read as a PyTorch file: it is damaged, incomplete or of another kind"
-        ) from error
+def _from_torch(content: Mapping[str, Any], path: Path) -> dict[str, Tensor]:
     parts = _generators(content)
     if parts is None:
         raise BenchError(
@@ -95,28 +43,25 @@ def _read_torch(path: Path) -> dict[str, Tensor]:
             f"{path} holds MUNIT's discriminators (first key {next(iter(parts['a']))!r}), "
             "expected enc_style.model.0.conv.weight: give the gen_*.pt file beside it"
         )
-    return join({domain: generator_from_original(part) for domain, part in parts.items()})
+    return join({domain: drop_statistics(part) for domain, part in parts.items()})
 
 
-def _first(content: Any) -> str:
+def _first(content: Mapping[str, Any]) -> str:
     """What a file has instead of two generators."""
-    if not isinstance(content, dict):
-        return f"it holds a {type(content).__name__}"
     lacking = [domain for domain in "ab" if domain not in content]
     if len(lacking) < 2:
         return f"it lacks {lacking[0]!r}" if lacking else "'a' and 'b' hold other things"
     return f"its first key is {next(iter(content), 'nothing')!r}"
 
 
-def _generators(content: Any) -> dict[str, Mapping[str, Tensor]] | None:
+def _generators(content: Mapping[str, Any]) -> dict[str, Mapping[str, Tensor]] | None:
     """Both generators out of an original file or a training checkpoint; None if neither."""
-    if isinstance(content, dict) and isinstance(content.get("modules"), dict):
-        modules = content["modules"]
+    if (modules := modules_in(content)) is not None:
         kind = "ema" if "ema_a" in modules else "gen"
         content = {domain: modules.get(f"{kind}_{domain}") for domain in "ab"}
-    parts = [content.get(domain) for domain in "ab"] if isinstance(content, dict) else [None]
-    if all(isinstance(p, dict) and all(map(torch.is_tensor, p.values())) for p in parts):
-        return {"a": content["a"], "b": content["b"]}
+    parts = {domain: content.get(domain) for domain in "ab"}
+    if all(isinstance(p, dict) and all(map(torch.is_tensor, p.values())) for p in parts.values()):
+        return parts
     return None
 
 
@@ -134,20 +79,11 @@ def read_generators(path: Path) -> dict[str, Tensor]:
     BenchError
         When the file cannot be read or holds something else.
     """
-    if not path.is_file():
-        raise BenchError(f"{path} does not exist: give a MUNIT weights file")
-    if path.suffix == ".safetensors":
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-
-        try:
-            state = load_file(path)
-        except (OSError, SafetensorError) as error:
-            raise BenchError(f"{path} cannot be read as safetensors: {error}") from error
-    elif path.suffix in (".pt", ".pth"):
-        state = _read_torch(path)
-    else:
+    if path.suffix not in (".pt", ".pth", ".safetensors"):
         raise BenchError(f"{path}: weights end in .pt, .pth or .safetensors")
+    state = read_state(path)
+    if path.suffix != ".safetensors":
+        state = _from_torch(state, path)
     return {name: value.float() for name, value in state.items()}
 
 

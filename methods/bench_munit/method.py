@@ -12,20 +12,14 @@ from torch import Tensor, nn
 from bench.api import BenchError
 from bench.nn.init import init_weights
 from bench.nn.norms import SampleNorm
+from bench.nn.state import load_state
 from bench.training import parallel
 from bench.training.compiling import compiled
 from bench.training.loop import run_training
 from bench.training.precision import apply_float32_policy, autocast
 from bench.training.seeding import generator, normal_per_seed
 from bench.training.watch import BestWeights, SampleGrids, Sheet, judged
-from bench_munit.checkpoints import (
-    check_state,
-    join,
-    read_generators,
-    split,
-    with_widths,
-    write_original,
-)
+from bench_munit.checkpoints import read_generators, with_widths, write_original
 from bench_munit.networks import Generator
 from bench_munit.trainer import MIN_SIDE, MUNITTrainer
 
@@ -79,10 +73,12 @@ class MUNIT:
         ------
         BenchError
             When the file is unreadable, incomplete, or of another model.
+        pydantic.ValidationError
+            When the configuration is wrong.
         """
         state = read_generators(path)
         method = cls(with_widths(state, config, str(path)), ctx)
-        method._take(state, str(path))
+        load_state(method.generators, state, str(path))
         return method
 
     def _generator(self, domain: Domain) -> Generator:
@@ -189,11 +185,11 @@ class MUNIT:
 
     def state_dict(self) -> dict[str, Tensor]:
         """Both generators: ``a.enc_content.model.0.conv.weight``, …."""
-        return join({domain: m.state_dict() for domain, m in self.generators.items()})
+        return dict(self.generators.state_dict())
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Take back what :meth:`state_dict` gave."""
-        self._take(state, "the state for munit")
+        load_state(self.generators, state, "MUNIT's weights")
 
     def save_official(self, folder: Path) -> list[Path]:
         """Write ``gen_00000000.pt`` as the original's own script loads it; gives its path.
@@ -203,11 +199,6 @@ class MUNIT:
         path = folder / "gen_00000000.pt"
         write_original(path, {d: module.state_dict() for d, module in self.generators.items()})
         return [path]
-
-    def _take(self, state: Mapping[str, Tensor], where: str) -> None:
-        check_state(state, self.state_dict(), where)
-        for domain, module in self.generators.items():
-            module.load_state_dict(split(state, domain))
 
 
 def _fit_rank(

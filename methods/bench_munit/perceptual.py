@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from bench.api import BenchError
 from bench.nn.vgg import BLOCKS, Net, Weights, read_weights
-from bench.weights import load_state, require, sha256_of
+from bench.weights import read_state, require, sha256_of
 from bench_munit import CAFFE_VGG16, CAFFE_VGG16_URL, EMBEDDED_VGG19, TORCHVISION_VGG16
 from bench_munit.losses import perceptual_loss
 
@@ -104,6 +104,6 @@ def load_vgg(name: VGGWeights, ctx: Context) -> tuple[VGGFeatures, str]:
     else:
         file = EMBEDDED_VGG19 if name == "caffe-vgg19" else TORCHVISION_VGG16
         path = require((file,), weights_dir=ctx.weights_dir, offline=ctx.offline)[1]
-    weights = read_weights(load_state(path), net, caffe=name != "torchvision-vgg16")
+    weights = read_weights(read_state(path), net, caffe=name != "torchvision-vgg16")
     module = VGGFeatures(net, weights).to(ctx.device)
     return module, f"{path.name} (sha256 {sha256_of(path)[:16]})"

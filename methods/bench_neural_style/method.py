@@ -12,7 +12,7 @@ from bench.api import BenchError, Diverged, Event
 from bench.images import to_uint8, write_png
 from bench.training.precision import apply_float32_policy, autocast
 from bench.training.seeding import generator, normal
-from bench.weights import load_state, require, title_of
+from bench.weights import read_state, require, title_of
 from bench_neural_style.networks import (
     deepest_layer,
     network_for,
@@ -45,7 +45,7 @@ def load_vgg19(config: NeuralStyleConfig, ctx: Context) -> tuple[Weights, str]:
     # A stylised picture needs no better VGG-19 than the one at hand.
     offline = ctx.offline or config.vgg_weights == "auto"
     file, path = require(config.pretrained(), weights_dir=ctx.weights_dir, offline=offline)
-    return read_weights(load_state(path)), title_of(file, path)
+    return read_weights(read_state(path)), title_of(file, path)
 
 
 class NeuralStyle:

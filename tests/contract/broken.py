@@ -109,10 +109,10 @@ class Trained:
 
     @classmethod
     def from_weights(cls, path: Any, ctx: Any, **config: Any) -> Any:
-        from bench.weights import load_state
+        from bench.weights import read_state
 
-        method = cls(Config(), ctx)
-        method.load_state_dict(load_state(path))
+        method = cls(Config(**config), ctx)
+        method.load_state_dict(read_state(path))
         return method
 
     def noise(self, iteration: int) -> torch.Tensor:
@@ -168,6 +168,12 @@ class OtherWeights(Trained):
     @classmethod
     def from_weights(cls, path: Any, ctx: Any, **config: Any) -> Any:
         return cls(Config(), ctx)
+
+
+class SwallowsOptions(Trained):
+    @classmethod
+    def from_weights(cls, path: Any, ctx: Any, **config: Any) -> Any:
+        return super().from_weights(path, ctx)
 
 
 class Stripes:

@@ -62,6 +62,7 @@ def test_broken_methods_are_named(name: str, promise: str, tmp_path: Path) -> No
         ("LosesItsState", "does not bring the outputs back"),
         ("TakesAnyState", "takes a state of another model"),
         ("OtherWeights", "from_weights gives another method"),
+        ("SwallowsOptions", "takes options that do not exist"),
     ],
 )
 def test_broken_training_is_named(name: str, promise: str, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from bench.api import BenchError, WeightFile
-from bench.weights import cache_folder, describe, find, load_state, require
+from bench.weights import cache_folder, describe, find, read_state, require
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -53,7 +53,7 @@ def test_malicious_pickle_is_refused_and_not_run(tmp_path: Path, form: str) -> N
     else:
         path.write_bytes(payload)
     with pytest.raises(BenchError, match="cannot be read as weights") as error:
-        load_state(path)
+        read_state(path)
     assert not mark.exists()
     assert "\n" not in str(error.value) and path.name in str(error.value)
     pickle.loads(payload)  # the attack is real: without the guard it works
@@ -63,11 +63,11 @@ def test_malicious_pickle_is_refused_and_not_run(tmp_path: Path, form: str) -> N
 def test_what_is_no_state_dict(tmp_path: Path) -> None:
     torch.save([1, 2], tmp_path / "list.pt")
     with pytest.raises(BenchError, match="holds a list"):
-        load_state(tmp_path / "list.pt")
+        read_state(tmp_path / "list.pt")
     with pytest.raises(BenchError, match="does not exist"):
-        load_state(tmp_path / "gone.pt")
+        read_state(tmp_path / "gone.pt")
     with pytest.raises(BenchError, match="cannot be read"):
-        load_state(tmp_path)
+        read_state(tmp_path)
 
 
 @pytest.mark.parametrize("form", ["pt", "safetensors"])
@@ -75,12 +75,12 @@ def test_truncated_weights(tmp_path: Path, form: str) -> None:
     path = tmp_path / f"w.{form}"
     state = {"w": torch.arange(2000.0)}
     torch.save(state, path) if form == "pt" else save_file(state, path)
-    assert torch.equal(load_state(path)["w"], state["w"])
+    assert torch.equal(read_state(path)["w"], state["w"])
     whole = path.read_bytes()
     for keep in (0, 1, 50, len(whole) // 2, len(whole) - 1):
         path.write_bytes(whole[:keep])
         with pytest.raises(BenchError, match="cannot be read as weights"):
-            load_state(path)
+            read_state(path)
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
@@ -98,7 +98,7 @@ def test_flipped_bytes_never_escape_as_another_error(
         content[place] ^= data.draw(st.integers(1, 255))
     path.write_bytes(content)
     try:
-        loaded = load_state(path)
+        loaded = read_state(path)
     except BenchError as error:
         assert str(path) in str(error)
     else:

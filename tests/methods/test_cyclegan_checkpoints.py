@@ -181,6 +181,3 @@ def test_missing_files_and_bad_options(method, tmp_path):
         CycleGAN.from_weights(tmp_path / "none.pth", CPU)
     with pytest.raises(BenchError, match="holds no <epoch>_net_G_A"):
         CycleGAN.from_weights(tmp_path, CPU)
-    method.save_official(tmp_path)
-    with pytest.raises(BenchError, match="cyclegan: wings"):
-        CycleGAN.from_weights(tmp_path, CPU, wings=2)

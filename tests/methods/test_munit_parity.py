@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from bench.nn import winograd
+from bench.nn.state import drop_statistics
 from bench.training.loop import set_learning_rate, step_decay
-from bench_munit.checkpoints import generator_from_original
 from bench_munit.config import MUNITConfig
 from bench_munit.networks import Discriminator, Generator
 from bench_munit.step import Networks, Styles, train_step
@@ -45,7 +45,7 @@ def build(state, dtype):
     )
     for domain in "ab":
         gen, dis = getattr(nets, f"gen_{domain}"), getattr(nets, f"dis_{domain}")
-        gen.to(dtype).load_state_dict(generator_from_original(state["gen"][domain]))
+        gen.to(dtype).load_state_dict(drop_statistics(state["gen"][domain]))
         dis.to(dtype).load_state_dict(state["dis"][domain])
     return nets
 
@@ -126,7 +126,7 @@ def test_fast_step_follows_the_recorded_trajectory(convolutions, recorded, adam)
         losses = train_step(nets, optimizers, x_a, x_b, styles, CONFIG)
         check_losses(losses, recorded["losses"][index])
     for domain in "ab":
-        final = generator_from_original(recorded["final"]["gen"][domain])
+        final = drop_statistics(recorded["final"]["gen"][domain])
         for name, value in getattr(nets, f"gen_{domain}").state_dict().items():
             close(value, final[name], f"gen {domain} {name}")
         for name, value in getattr(nets, f"dis_{domain}").state_dict().items():

@@ -229,7 +229,7 @@ def test_the_fused_network_equals_the_plain_one(lite0):
     x = images(2, 64)
     resized = F.interpolate(x.float(), size=(224, 224), mode="bicubic", antialias=True)
     with torch.no_grad():
-        plain = _Plain(weights.load_state(path))((resized - 127) / 128)
+        plain = _Plain(weights.read_state(path))((resized - 127) / 128)
     assert torch.allclose(lite0.features(x), plain, rtol=1e-3, atol=1e-4)
 
 

@@ -66,7 +66,7 @@ class EfficientNetLite0(nn.Module):
 
     def __init__(self, path: Path, device: torch.device) -> None:
         super().__init__()
-        state = weights.load_state(path)
+        state = weights.read_state(path)
         try:
             self._read(state)
         except (KeyError, AttributeError) as error:

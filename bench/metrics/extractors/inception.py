@@ -29,7 +29,7 @@ class Inception(nn.Module):
 
         # torch-fidelity unpickles without restraint: the file is first read safely here,
         # after its hash was checked by bench.weights.
-        weights.load_state(path)
+        weights.read_state(path)
         try:
             net = FeatureExtractorInceptionV3(
                 "inception-v3-compat", ["2048"], feature_extractor_weights_path=str(path)

@@ -299,7 +299,7 @@ def _lpips(
 ) -> Perceptual:
     make, smallest = _TRUNKS[net]
     layers, taps = make()
-    state = weights.load_state(trunk_path)
+    state = weights.read_state(trunk_path)
     last = taps[-1]
     trunk = {
         key.removeprefix("features."): value
@@ -309,7 +309,7 @@ def _lpips(
     return Perceptual(
         _load(layers, trunk, trunk_path),
         taps,
-        _heads(weights.load_state(head_path), len(taps), head_path),
+        _heads(weights.read_state(head_path), len(taps), head_path),
         name=f"lpips-{version}-{net}",
         rescale=version != "0.0",
         smallest=smallest,
@@ -334,7 +334,7 @@ def lpips_squeeze(trunk: Path, heads: Path, *, version: str, device: torch.devic
 
 def _shift_tolerant(net: Literal["alex", "vgg"], path: Path, device: torch.device) -> Perceptual:
     layers, taps = _st_alexnet() if net == "alex" else _st_vgg16()
-    state = weights.load_state(path)
+    state = weights.read_state(path)
     trunk = {
         ".".join(key.split(".")[2:]): value
         for key, value in state.items()

@@ -111,7 +111,7 @@ class VisionTransformer(nn.Module):
     def __init__(self, path: Path, device: torch.device, *, name: str) -> None:
         super().__init__()
         self.name = name
-        state = dict(weights.load_state(path))
+        state = dict(weights.read_state(path))
         state.pop("mask_token", None)  # for training only
         try:
             self._build(state)
