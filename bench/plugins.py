@@ -97,18 +97,20 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> str:
 def _reason(error: BaseException) -> str:
     """An exception in one line."""
     text = str(error).strip().splitlines()
+    if isinstance(error, BenchError):
+        return text[0]
     return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
 
 
 def _load_file(path: Path) -> ModuleType:
     """A one-file plugin, importable afterwards by its stem (for ``"stem:Class"``)."""
     if not path.is_file():
-        raise BenchError(f"plugin file {path} does not exist")
+        raise BenchError("the file does not exist")
     spec = importlib.util.spec_from_file_location(path.stem, path)
     if spec is None or spec.loader is None:
-        raise BenchError(f"plugin file {path} is not a Python file")
+        raise BenchError("it is not a Python file")
     if path.stem in sys.modules and getattr(sys.modules[path.stem], "__file__", "") != str(path):
-        raise BenchError(f"plugin file {path}: rename it, a module {path.stem!r} exists already")
+        raise BenchError(f"rename it, a module {path.stem!r} exists already")
     module = importlib.util.module_from_spec(spec)
     sys.modules[path.stem] = module
     try:

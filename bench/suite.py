@@ -105,7 +105,7 @@ class Suite(_Strict):
 
     name: str = "bench"
     preset: Preset = "demo"
-    methods: tuple[MethodEntry, ...] = Field(min_length=1)
+    methods: tuple[MethodEntry, ...]
     dataset: DatasetEntry
     directions: tuple[str, ...] = Field(default=("a2b", "b2a"), min_length=1)
     size: int = Field(default=256, ge=16, le=4096)
@@ -139,6 +139,8 @@ class Suite(_Strict):
     @field_validator("methods")
     @classmethod
     def _unique(cls, value: tuple[MethodEntry, ...]) -> tuple[MethodEntry, ...]:
+        if not value:
+            raise ValueError("name one at least")
         titles = [entry.title for entry in value]
         for title in titles:
             if titles.count(title) > 1:

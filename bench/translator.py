@@ -154,7 +154,10 @@ class Translator:
         if samples < 1:
             raise BenchError(f"samples is {samples}: ask for 1 or more")
         if self.spec.exemplar:
-            raise BenchError(f"{self.spec.name} needs a picture to take the style from: style_from")
+            raise BenchError(
+                f"{self.spec.name} needs a picture to take the style from "
+                "(style_from=…, on the command line --style-from)"
+            )
         return self._translate_seeded(batch, way, samples, seed)
 
     def _translate_seeded(
@@ -294,7 +297,9 @@ def load(
             raise BenchError(f"method {name} takes no trained weights")
         method = load_weights(spec, name, Path(weights), ctx, config)
     elif spec.trained:
-        raise BenchError(f"method {name} is trained: name its weights (weights=…)")
+        raise BenchError(
+            f"method {name} is trained: name its weights (weights=…, on the command line --weights)"
+        )
     else:
         values: Mapping[str, Any] = {**spec.presets.get("paper", {}), **config}
         settings = make_config("method", name, spec.config, values)

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from bench.api import BenchError
+from bench.plugins import unknown
 from bench.suite import Suite, make_suite, read_suite
 
 SuiteFile = Annotated[
@@ -104,16 +105,17 @@ def settings_of(settings: list[str] | None) -> dict[str, Any]:
 
 
 def _apply_settings(values: dict[str, Any], settings: list[str]) -> None:
-    """Put options of methods, and of the dataset (``dataset.KEY=VALUE``), into a suite."""
+    """Put options of methods, and of the dataset (by its name or ``dataset``), into a suite."""
     titles = {entry.get("label") or entry["name"]: entry for entry in values["methods"]}
-    titles.setdefault("dataset", values["dataset"])
+    for name in ("dataset", values["dataset"]["name"]):
+        titles.setdefault(name, values["dataset"])
     for setting in settings:
         path, equals, text = setting.partition("=")
         title, dot, key = path.strip().partition(".")
         if not (equals and dot and key):
             raise BenchError(f"--set {setting!r}: write METHOD.KEY=VALUE")
         if title not in titles:
-            raise BenchError(f"--set {setting!r}: the suite has no method {title!r}")
+            raise BenchError(f"--set {setting!r}: {unknown('part of the suite', title, titles)}")
         titles[title].setdefault("config", {})[key] = _value(text.strip())
 
 

@@ -36,7 +36,7 @@ class TensorBoardListener:
             raise BenchError(
                 "--tensorboard needs TensorBoard: pip install 'translation-bench[tensorboard]'"
             ) from error
-        check_writable(folder)
+        check_writable(folder, "choose another place with --tensorboard")
         self.inner, self.folder = inner, folder
         self._open: Any = SummaryWriter
         self.writers: dict[str, Any] = {}

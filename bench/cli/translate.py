@@ -224,9 +224,11 @@ def interpolate(
     import torch
 
     from bench.interpolation import lerp, slerp, write_strip
+    from bench.store import check_writable
 
     if out.suffix.lower() not in (".png", ".gif"):
         raise BenchError(f"--out {out}: write .png for a strip or .gif for a film")
+    check_writable(out.parent)
     given = style_from or []
     if len(given) not in (0, 2):
         raise BenchError("--style-from is given twice or not at all")

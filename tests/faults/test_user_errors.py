@@ -47,7 +47,7 @@ def data(tmp_path: Path) -> Path:
     ("args", "says"),
     [
         (["-m", "identiti"], ["method 'identiti' is unknown", "did you mean 'identity'?"]),
-        (["-m", ""], ["methods"]),
+        (["-m", ""], ["methods", "name one at least"]),
         (["-m", "identity,identity"], ["named twice", "label"]),
         (["--budget", "10 parsecs"], ["budget", "'10 parsecs'", "5000it"]),
         (["--budget", "0it"], ["greater than 0"]),
@@ -70,7 +70,7 @@ def data(tmp_path: Path) -> Path:
         (["--launcher", "locl"], ["launcher 'locl' is unknown"]),
         (["--reports", "htm"], ["report 'htm' is unknown"]),
         (["--set", "identity"], ["METHOD.KEY=VALUE"]),
-        (["--set", "identty.x=1"], ["the suite has no method 'identty'"]),
+        (["--set", "identty.x=1"], ["'identty' is unknown", "did you mean 'identity'?", "dataset"]),
         (["-m", "munit", "--set", "munit.gen_dimm=8"], ["gen_dimm", "did you mean 'gen_dim'?"]),
         (["-m", "munit", "--set", "munit.gen_dim=many"], ["gen_dim", "'many'"]),
         (["--weights-dir", "nowhere"], ["nowhere", "not a folder"]),
@@ -264,6 +264,31 @@ def test_translate_errors(command: Callable[..., str], data: Path) -> None:
     )
     assert "list.pt" in command(*base, "munit", "--weights", _list_file())
     assert not list(Path().glob("out/*"))
+    taken = Path("list.pt") / "walk.gif"
+    assert "cannot write to list.pt" in command("interpolate", picture, "--to", "b", "-o", taken)
+
+
+@pytest.mark.parametrize("name", ["munit", "cyclegan", "bicyclegan"])
+def test_a_wrong_option_beside_weights(
+    command: Callable[..., str], data: Path, name: str, tmp_path: Path
+) -> None:
+    """The weights bring a configuration of their own; what is said beside them is checked too."""
+    import torch
+    from safetensors.torch import save_file
+
+    from bench.api import Context
+    from bench.plugins import load_plugins, resolve
+    from tests.contract.test_contracts import TINY
+
+    spec = load_plugins().method(name)
+    config = spec.config(**TINY[name])
+    model = resolve(spec.implementation)(config, Context(torch.device("cpu")))
+    save_file(dict(model.state_dict()), tmp_path / "w.safetensors")
+    base = ("translate", data / "testA" / "p0.png", "--to", "b", "-m", name, "--weights")
+    line = command(*base, "w.safetensors", "--set", "wings=2")
+    assert f"method {name}: option 'wings' is unknown" in line
+    line = command(*base, "w.safetensors", "--set", "lr=-1")
+    assert f"method {name}: lr: " in line
 
 
 def _list_file() -> Path:
