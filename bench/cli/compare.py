@@ -30,9 +30,12 @@ def compare(
     from bench.compare import compare as compare_runs
     from bench.compare import terminal_lines
     from bench.rules import fails, parse_rule
+    from bench.store import check_writable
 
     rules = [parse_rule(text) for text in fail_if or ()]
     comparison = compare_runs(run_a, run_b)
+    if page is not None:
+        check_writable(page, "choose another place with --page")
     console = Console()
     for renderable in terminal_lines(comparison, everything=everything):
         console.print(renderable)

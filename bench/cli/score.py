@@ -13,12 +13,29 @@ from bench.cli import app
 from bench.cli import options as o
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pandas as pd
     from rich.console import Console
 
 
+_OF_DATASET = (
+    "direction",
+    "data_root",
+    "preset",
+    "size",
+    "samples",
+    "test_limit",
+    "setting",
+    "allow_missing",
+    "out",
+)
+"""Options that mean something with a dataset alone."""
+
+
 @app.command()
 def score(
+    ctx: typer.Context,
     outputs: Annotated[
         list[Path] | None,
         typer.Argument(
@@ -62,6 +79,8 @@ def score(
     from rich.console import Console
     from rich.text import Text
 
+    from bench.store import check_writable
+
     console = Console()
     if explain is not None:
         from bench.metrics.plugin import explain as explained
@@ -72,6 +91,9 @@ def score(
         dataset = "yosemite"
     if not outputs or (dataset is None) == (reference is None):
         raise BenchError("name the folders of outputs, and either --dataset or --reference FOLDER")
+    _refuse(ctx, ("inputs",) if reference is None else _OF_DATASET, reference is None)
+    if csv is not None:
+        check_writable(csv.absolute().parent, "choose another place with --csv")
     if dataset is not None:
         from bench.suite import method_entry
 
@@ -111,6 +133,17 @@ def score(
         from bench.files import write_atomic
 
         write_atomic(csv, frame.to_csv(index=False))
+
+
+def _refuse(ctx: typer.Context, names: Sequence[str], by_dataset: bool) -> None:
+    """Options that would be passed over without a word."""
+    for parameter in ctx.command.params:
+        source = ctx.get_parameter_source(str(parameter.name))
+        if parameter.name in names and source is not None and source.name == "COMMANDLINE":
+            other, here = ("reference", "dataset") if by_dataset else ("dataset", "reference")
+            raise BenchError(
+                f"{parameter.opts[0]} belongs to --{other}: leave it out with --{here}"
+            )
 
 
 def _side(folder: Path) -> int:

@@ -102,8 +102,8 @@ def _open(
     from bench.translator import load
 
     names = o.split(domains) or []
-    if len(names) != 2:
-        raise BenchError(f"--domains {domains!r}: write two names joined with a comma")
+    if len(set(names)) != 2 or len(names) != 2:
+        raise BenchError(f"--domains {domains!r}: write two different names joined with a comma")
     if to not in ("a", "b", *names):
         raise BenchError(f"--to {to!r} is unknown: choose from {', '.join(names)} (or a, b)")
     direction = "b2a" if to in ("a", names[0]) else "a2b"

@@ -62,7 +62,7 @@ def convert(
     if target.suffix and target.suffix != ".safetensors":
         raise BenchError(f"{target}: write a name ending in .safetensors, or a folder")
     model: Any = load(method, source, device="cpu", plugins=tuple(plugin or ())).method
-    check_writable(target.parent if target.suffix else target)
+    check_writable(target.parent if target.suffix else target, "choose another target")
     if target.suffix == ".safetensors":
         state = {name: value.contiguous() for name, value in model.state_dict().items()}
         write_atomic(target, save(state))

@@ -72,7 +72,8 @@ def pictures(images: Images, name: str) -> list[Picture]:
         if len(set(ids)) < len(ids):
             ids = [f"{index:06d}-{stem}" for index, stem in enumerate(ids)]
     if not loaded:
-        raise BenchError(f"{name}: there are no images")
+        where = f" in {images}" if isinstance(images, str | Path) else ""
+        raise BenchError(f"{name}: there are no images{where}")
     return [
         Picture(key, pixel_digest(image), lambda image=image: image)  # type: ignore[misc]
         for key, image in zip(ids, loaded, strict=True)

@@ -268,6 +268,19 @@ def test_translate_errors(command: Callable[..., str], data: Path) -> None:
     assert "cannot write to list.pt" in command("interpolate", picture, "--to", "b", "-o", taken)
 
 
+def test_score_refuses_what_it_would_pass_over(command: Callable[..., str], data: Path) -> None:
+    made, real = data / "testA", data / "testB"
+    base = ("score", made, "--reference", real)
+    assert "--size belongs to --dataset" in command(*base, "--size", "64")
+    assert "--allow-missing belongs to --dataset" in command(*base, "--allow-missing")
+    line = command("score", made, "-d", "image_folder", "--data-root", data, "--inputs", made)
+    assert "--inputs belongs to --reference" in line
+    Path("file").write_text("", "utf-8")
+    assert "--csv" in command(*base, "--csv", "file/table.csv")
+    Path("empty").mkdir()
+    assert "no images in empty" in command("score", "empty", "--reference", real)
+
+
 @pytest.mark.parametrize("name", ["munit", "cyclegan", "bicyclegan"])
 def test_a_wrong_option_beside_weights(
     command: Callable[..., str], data: Path, name: str, tmp_path: Path
