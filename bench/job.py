@@ -55,6 +55,20 @@ class Job:
     given: str = ""
     allow_missing: bool = False
 
+    @property
+    def columns(self) -> dict[str, Any]:
+        """What the table of trials says of it before it ran."""
+        return {
+            "trial": self.trial,
+            "method": self.method,
+            "label": self.label,
+            "dataset": self.dataset,
+            "seed": self.seed,
+            "config": json.dumps(self.config, sort_keys=True),
+            "budget": self.budget,
+            "pretrained": self.pretrained,
+        }
+
     def to_json(self) -> str:
         """One line."""
         return json.dumps(asdict(self), sort_keys=True)

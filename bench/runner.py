@@ -174,17 +174,7 @@ class _Recorder:
             result = self.results.get(job.trial)
             if result is None:
                 continue
-            base = {
-                "trial": job.trial,
-                "method": job.method,
-                "label": job.label,
-                "dataset": job.dataset,
-                "seed": job.seed,
-                "config": json.dumps(job.config, sort_keys=True),
-                "budget": job.budget,
-                "pretrained": job.pretrained,
-            }
-            rows["trials"].append(base | dict(result["trial"]))
+            rows["trials"].append(job.columns | dict(result["trial"]))
             for name in ("measurements", "samples", "timings"):
                 rows[name] += result.get(name, [])
         folder = self.run / "tables"

@@ -15,9 +15,18 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from bench.summary import Column, clean_text, format_interval, format_number
+from bench.api import RunView
+from bench.summary import Column, clean_text, columns, format_interval, format_number, summary
 
-__all__ = ["TextTable", "csv_table", "inert", "inert_frame", "latex_table", "markdown_table"]
+__all__ = [
+    "TextTable",
+    "csv_table",
+    "inert",
+    "inert_frame",
+    "latex_table",
+    "markdown_table",
+    "table_files",
+]
 
 _FORMULA = re.compile(r"^\s*[=+\-@|%]|^[\t\r\n]")
 _NUMBER = re.compile(r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*$")
@@ -158,3 +167,15 @@ def latex_table(frame: pd.DataFrame, columns: Sequence[Column]) -> TextTable:
             cells.append(f"{text} {{\\scriptsize {_latex(interval)}}}" if interval else text)
         rows.append(" & ".join(cells) + " \\\\\n")
     return TextTable(head, tuple(rows), "\\bottomrule\n\\end{tabular}\n")
+
+
+def table_files(run: RunView) -> dict[str, str]:
+    """The tables of a run as text, by the names of their files."""
+    table = summary(run)
+    headline = [column for column in columns(run) if column.headline]
+    return {
+        "summary.csv": str(csv_table(table)),
+        "summary.md": str(markdown_table(table, headline)),
+        "summary.tex": str(latex_table(table, headline)),
+        "measurements.csv": str(csv_table(run.measurements)),
+    }

@@ -89,7 +89,7 @@ def contaminated(dataset: Dataset) -> frozenset[str]:
 
 @dataclass
 class Outcome:
-    """What a trial gives: one row of ``trials``, and rows of the other tables."""
+    """What a trial gives: what ``trials`` says of it beside `Job.columns`, and other rows."""
 
     trial: Row
     measurements: list[Row] = field(default_factory=list)
@@ -645,18 +645,7 @@ class Trial:
 
     def run(self) -> Outcome:
         """Run what is not in the cache; gives every row of the trial."""
-        job = self.job
         self.outcome = Outcome(self.row)
-        self.row |= {
-            "trial": job.trial,
-            "method": job.method,
-            "label": job.label,
-            "dataset": job.dataset,
-            "seed": job.seed,
-            "config": json.dumps(job.config, sort_keys=True),
-            "budget": job.budget,
-            "pretrained": job.pretrained,
-        }
         stages: list[tuple[str, Callable[[], object]]] = [
             ("fit", self._fit),
             ("translate", self._translate),

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import vl_convert
 
 from bench.files import replacing, write_atomic
-from bench.summary import columns, summary
-from bench.tabular import csv_table, latex_table, markdown_table
+from bench.summary import summary
+from bench.tabular import table_files
 from bench_html import figures
 from bench_html.chart import theme
 from bench_html.render import render
@@ -69,14 +69,6 @@ def render_zip(run: RunView, out: Path) -> Path:
     page = render(run, out)
     folder = render_figures(run, out)
     top = _stem(run.path.name, set())
-    table = summary(run)
-    headline = [column for column in columns(run) if column.headline]
-    texts = {
-        "summary.csv": str(csv_table(table)),
-        "summary.md": str(markdown_table(table, headline)),
-        "summary.tex": str(latex_table(table, headline)),
-        "measurements.csv": str(csv_table(run.measurements)),
-    }
     target = out / f"{top}.zip"
     with (
         replacing(target) as temporary,
@@ -89,7 +81,7 @@ def render_zip(run: RunView, out: Path) -> Path:
             archive.write(file, name, compress_type=zipfile.ZIP_STORED)
         for file in sorted(folder.iterdir()):
             archive.write(file, f"{top}/figures/{file.name}")
-        for name, text in texts.items():
+        for name, text in table_files(run).items():
             archive.writestr(f"{top}/tables/{name}", text)
         for name in ("suite.toml", "environment.json"):
             if (run.path / name).is_file():

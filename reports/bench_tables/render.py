@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.files import replacing, write_atomic
-from bench.summary import columns, summary
-from bench.tabular import csv_table, latex_table, markdown_table
+from bench.summary import summary
+from bench.tabular import table_files
 
 if TYPE_CHECKING:
     from bench.api import RunView
@@ -22,16 +22,8 @@ def render(run: RunView, out: Path) -> Path:
         ``summary.csv``.
     """
     out.mkdir(parents=True, exist_ok=True)
-    table = summary(run)
-    headline = [column for column in columns(run) if column.headline]
-    texts = {
-        "summary.csv": str(csv_table(table)),
-        "summary.md": str(markdown_table(table, headline)),
-        "summary.tex": str(latex_table(table, headline)),
-        "measurements.csv": str(csv_table(run.measurements)),
-    }
-    for name, text in texts.items():
+    for name, text in table_files(run).items():
         write_atomic(out / name, text)
     with replacing(out / "summary.parquet") as temporary:
-        table.to_parquet(temporary, index=False)
+        summary(run).to_parquet(temporary, index=False)
     return out / "summary.csv"
