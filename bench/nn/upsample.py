@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from bench.nn.sharing import shared
 from bench.nn.winograd import conv2d
 
 # _TAPS[p][a][k] = 1 where tap k of the 5 reads low-resolution offset a - 1, for the output
@@ -112,7 +113,7 @@ def upsample_conv5(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Ten
     Tensor
         ``(B, O, 2H, 2W)``; equal to the plain sequence up to rounding.
     """
-    small = collapse_kernel(weight)
+    small = shared(collapse_kernel, weight)
     offset = None if bias is None else bias.repeat_interleave(4)
     y = F.pixel_shuffle(conv2d(F.pad(x, (1, 1, 1, 1), "replicate"), small, offset), 2)
     rows, columns = _ring(x, weight)

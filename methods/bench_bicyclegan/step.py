@@ -20,6 +20,7 @@ import torch
 
 from bench.nn.layers import frozen
 from bench.nn.losses import l1
+from bench.nn.sharing import sharing
 from bench_bicyclegan.losses import kl_divergence, multiscale_lsgan, sample_code
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class Fakes:
     fake_drawn: Tensor
 
 
+@sharing()
 def generator_losses(
     nets: Networks,
     source: Tensor,

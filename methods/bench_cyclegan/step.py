@@ -18,6 +18,7 @@ import torch
 
 from bench.nn.layers import frozen
 from bench.nn.losses import l1, lsgan
+from bench.nn.sharing import sharing
 from bench_cyclegan.losses import discriminator_loss
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class Networks:
     dis_b: nn.Module
 
 
+@sharing()
 def generator_losses(
     nets: Networks, a: Tensor, b: Tensor, config: CycleGANConfig
 ) -> tuple[dict[str, Tensor], Tensor, Tensor]:

@@ -9,6 +9,7 @@ unused or equal left out:
 - translations for the discriminators carry no graph;
 - in the generator update the discriminators get no weight gradients, which would be
   thrown away;
+- what is computed of a weight alone, as the transform of a kernel, is computed once;
 - passes through the same network are batched: reconstruction with translation, generated
   with real images. All norms work on one sample, so this changes rounding only.
 """
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from bench.nn.sharing import sharing
 from bench_munit.losses import discriminator_loss, generator_loss, l1
 
 if TYPE_CHECKING:
@@ -87,6 +89,7 @@ def _detach(losses: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: value.detach() for name, value in losses.items()}
 
 
+@sharing()
 def train_step(
     nets: Networks,
     optimizers: Mapping[str, torch.optim.Optimizer],
