@@ -133,6 +133,29 @@ def test_fast_step_follows_the_recorded_trajectory(convolutions, recorded, adam)
             close(value, recorded["final"]["dis"][domain][name], f"dis {domain} {name}")
 
 
+def test_a_step_transforms_each_kernel_once(monkeypatch):
+    """Winograd's kernels: used for both updates and in both directions, the same all along."""
+    monkeypatch.setattr(winograd, "pays", lambda x, weight: weight.shape[-1] == 3)
+    transform, seen = winograd.transform_kernel, []
+
+    def counted(weight):
+        seen.append(weight)
+        return transform(weight)
+
+    monkeypatch.setattr(winograd, "transform_kernel", counted)
+    nets = Networks(
+        Generator(CONFIG), Generator(CONFIG), Discriminator(CONFIG), Discriminator(CONFIG)
+    )
+    optimizers = {
+        "gen": torch.optim.Adam(list(nets.generator_parameters())),
+        "dis": torch.optim.Adam(list(nets.discriminator_parameters())),
+    }
+    images = [torch.rand(1, 3, 64, 64) for _ in "ab"]
+    train_step(nets, optimizers, *images, Styles(*torch.randn(4, 1, 8, 1, 1)), CONFIG)
+    # Two blocks of layers for each domain: content encoder and decoder, with two upsamplings.
+    assert len(seen) == len(set(map(id, seen))) == 2 * (2 * 2 * CONFIG.n_res + 2)
+
+
 def test_parameter_counts_are_the_papers():
     paper = MUNITConfig()
     generator, discriminator = Generator(paper), Discriminator(paper)
