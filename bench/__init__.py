@@ -18,19 +18,22 @@ if TYPE_CHECKING:
     from bench.metrics import score
     from bench.runner import run
     from bench.translator import load
+    from bench.validity import open_run as open
 
-__all__ = ["BenchError", "compare", "load", "run", "score"]
+__all__ = ["BenchError", "compare", "load", "open", "run", "score"]
 
 _HOMES = {
-    "BenchError": "bench.api",
-    "compare": "bench.compare",
-    "load": "bench.translator",
-    "run": "bench.runner",
-    "score": "bench.metrics",
+    "BenchError": "bench.api:BenchError",
+    "compare": "bench.compare:compare",
+    "load": "bench.translator:load",
+    "open": "bench.validity:open_run",
+    "run": "bench.runner:run",
+    "score": "bench.metrics:score",
 }
 
 
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
-        return getattr(import_module(_HOMES[name]), name)
+        module, _, attribute = _HOMES[name].partition(":")
+        return getattr(import_module(module), attribute)
     raise AttributeError(f"module 'bench' has no attribute {name!r}")

@@ -41,6 +41,7 @@ __all__ = [
     "B2A",
     "BenchError",
     "Budget",
+    "Check",
     "CodedMethod",
     "Config",
     "Context",
@@ -65,6 +66,7 @@ __all__ = [
     "Split",
     "TrainData",
     "TrainedMethod",
+    "Verdict",
     "WeightFile",
     "hookimpl",
 ]
@@ -76,6 +78,8 @@ Domain = Literal["a", "b"]
 Split = Literal["train", "test"]
 Kind = Literal["quality", "diversity", "content", "truth", "throughput", "resource"]
 Precision = Literal["fp32", "tf32", "bf16"]
+Verdict = Literal["valid", "remarks", "invalid"]
+"""What may be said of a run: its numbers hold, hold with remarks, or do not."""
 
 
 class BenchError(Exception):
@@ -679,8 +683,35 @@ class Measurement:
 
 
 @dataclass(frozen=True)
+class Check:
+    """One reason to believe a run, or not to.
+
+    Parameters
+    ----------
+    name
+        What was looked at, as a statement that holds when the check passes.
+    severity
+        The verdict on a run in which it fails: ``remarks`` or ``invalid``.
+    passed
+        None where it could not be checked.
+    detail
+        What was found, in one line.
+    """
+
+    name: str
+    severity: Literal["remarks", "invalid"]
+    passed: bool | None
+    detail: str
+
+    @property
+    def verdict(self) -> Verdict:
+        """What this check alone makes of the run."""
+        return self.severity if self.passed is False else "valid"
+
+
+@dataclass(frozen=True)
 class RunView:
-    """A finished run as a report sees it: the four tables and the facts around them.
+    """A finished run as a report sees it: its tables and the facts around them.
 
     The tables' columns are described in :mod:`bench.results`.
     """
@@ -693,3 +724,11 @@ class RunView:
     samples: pd.DataFrame
     timings: pd.DataFrame
     losses: pd.DataFrame
+    checks: pd.DataFrame
+
+    @property
+    def verdict(self) -> Verdict:
+        """The worst verdict of any check: ``valid``, ``remarks`` or ``invalid``."""
+        found = set(self.checks["verdict"])
+        worst: Verdict = "invalid" if "invalid" in found else "remarks"
+        return worst if found - {"valid"} else "valid"

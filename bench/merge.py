@@ -29,9 +29,10 @@ import tomli_w
 
 from bench.api import BenchError, RunView
 from bench.files import filling, write_atomic
-from bench.results import SCHEMAS, read_run
+from bench.results import SCHEMAS, read_run, write_table
 from bench.store import link_or_copy, write_json
 from bench.summary import hardware_name
+from bench.validity import open_run
 
 __all__ = ["merge"]
 
@@ -75,15 +76,16 @@ def merge(folders: Sequence[Path], out: Path) -> RunView:
                 frame["trial"] = [trials[name].get(str(v), v) for v in frame["trial"]]
                 tables[kind].append(frame)
             _link_rest(run, building, trials[name])
-        (building / "tables").mkdir()
         for kind, frames in tables.items():
             whole = pd.concat(frames, ignore_index=True).astype(dict(SCHEMAS[kind]))
-            whole.to_parquet(building / "tables" / f"{kind}.parquet", index=False)
+            write_table(building, kind, whole)
         write_json(building / "environment.json", _environment(runs, trials))
         write_atomic(building / "suite.toml", tomli_w.dumps(_suite(runs, labels)))
         write_atomic(building / "DONE", "")
         shutil.rmtree(out, ignore_errors=True)
-    return read_run(out)
+    view = open_run(out)
+    write_table(out, "checks", view.checks)
+    return view
 
 
 def _names(places: Sequence[Path]) -> list[str]:

@@ -1,4 +1,4 @@
-"""The four tidy tables of a run, and reading a run folder back.
+"""The tidy tables of a run, and reading a run folder back.
 
 Every table has one kind of row:
 
@@ -18,6 +18,9 @@ Every table has one kind of row:
 ``timings``
     one timed call: ``trial, method, label, dataset, direction, seed, mode, batch, round,
     seconds, images`` (``mode`` is ``latency`` or ``throughput``).
+``checks``
+    one reason to believe the run, or not to: ``name, severity, passed, detail, verdict``
+    (``verdict`` is what the check alone makes of the run; the run's is the worst of them).
 
 ``method`` is the plugin's name and ``label`` the row's name in tables: the same unless a
 suite runs one method in several configurations.
@@ -34,6 +37,7 @@ from typing import Any, Literal, cast
 import pandas as pd
 
 from bench.api import BenchError, RunView
+from bench.files import replacing
 
 Status = Literal["ok", "skipped", "failed", "timeout", "oom", "diverged", "interrupted"]
 STATUSES: tuple[Status, ...] = (
@@ -120,6 +124,15 @@ SCHEMAS: Mapping[str, Mapping[str, str]] = {
 }
 """Columns and pandas dtypes of the four tables, in order."""
 
+CHECKS: Mapping[str, str] = {
+    "name": _S,
+    "severity": _S,
+    "passed": _B,
+    "detail": _S,
+    "verdict": _S,
+}
+"""Columns of the checks, which follow from the four tables; see :mod:`bench.validity`."""
+
 LOSSES: Mapping[str, str] = {"trial": _S, "iteration": _I, "loss": _S, "value": _F}
 """Columns of the training curves, gathered from ``trials/<id>/losses.jsonl``."""
 
@@ -132,7 +145,7 @@ def table(name: str, rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     KeyError
         When a row has a column the schema does not know.
     """
-    schema = LOSSES if name == "losses" else SCHEMAS[name]
+    schema = {"losses": LOSSES, "checks": CHECKS, **SCHEMAS}[name]
     rows = list(rows)
     for row in rows:
         if unknown := row.keys() - schema.keys():
@@ -142,6 +155,12 @@ def table(name: str, rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
         for column, dtype in schema.items()
     }
     return pd.DataFrame(columns)
+
+
+def write_table(run: Path, name: str, frame: pd.DataFrame) -> None:
+    """Write one table of a run folder, whole or not at all."""
+    with replacing(run / "tables" / f"{name}.parquet", sync=False) as temporary:
+        frame.to_parquet(temporary, index=False)
 
 
 def read_losses(run: Path, trials: Sequence[str]) -> pd.DataFrame:
@@ -161,7 +180,7 @@ def read_losses(run: Path, trials: Sequence[str]) -> pd.DataFrame:
 
 
 def read_run(path: Path) -> RunView:
-    """A run folder as reports see it.
+    """A run folder as it was measured; :func:`bench.validity.judged` adds its checks.
 
     Raises
     ------
@@ -189,5 +208,6 @@ def read_run(path: Path) -> RunView:
         suite=tomllib.loads(suite.read_text("utf-8")),
         environment=json.loads(environment.read_text("utf-8")) if environment.is_file() else {},
         losses=read_losses(path, list(tables["trials"]["trial"])),
+        checks=table("checks", []),
         **tables,
     )

@@ -22,9 +22,10 @@ from bench.files import write_atomic
 from bench.job import Job, images_per_direction
 from bench.plan import Plan, make_plan
 from bench.plugins import Registry, load_plugins, resolve
-from bench.results import SCHEMAS, read_run, table
+from bench.results import SCHEMAS, table, write_table
 from bench.store import LOCK, check_writable, key_of, run_lock, write_json
 from bench.suite import Suite, make_suite, read_suite, to_toml
+from bench.validity import open_run
 from bench.weights import cache_folder
 
 DONE = "DONE"
@@ -81,6 +82,11 @@ class Execution:
     def failures(self) -> int:
         """Trials that should have run and did not end well."""
         return int((~self.view.trials["status"].isin(["ok", "skipped"])).sum())
+
+    @property
+    def sound(self) -> bool:
+        """Whether every trial and report ended well and the run is not invalid."""
+        return not (self.failures or self.problems or self.view.verdict == "invalid")
 
 
 def new_run_folder(suite: Suite, runs: Path = Path("runs")) -> Path:
@@ -168,7 +174,7 @@ class _Recorder:
         self.write_tables()
 
     def write_tables(self) -> None:
-        """All four tables from what is known so far; a trial not yet ended has no row."""
+        """The tables of trials from what is known so far; a trial not yet ended has no row."""
         rows: dict[str, list[Mapping[str, Any]]] = {name: [] for name in SCHEMAS}
         for job in self.plan.jobs:
             result = self.results.get(job.trial)
@@ -177,12 +183,8 @@ class _Recorder:
             rows["trials"].append(job.columns | dict(result["trial"]))
             for name in ("measurements", "samples", "timings"):
                 rows[name] += result.get(name, [])
-        folder = self.run / "tables"
-        folder.mkdir(exist_ok=True)
         for name, entries in rows.items():
-            temporary = folder / f".{name}.parquet"
-            table(name, entries).to_parquet(temporary, index=False)
-            temporary.replace(folder / f"{name}.parquet")
+            write_table(self.run, name, table(name, entries))
 
 
 def _prepare_folder(out: Path, resume: bool) -> None:
@@ -286,7 +288,8 @@ def execute(
         finally:
             recorder.write_tables()
             recorder.log.close()
-        view = read_run(run)
+        view = open_run(run)
+        write_table(run, "checks", view.checks)
         report, problems = render_reports(view, registry, reports)
         if bool(view.trials["status"].isin(["ok", "skipped"]).all()):
             write_atomic(run / DONE, "")
@@ -320,7 +323,7 @@ def render_reports(
 def run(suite: Suite | Mapping[str, Any] | str | Path, **options: Any) -> RunView:
     """Run a suite from Python: a :class:`Suite`, its values, or the path of a TOML file.
 
-    Options are those of :func:`execute`. Gives the run with its four tables.
+    Options are those of :func:`execute`. Gives the run with its tables and its verdict.
     """
     if isinstance(suite, str | Path):
         suite = make_suite(read_suite(Path(suite)), str(suite))

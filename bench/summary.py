@@ -30,7 +30,6 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from bench.anchors import violations
 from bench.stats import Interval, over_seeds, tie_groups
 
 if TYPE_CHECKING:
@@ -40,9 +39,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ANCHORS",
-    "Check",
     "Column",
-    "checks",
     "clean_text",
     "columns",
     "easier_direction",
@@ -143,15 +140,6 @@ class Column:
     def arrow(self) -> str:
         """``↑`` where higher is better, ``↓`` where lower is, else nothing."""
         return {True: "↑", False: "↓", None: ""}[self.higher_is_better]
-
-
-@dataclass(frozen=True)
-class Check:
-    """One reason to believe a run, or not to. `passed` is None where it could not be checked."""
-
-    name: str
-    passed: bool | None
-    detail: str
 
 
 # ------------------------------------------------------------------------- the table
@@ -439,63 +427,7 @@ def _text(value: object) -> str:
     return "" if value is None or value is pd.NA or value != value else str(value)
 
 
-# ---------------------------------------------------------------- what can be believed
-
-
-def checks(run: RunView) -> list[Check]:
-    """Whether the run is valid: failures, extractors, order of the anchors, steady timings."""
-    frame = summary(run)
-    return [_all_ran(run), _one_extractor(run), *_anchors_in_order(run), _steady(run, frame)]
-
-
-def _all_ran(run: RunView) -> Check:
-    bad = run.trials[~run.trials["status"].isin(["ok", "skipped"])]
-    detail = (
-        f"all {len(run.trials)} trials ran"
-        if bad.empty
-        else f"{len(bad)} of {len(run.trials)} trials did not finish"
-    )
-    return Check("Every trial finished", bad.empty, detail)
-
-
-def _one_extractor(run: RunView) -> Check:
-    frame = run.measurements
-    counts = frame.dropna(subset=["extractor"]).groupby("metric")["extractor"].nunique()
-    mixed = [str(metric) for metric, count in counts.items() if count > 1]
-    detail = (
-        f"several for {', '.join(mixed)}: kept in columns of their own"
-        if mixed
-        else ("one network behind each metric")
-    )
-    return Check("One extractor per metric", not mixed if len(counts) else None, detail)
-
-
-def _anchors_in_order(run: RunView) -> list[Check]:
-    """Whether the metrics rank methods whose rank is known beforehand as they must."""
-    broken, checked = violations(run.measurements)
-    if not checked:
-        return []
-    detail = "; ".join(str(violation) for violation in broken[:3])
-    if len(broken) > 3:
-        detail += f"; and {len(broken) - 3} more"
-    known = f"{checked} rules about the anchors hold"
-    return [Check("The anchors are in order", not broken, detail or known)]
-
-
-def _steady(run: RunView, frame: pd.DataFrame) -> Check:
-    """Interquartile range of single-image latency within 10 % of its median, anchors aside."""
-    name = "Timings were steady"
-    ranked = set(frame.loc[~frame["anchor"].astype(bool), "label"])
-    timings = run.timings[(run.timings["mode"] == "latency") & run.timings["label"].isin(ranked)]
-    if timings.empty:
-        return Check(name, None, "nothing was timed")
-    spread = timings.groupby(["trial", "direction"], sort=False)["seconds"].agg(
-        lambda s: float((s.quantile(0.75) - s.quantile(0.25)) / s.median()) if s.median() else 0.0
-    )
-    worst = float(spread.max())
-    return Check(
-        name, worst <= 0.10, f"largest spread {worst:.0%} of the median latency (10% allowed)"
-    )
+# ---------------------------------------------------------------- directions
 
 
 def easier_direction(frame: pd.DataFrame, metric: str = "kid") -> dict[str, list[str]]:

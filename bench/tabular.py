@@ -17,6 +17,7 @@ import pandas as pd
 
 from bench.api import RunView
 from bench.summary import Column, clean_text, columns, format_interval, format_number, summary
+from bench.validity import VERDICTS, reasons
 
 __all__ = [
     "TextTable",
@@ -173,9 +174,11 @@ def table_files(run: RunView) -> dict[str, str]:
     """The tables of a run as text, by the names of their files."""
     table = summary(run)
     headline = [column for column in columns(run) if column.headline]
+    said = "; ".join([VERDICTS[run.verdict], *reasons(run)])
     return {
         "summary.csv": str(csv_table(table)),
-        "summary.md": str(markdown_table(table, headline)),
-        "summary.tex": str(latex_table(table, headline)),
+        "summary.md": f"{markdown_table(table, headline)}\nVerdict: {_markdown(said)}\n",
+        "summary.tex": f"% verdict: {clean_text(said)}\n{latex_table(table, headline)}",
         "measurements.csv": str(csv_table(run.measurements)),
+        "checks.csv": str(csv_table(run.checks)),
     }

@@ -21,7 +21,8 @@ import pandas as pd
 from PIL import Image
 
 from bench.api import RunView
-from bench.results import read_run, table
+from bench.results import table
+from bench.validity import open_run
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -282,7 +283,7 @@ def make_run(
     if failures:
         _failures(rows, dataset_name, text)
     _write(path, rows, makers, dataset, samples, seeds, directions, text)
-    return read_run(path)
+    return open_run(path)
 
 
 def _outputs(

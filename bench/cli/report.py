@@ -32,8 +32,8 @@ def report(
     """
     from bench.api import BenchError
     from bench.plugins import load_plugins
-    from bench.results import read_run
     from bench.runner import Execution, render_reports
+    from bench.validity import open_run
 
     if not merge and (len(runs) > 1 or out is not None):
         raise BenchError("several runs or --out need --merge: bench report RUN_A RUN_B --merge")
@@ -46,9 +46,9 @@ def report(
 
         view = merged(runs, out or runs[0].resolve().parent / "merged")
     else:
-        view = read_run(runs[0].resolve())
+        view = open_run(runs[0].resolve())
     page, problems = render_reports(view, registry, names)
     from bench.cli.show import show_execution
 
     show_execution(Execution(view, page, problems))
-    raise typer.Exit(1 if problems else 0)
+    raise typer.Exit(1 if problems or view.verdict == "invalid" else 0)

@@ -104,4 +104,4 @@ def run(
     from bench.cli.show import show_execution
 
     show_execution(execution)
-    raise typer.Exit(1 if execution.failures or execution.problems else 0)
+    raise typer.Exit(0 if execution.sound else 1)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
 
+    from bench.api import RunView
+
 
 _OF_DATASET = (
     "direction",
@@ -91,6 +93,7 @@ def score(
         dataset = "yosemite"
     if not outputs or (dataset is None) == (reference is None):
         raise BenchError("name the folders of outputs, and either --dataset or --reference FOLDER")
+    view: RunView | None = None
     _refuse(ctx, ("inputs",) if reference is None else _OF_DATASET, reference is None)
     if csv is not None:
         check_writable(csv.absolute().parent, "choose another place with --csv")
@@ -98,7 +101,7 @@ def score(
         from bench.suite import method_entry
 
         methods = [method_entry(f"outputs:{folder}") for folder in outputs]
-        frame = _by_dataset(
+        view = _by_dataset(
             out,
             methods=methods,
             dataset=dataset,
@@ -116,6 +119,7 @@ def score(
             weights_dir=weights_dir,
             offline=offline,
         )
+        frame = view.measurements
     else:
         from bench.devices import choose_device
         from bench.metrics import score as score_images
@@ -133,6 +137,11 @@ def score(
         from bench.files import write_atomic
 
         write_atomic(csv, frame.to_csv(index=False))
+    if view is not None and view.verdict != "valid":
+        from bench.cli.show import show_verdict
+
+        show_verdict(console, view)
+        raise typer.Exit(1 if view.verdict == "invalid" else 0)
 
 
 def _refuse(ctx: typer.Context, names: Sequence[str], by_dataset: bool) -> None:
@@ -164,8 +173,8 @@ def _side(folder: Path) -> int:
     return int(height)
 
 
-def _by_dataset(out: Path | None, **options: Any) -> pd.DataFrame:
-    """The measurements of a run that has these pictures alone."""
+def _by_dataset(out: Path | None, **options: Any) -> RunView:
+    """A run that has these pictures alone."""
     from tempfile import TemporaryDirectory
 
     from bench.cli.progress import make_listener
@@ -180,7 +189,7 @@ def _by_dataset(out: Path | None, **options: Any) -> pd.DataFrame:
     if execution.failures:
         failed = execution.view.trials.query("status != 'ok'").iloc[0]
         raise BenchError(f"{failed['label']} could not be scored: {failed['reason']}")
-    return execution.view.measurements
+    return execution.view
 
 
 def _show(console: Console, frame: pd.DataFrame) -> None:

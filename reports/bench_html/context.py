@@ -17,7 +17,6 @@ import pandas as pd
 
 from bench.summary import (
     Column,
-    checks,
     clean_text,
     easier_direction,
     format_interval,
@@ -26,6 +25,7 @@ from bench.summary import (
     join_names,
     no_better_than_nothing,
 )
+from bench.validity import VERDICTS, reasons
 
 if TYPE_CHECKING:
     from bench.api import RunView
@@ -84,7 +84,6 @@ def page_context(
     pictures: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Everything the template shows, except data for scripts."""
-    found = checks(run)
     directions = [str(d) for d in dict.fromkeys(table["direction"]) if d]
     labels = [str(v) for v in dict.fromkeys(table["label"])]
     datasets = [str(v) for v in dict.fromkeys(table["dataset"])]
@@ -99,9 +98,9 @@ def page_context(
         "counts": _counts(table),
         "run_name": run.path.name,
         "started": _date(_first(run.environment, ("started", "date", "time", "utc"))),
-        "verdict": _verdict(found, len(run.measurements)),
-        "checks": found,
-        "sentences": _sentences(table),
+        "verdict": (run.verdict, VERDICTS[run.verdict]),
+        "checks": _checks(run),
+        "sentences": [*_warning(run), *_sentences(table)],
         "questions": _questions(table, metric_columns),
         "directions": directions,
         "labels": labels,
@@ -134,16 +133,17 @@ def page_context(
 # ------------------------------------------------------------------- the ten seconds
 
 
-def _verdict(found: Sequence[Any], gave: int) -> tuple[str, str]:
-    """``valid``, ``partly`` or ``invalid``, and the word for it; `gave` numbers were measured."""
-    failed = [check for check in found if check.passed is False]
-    if gave == 0:
-        return "invalid", "Incomplete"
-    if not failed:
-        return "valid", "Valid"
-    if any("core" in c.name or "least" in c.name for c in failed):
-        return "invalid", "Invalid"
-    return "partly", "Valid with remarks"
+def _warning(run: RunView) -> list[str]:
+    """What has to be said before any number of an invalid run."""
+    if run.verdict != "invalid":
+        return []
+    return [clean_text(f"This run is invalid, its numbers prove nothing. {reasons(run)[0]}.")]
+
+
+def _checks(run: RunView) -> list[dict[str, Any]]:
+    """The checks; `passed` is None where it could not be checked."""
+    rows = run.checks.to_dict("records")
+    return [{**row, "passed": None if pd.isna(row["passed"]) else row["passed"]} for row in rows]
 
 
 def _winners(rows: pd.DataFrame, metric: str) -> pd.DataFrame:

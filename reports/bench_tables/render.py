@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def render(run: RunView, out: Path) -> Path:
-    """Write ``summary.{csv,md,tex,parquet}`` and ``measurements.csv`` into `out`.
+    """Write ``summary.{csv,md,tex,parquet}``, ``measurements.csv`` and ``checks.csv`` into `out`.
 
     Returns
     -------

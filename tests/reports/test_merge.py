@@ -18,7 +18,8 @@ from bench.cli import app
 from bench.compare import compare
 from bench.merge import merge
 from bench.results import read_run
-from bench.summary import checks, columns, summary, terminal_lines
+from bench.summary import columns, summary, terminal_lines
+from bench.validity import checks
 from bench_html.render import render
 
 SMALL: dict[str, Any] = {"inputs": 2, "samples": 2, "size": 16, "failures": False}

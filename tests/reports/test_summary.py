@@ -17,7 +17,6 @@ from rich.console import Console
 from bench.api import RunView
 from bench.results import table
 from bench.summary import (
-    checks,
     columns,
     easier_direction,
     format_number,
@@ -28,6 +27,7 @@ from bench.summary import (
     terminal_lines,
 )
 from bench.tabular import csv_table, inert, latex_table, markdown_table
+from bench.validity import checks
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,7 @@ def test_writes_every_form_and_nothing_else(tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert render(run, out) == out / "summary.csv"
     assert sorted(p.name for p in out.iterdir()) == [
+        "checks.csv",
         "measurements.csv",
         "summary.csv",
         "summary.md",
