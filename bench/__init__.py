@@ -13,21 +13,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from bench.analysis.compare import compare
+    from bench.analysis.validity import open_run as open
     from bench.api import BenchError
-    from bench.compare import compare
+    from bench.execution.runner import run
     from bench.metrics import score
-    from bench.runner import run
     from bench.translator import load
-    from bench.validity import open_run as open
 
 __all__ = ["BenchError", "compare", "load", "open", "run", "score"]
 
 _HOMES = {
     "BenchError": "bench.api:BenchError",
-    "compare": "bench.compare:compare",
+    "compare": "bench.analysis.compare:compare",
     "load": "bench.translator:load",
-    "open": "bench.validity:open_run",
-    "run": "bench.runner:run",
+    "open": "bench.analysis.validity:open_run",
+    "run": "bench.execution.runner:run",
     "score": "bench.metrics:score",
 }
 

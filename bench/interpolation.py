@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from bench.images import to_uint8, write_png
+from bench.data.images import to_uint8, write_png
 
 
 def lerp(first: torch.Tensor, last: torch.Tensor, t: float) -> torch.Tensor:

@@ -20,9 +20,9 @@ import numpy.typing as npt
 import pandas as pd
 from PIL import Image
 
+from bench.analysis.validity import open_run
 from bench.api import RunView
-from bench.results import table
-from bench.validity import open_run
+from bench.storage.tables import table
 
 Pixels = npt.NDArray[np.uint8]
 

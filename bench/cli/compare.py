@@ -27,10 +27,10 @@ def compare(
     from rich.console import Console
     from rich.text import Text
 
-    from bench.compare import compare as compare_runs
-    from bench.compare import terminal_lines
-    from bench.rules import fails, parse_rule
-    from bench.store import check_writable
+    from bench.analysis.compare import compare as compare_runs
+    from bench.analysis.compare import terminal_lines
+    from bench.analysis.rules import fails, parse_rule
+    from bench.storage.files import check_writable
 
     rules = [parse_rule(text) for text in fail_if or ()]
     comparison = compare_runs(run_a, run_b)

@@ -27,7 +27,7 @@ def explain(
     """Make a method's explanation: for neural style, its reconstructions layer by layer."""
     from bench.devices import choose_device
     from bench.plugins import load_plugins, resolve
-    from bench.store import check_writable
+    from bench.storage.files import check_writable
 
     spec = load_plugins(plugin or []).method(method)
     if not spec.explain:

@@ -9,7 +9,7 @@ import typer
 
 from bench.api import BenchError
 from bench.plugins import unknown
-from bench.suite import Suite, make_suite, read_suite
+from bench.suite.schema import Suite, make_suite, read_suite
 
 SuiteFile = Annotated[
     Path | None, typer.Argument(help="A suite in TOML; options given beside it win.")

@@ -33,11 +33,11 @@ def plan(
     from rich.markup import escape
     from rich.table import Table
 
-    from bench.estimate import estimate
-    from bench.job import images_per_direction
-    from bench.plan import make_plan
+    from bench.data.job import images_per_direction
     from bench.plugins import load_plugins
-    from bench.weights import cache_folder
+    from bench.storage.weights import cache_folder
+    from bench.suite.estimate import estimate
+    from bench.suite.plan import make_plan
 
     wanted = o.build_suite(
         suite,

@@ -21,13 +21,13 @@ from rich.progress import (
 from rich.text import Text
 
 from bench.api import Event
-from bench.job import Job
+from bench.data.job import Job
 
 _COLORS = {"ok": "green", "skipped": "yellow"}
 
 
 class RunListener(Protocol):
-    """A :class:`bench.runner.Listener` that is opened and closed."""
+    """A :class:`bench.execution.runner.Listener` that is opened and closed."""
 
     def __enter__(self) -> Self:
         """Begin to show."""

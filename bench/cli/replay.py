@@ -14,7 +14,7 @@ from bench.cli import options as o
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from bench.replay import Replayed
+    from bench.execution.replay import Replayed
 
 _NAMED = 8
 """Changed pictures named for each role."""
@@ -38,8 +38,8 @@ def replay(
     """
     from rich.console import Console
 
+    from bench.execution.replay import replay as replayed
     from bench.plugins import load_plugins
-    from bench.replay import replay as replayed
 
     console, aside = Console(), Console(stderr=True)
     differing = total = 0
@@ -65,7 +65,7 @@ def _show(console: Console, one: Replayed, everything: bool) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from bench.summary import clean_text
+    from bench.analysis.summary import clean_text
 
     equal = int(one.rows["equal"].sum())
     note = " (the code that scores has changed since)" if one.code_changed else ""

@@ -30,10 +30,10 @@ def report(
 
     With --merge, runs of one dataset that were made on several machines share one page.
     """
+    from bench.analysis.validity import open_run
     from bench.api import BenchError
+    from bench.execution.runner import Execution, render_reports
     from bench.plugins import load_plugins
-    from bench.runner import Execution, render_reports
-    from bench.validity import open_run
 
     if not merge and (len(runs) > 1 or out is not None):
         raise BenchError("several runs or --out need --merge: bench report RUN_A RUN_B --merge")
@@ -42,7 +42,7 @@ def report(
     for name in names or ():
         registry.report(name)
     if merge:
-        from bench.merge import merge as merged
+        from bench.analysis.merge import merge as merged
 
         view = merged(runs, out or runs[0].resolve().parent / "merged")
     else:

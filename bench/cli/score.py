@@ -81,7 +81,7 @@ def score(
     from rich.console import Console
     from rich.text import Text
 
-    from bench.store import check_writable
+    from bench.storage.files import check_writable
 
     console = Console()
     if explain is not None:
@@ -98,7 +98,7 @@ def score(
     if csv is not None:
         check_writable(csv.absolute().parent, "choose another place with --csv")
     if dataset is not None:
-        from bench.suite import method_entry
+        from bench.suite.schema import method_entry
 
         methods = [method_entry(f"outputs:{folder}") for folder in outputs]
         view = _by_dataset(
@@ -134,7 +134,7 @@ def score(
         )
     _show(console, frame)
     if csv is not None:
-        from bench.files import write_atomic
+        from bench.storage.files import write_atomic
 
         write_atomic(csv, frame.to_csv(index=False))
     if view is not None and view.verdict != "valid":
@@ -158,7 +158,7 @@ def _refuse(ctx: typer.Context, names: Sequence[str], by_dataset: bool) -> None:
 def _side(folder: Path) -> int:
     """The side of the first picture in a folder: what the others, and the inputs, must have."""
     from bench.data.folder import pictures_in
-    from bench.images import read_image
+    from bench.data.images import read_image
 
     if not folder.is_dir():
         raise BenchError(f"{folder} is not a folder: name the folder of the pictures")
@@ -178,7 +178,7 @@ def _by_dataset(out: Path | None, **options: Any) -> RunView:
     from tempfile import TemporaryDirectory
 
     from bench.cli.progress import make_listener
-    from bench.runner import execute
+    from bench.execution.runner import execute
 
     suite = o.build_suite(None, **options)
     with TemporaryDirectory() as folder, make_listener() as listener:

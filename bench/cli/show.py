@@ -11,7 +11,7 @@ from rich.text import Text
 
 if TYPE_CHECKING:
     from bench.api import RunView
-    from bench.runner import Execution
+    from bench.execution.runner import Execution
 
 _STYLES = {"valid": "green", "remarks": "yellow", "invalid": "bold red"}
 
@@ -24,8 +24,8 @@ def _short(path: Path) -> str:
 
 def show_verdict(console: Console, view: RunView) -> None:
     """Print the verdict of a run, and what stands behind it."""
-    from bench.summary import clean_text
-    from bench.validity import VERDICTS, reasons
+    from bench.analysis.summary import clean_text
+    from bench.analysis.validity import VERDICTS, reasons
 
     said = "; ".join([VERDICTS[view.verdict], *reasons(view)])
     console.print(Text(f"verdict {clean_text(said)}", style=_STYLES[view.verdict]), soft_wrap=True)
@@ -33,7 +33,7 @@ def show_verdict(console: Console, view: RunView) -> None:
 
 def show_execution(execution: Execution) -> None:
     """The summary table, what failed, the verdict, and where the page is."""
-    from bench.summary import terminal_lines
+    from bench.analysis.summary import terminal_lines
 
     console = Console()
     for renderable in terminal_lines(execution.view):

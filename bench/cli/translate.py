@@ -53,7 +53,7 @@ def _read(path: Path) -> torch.Tensor:
     """A picture as float ``(1, 3, H, W)`` in ``[0, 1]``."""
     import torch
 
-    from bench.images import read_image, to_float
+    from bench.data.images import read_image, to_float
 
     return to_float(torch.from_numpy(read_image(path)).permute(2, 0, 1).unsqueeze(0))
 
@@ -63,7 +63,7 @@ def _read_alike(paths: list[Path]) -> torch.Tensor:
     import torch
     from PIL import Image, ImageOps
 
-    from bench.images import read_image, to_float
+    from bench.data.images import read_image, to_float
 
     pictures = [Image.fromarray(read_image(path)) for path in paths]
     bicubic = Image.Resampling.BICUBIC
@@ -74,7 +74,7 @@ def _read_alike(paths: list[Path]) -> torch.Tensor:
 
 
 def _write(path: Path, image: torch.Tensor) -> None:
-    from bench.images import to_uint8, write_png
+    from bench.data.images import to_uint8, write_png
 
     write_png(path, to_uint8(image).permute(1, 2, 0).cpu().numpy())
 
@@ -145,7 +145,7 @@ def translate(
 ) -> None:
     """Translate pictures of any size; writes PNGs ``<name>_<sample>.png``, never stretched."""
     from bench.cli.progress import make_listener
-    from bench.store import check_writable
+    from bench.storage.files import check_writable
     from bench.training.seeding import derive_seed
 
     files = _inputs(inputs)
@@ -224,7 +224,7 @@ def interpolate(
     import torch
 
     from bench.interpolation import lerp, slerp, write_strip
-    from bench.store import check_writable
+    from bench.storage.files import check_writable
 
     if out.suffix.lower() not in (".png", ".gif"):
         raise BenchError(f"--out {out}: write .png for a strip or .gif for a film")

@@ -32,7 +32,7 @@ def fetch(
 ) -> None:
     """Download official pretrained weights into the cache, verified by SHA-256."""
     from bench.plugins import load_plugins, unknown
-    from bench.weights import find
+    from bench.storage.weights import find
 
     files = known_files(load_plugins(plugin or []))
     for name in names or ():
@@ -55,8 +55,7 @@ def convert(
     """Rewrite trained weights: to safetensors, or to the original project's files."""
     from safetensors.torch import save
 
-    from bench.files import write_atomic
-    from bench.store import check_writable
+    from bench.storage.files import check_writable, write_atomic
     from bench.translator import load
 
     if target.suffix and target.suffix != ".safetensors":

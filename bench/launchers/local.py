@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from bench.api import Event
-from bench.files import write_atomic
-from bench.job import Job
-from bench.launchers.worker import JOB, PARENT, RESULT
+from bench.data.job import Job
+from bench.execution.worker import JOB, PARENT, RESULT
+from bench.storage.files import write_atomic
 
 OnEvent = Callable[[str, Event], None]
 OnResult = Callable[[Job, dict[str, Any]], None]
@@ -160,7 +160,7 @@ class LocalLauncher:
         with (folder / "log.txt").open("ab") as log:
             process = subprocess.Popen(
                 # -P: a file of the user's called like a module must not be taken for it.
-                [sys.executable, "-P", "-m", "bench.launchers.worker", str(run), job.trial],
+                [sys.executable, "-P", "-m", "bench.execution.worker", str(run), job.trial],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=log,

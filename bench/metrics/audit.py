@@ -20,10 +20,10 @@ from PIL import Image
 from scipy import fft
 
 from bench.api import Dataset, Domain, Event, ImageItem, Split
-from bench.files import write_atomic
-from bench.images import Picture, Pixels, load_item, pixel_digest, write_png
+from bench.data.images import Picture, Pixels, load_item, pixel_digest, write_png
 from bench.metrics.files import FEATURES
 from bench.metrics.scoring import _Networks
+from bench.storage.files import write_atomic
 
 HASH_BITS_APART = 8
 """Candidates differ in at most so many of 63 bits."""

@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 
 from bench.api import A2B, BenchError, Event, MetricSpec
-from bench.images import Picture, Pixels, pixel_digest, read_image
+from bench.data.images import Picture, Pixels, pixel_digest, read_image
 from bench.metrics.plugin import METRICS
 from bench.metrics.scoring import ScoringData, score
 

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from bench import weights
 from bench.metrics.files import EFFICIENTNET
 from bench.metrics.kid import kernel, kid
+from bench.storage import weights
 
 if TYPE_CHECKING:
     from bench.stats import Floats

@@ -16,8 +16,7 @@ import numpy.typing as npt
 import torch
 
 from bench.api import BenchError, Direction, Event, Measurement, MetricSpec, WeightFile
-from bench.images import Picture
-from bench.metrics.cache import ArrayCache
+from bench.data.images import Picture
 from bench.metrics.extractors.base import (
     GRID,
     Chosen,
@@ -29,6 +28,7 @@ from bench.metrics.extractors.base import (
 from bench.metrics.fid import Grams, grams
 from bench.metrics.perceptual import squared_distances
 from bench.stats import Floats, Interval
+from bench.storage.arrays import ArrayCache
 
 __all__ = [
     "Availability",

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from bench.api import A2B, B2A, BenchError, Dataset, DatasetSpec, Domain, ImageItem, Split
-from bench.images import load_item
+from bench.data.images import load_item
 from bench.plugins import make_config, resolve
 from bench.testing.specs import must
 

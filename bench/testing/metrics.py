@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from bench.api import A2B, Event, Measurement, MetricSpec
-from bench.images import Picture, Pixels, pixel_digest
+from bench.data.images import Picture, Pixels, pixel_digest
 from bench.testing.methods import toy_pictures
 from bench.testing.specs import must
 

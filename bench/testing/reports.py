@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bench.api import ReportSpec, RunView
 from bench.plugins import resolve
-from bench.store import file_sha256
+from bench.storage.files import file_sha256
 from bench.testing.specs import must
 
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from bench.api import BenchError, Direction, Domain, ImageItem, Split
 from bench.data import PARTS, fingerprint_of, locked
-from bench.files import filling
+from bench.storage.files import filling
 from bench_seasons.config import SeasonsConfig
 from bench_seasons.factory import (
     own_look,

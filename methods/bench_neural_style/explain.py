@@ -21,7 +21,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from bench.api import BenchError, Event
-from bench.images import Pixels, read_image, to_uint8, write_png
+from bench.data.images import Pixels, read_image, to_uint8, write_png
 from bench.training.seeding import normal
 from bench_neural_style.config import STYLE_LAYERS, NeuralStyleConfig
 from bench_neural_style.losses import gram

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import torch
 
 from bench.api import BenchError, Diverged, Event
-from bench.images import to_uint8, write_png
+from bench.data.images import to_uint8, write_png
+from bench.storage.weights import read_state, require, title_of
 from bench.training.precision import apply_float32_policy, autocast
 from bench.training.seeding import generator, normal
-from bench.weights import read_state, require, title_of
 from bench_neural_style.networks import (
     deepest_layer,
     network_for,

@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.api import BenchError, Direction, Found, ImageItem
-from bench.data.content import sha256_of
 from bench.data.folder import pictures_in
-from bench.images import read_image
+from bench.data.images import read_image
+from bench.storage.files import sha256_of
 from bench_outputs.config import OutputsConfig
 
 COLUMNS = ("input", "sample", "file")

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from markupsafe import Markup
 
-from bench.files import write_atomic
-from bench.summary import clean_text, format_interval, format_number
+from bench.analysis.summary import clean_text, format_interval, format_number
+from bench.storage.files import write_atomic
 from bench_html.render import environment
 
 if TYPE_CHECKING:
-    from bench.compare import RunComparison
+    from bench.analysis.compare import RunComparison
 
 _PARTS = (
     ("Worse", "Differences against B that chance does not explain.", ("worse", "missing")),

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from bench.summary import (
+from bench.analysis.summary import (
     Column,
     clean_text,
     easier_direction,
@@ -25,7 +25,7 @@ from bench.summary import (
     join_names,
     no_better_than_nothing,
 )
-from bench.validity import VERDICTS, reasons
+from bench.analysis.validity import VERDICTS, reasons
 
 if TYPE_CHECKING:
     from bench.api import RunView

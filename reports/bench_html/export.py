@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import vl_convert
 
-from bench.files import replacing, write_atomic
-from bench.summary import summary
-from bench.tabular import table_files
+from bench.analysis.summary import summary
+from bench.analysis.tables import table_files
+from bench.storage.files import replacing, write_atomic
 from bench_html import figures
 from bench_html.chart import theme
 from bench_html.render import render

@@ -14,7 +14,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from bench.summary import clean_text, columns
+from bench.analysis.summary import clean_text, columns
 from bench_html.chart import PALETTE, colour_of, log_axis, shape_of, to_spec
 from bench_html.tradeoff import tradeoff
 

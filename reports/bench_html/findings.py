@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from bench.summary import clean_text, join_names
+from bench.analysis.summary import clean_text, join_names
 from bench_html.alike import groups
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from bench.api import BenchError
-from bench.images import read_image
+from bench.data.images import read_image
 from bench_html.alike import distinct
 from bench_html.thumbs import make_strips, plan
 

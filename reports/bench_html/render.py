@@ -19,9 +19,9 @@ import jinja2
 import vl_convert
 from markupsafe import Markup
 
-from bench.files import write_atomic
-from bench.summary import columns, format_number, summary
-from bench.tabular import csv_table, latex_table, markdown_table
+from bench.analysis.summary import columns, format_number, summary
+from bench.analysis.tables import csv_table, latex_table, markdown_table
+from bench.storage.files import write_atomic
 from bench_html import figures, findings, gallery
 from bench_html.chart import PALETTE, theme
 from bench_html.context import page_context

@@ -19,8 +19,8 @@ from pathlib import Path
 from PIL import Image
 
 from bench.api import BenchError
-from bench.files import replacing
-from bench.images import read_image
+from bench.data.images import read_image
+from bench.storage.files import replacing
 
 SIZES = (224, 192, 160, 128, 96, 64)
 """Sides of a thumbnail in pixels, best first."""

@@ -10,7 +10,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from bench.summary import join_names
+from bench.analysis.summary import join_names
 from bench_html.chart import GRAY, colour_of, log_axis, shape_of, to_spec
 
 _FAR = 2.5

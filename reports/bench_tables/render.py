@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.files import replacing, write_atomic
-from bench.summary import summary
-from bench.tabular import table_files
+from bench.analysis.summary import summary
+from bench.analysis.tables import table_files
+from bench.storage.files import replacing, write_atomic
 
 if TYPE_CHECKING:
     from bench.api import RunView

@@ -13,9 +13,9 @@ import pandas as pd
 import pytest
 from factories import HOSTILE
 
-from bench.results import read_run
-from bench.summary import columns, summary
-from bench.tabular import csv_table, latex_table, markdown_table
+from bench.analysis.summary import columns, summary
+from bench.analysis.tables import csv_table, latex_table, markdown_table
+from bench.storage.tables import read_run
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

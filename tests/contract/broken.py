@@ -109,7 +109,7 @@ class Trained:
 
     @classmethod
     def from_weights(cls, path: Any, ctx: Any, **config: Any) -> Any:
-        from bench.weights import read_state
+        from bench.storage.weights import read_state
 
         method = cls(Config(**config), ctx)
         method.load_state_dict(read_state(path))

@@ -12,6 +12,7 @@ import torch
 
 from bench.api import WeightFile
 from bench.plugins import GROUP, Registry, load_plugins
+from bench.storage.weights import find
 from bench.testing import (
     check_dataset,
     check_light,
@@ -20,7 +21,6 @@ from bench.testing import (
     check_report,
     check_spec,
 )
-from bench.weights import find
 from tests import toys
 from tests.factories import make_run
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bench import trial
-from bench.anchors import violations
-from bench.plan import make_plan
+from bench.analysis.anchors import violations
+from bench.execution import trial
+from bench.execution.trial import Trial
 from bench.plugins import load_plugins
-from bench.suite import make_suite
-from bench.trial import Trial
+from bench.suite.plan import make_plan
+from bench.suite.schema import make_suite
 
 ANCHORS = (
     "identity",

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from bench import cli
-from bench.store import run_lock
+from bench.storage.locks import locked
 from tests import toys
 
 RUN = ("run", "--out", "run", "-d", "image_folder")
@@ -214,7 +214,7 @@ def test_out_that_cannot_be_used(command: Callable[..., str], data: Path) -> Non
     Path("old").mkdir()
     Path("old/suite.toml").write_text("", "utf-8")
     assert "holds a run already" in command(*base, "old")
-    with run_lock(Path("old")):
+    with locked(Path("old"), wait=False):
         assert "in use by another bench run" in command(*base, "old", "--resume")
 
 
@@ -317,7 +317,7 @@ def test_a_full_disk_is_one_line(
     def full(*args: object, **kwargs: object) -> None:
         raise OSError(28, "No space left on device", "tables/trials.parquet")
 
-    monkeypatch.setattr("bench.runner.execute", full)
+    monkeypatch.setattr("bench.execution.runner.execute", full)
     monkeypatch.setattr("sys.argv", ["bench", *RUN, "-m", "identity", "--data-root", str(data)])
     with pytest.raises(SystemExit) as ended:
         cli.main()

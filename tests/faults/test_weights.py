@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from bench.api import BenchError, WeightFile
-from bench.weights import cache_folder, describe, find, read_state, require
+from bench.storage.weights import cache_folder, describe, find, read_state, require
 
 ROOT = Path(__file__).resolve().parents[2]
 

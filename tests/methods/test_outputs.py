@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from bench.api import A2B, B2A, BenchError, GivenMethod, ImageItem
-from bench.given import take_stock
-from bench.images import read_image, write_png
-from bench.suite import make_suite, method_entry, read_suite
+from bench.data.given import take_stock
+from bench.data.images import read_image, write_png
+from bench.suite.schema import make_suite, method_entry, read_suite
 from bench_outputs.config import OutputsConfig
 from bench_outputs.folder import Outputs
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from bench.api import A2B
-from bench.images import Picture, pixel_digest
+from bench.data.images import Picture, pixel_digest
 from bench.metrics.scoring import ScoringData
 
 

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.anchors import violations
+from bench.analysis.anchors import violations
 from bench.api import ImageItem
-from bench.images import fit_square, read_image
+from bench.data.images import fit_square, read_image
 from bench.metrics.audit import audit, perceptual_hash, write_findings
 
 

@@ -13,12 +13,12 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from bench import weights
 from bench.api import BenchError
 from bench.metrics import files
 from bench.metrics.extractors import efficientnet, perceptual, vit
 from bench.metrics.extractors.base import MissingWeights, choose, self_similarity
 from bench.metrics.perceptual import squared_distances
+from bench.storage import weights
 
 CPU = torch.device("cpu")
 
@@ -251,7 +251,7 @@ def test_a_photograph_of_mountains_is_seen_as_one(lite0, yosemite_root):
     # The only check that weights, colours, scaling and padding are right all together.
     from torchvision.models import AlexNet_Weights
 
-    from bench.images import read_image
+    from bench.data.images import read_image
 
     names = AlexNet_Weights.IMAGENET1K_V1.meta["categories"]
     paths = sorted((yosemite_root / "testA").iterdir())[:8]

@@ -16,12 +16,12 @@ import pytest
 import torch
 
 from bench.api import A2B
+from bench.execution.trial import Trial
 from bench.metrics.plugin import METRICS
 from bench.metrics.scoring import score
-from bench.plan import make_plan
 from bench.plugins import load_plugins
-from bench.suite import make_suite
-from bench.trial import Trial
+from bench.suite.plan import make_plan
+from bench.suite.schema import make_suite
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 

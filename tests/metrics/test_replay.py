@@ -14,10 +14,10 @@ import pytest
 from PIL import Image
 
 from bench.api import BenchError
-from bench.images import pixel_digest, read_image
+from bench.data.images import pixel_digest, read_image
+from bench.execution.replay import Replayed, compare_values, replay
 from bench.metrics.manifest import Changed, changes, picture_hashes
 from bench.plugins import load_plugins
-from bench.replay import Replayed, compare_values, replay
 from tests import toys
 
 # ---------------------------------------------------------------------------- manifest

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from bench import weights
 from bench.api import BenchError, MetricSpec
-from bench.images import Picture, pixel_digest
+from bench.data.images import Picture, pixel_digest
 from bench.metrics import files
 from bench.metrics.plugin import METRICS, explain
 from bench.metrics.scoring import ScoringData, _Networks, available, score
+from bench.storage import weights
 from bench.testing.metrics import toy_scoring_data
 from tests.metrics.test_extractors import vit_state
 

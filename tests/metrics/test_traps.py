@@ -15,7 +15,7 @@ from PIL import Image
 from torch_fidelity.metric_kid import kid_features_to_metric
 
 from bench.api import BenchError
-from bench.images import read_image, to_uint8, write_png
+from bench.data.images import read_image, to_uint8, write_png
 from bench.metrics import files
 from bench.metrics.extractors.base import choose
 from bench.metrics.extractors.inception import Inception

@@ -12,9 +12,9 @@ import pytest
 from factories import MAKERS, make_run
 from rich.console import Console
 
+from bench.analysis.compare import RunComparison, compare, terminal_lines
+from bench.analysis.rules import Rule, fails, parse_rule
 from bench.api import BenchError, RunView
-from bench.compare import RunComparison, compare, terminal_lines
-from bench.rules import Rule, fails, parse_rule
 
 
 @pytest.fixture(scope="module")

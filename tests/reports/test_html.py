@@ -210,7 +210,7 @@ def test_a_failed_write_leaves_the_old_page(
 
 
 def test_the_pareto_front_by_hand(tmp_path: Path) -> None:
-    from bench.summary import summary
+    from bench.analysis.summary import summary
 
     makers = [
         Maker("good", 0.02, 0.8, 0.0, 0.01),

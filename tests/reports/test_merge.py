@@ -13,13 +13,13 @@ from factories import MAKERS, make_run
 from rich.console import Console
 from typer.testing import CliRunner
 
+from bench.analysis.compare import compare
+from bench.analysis.merge import merge
+from bench.analysis.summary import columns, summary, terminal_lines
+from bench.analysis.validity import checks
 from bench.api import BenchError, RunView
 from bench.cli import app
-from bench.compare import compare
-from bench.merge import merge
-from bench.results import read_run
-from bench.summary import columns, summary, terminal_lines
-from bench.validity import checks
+from bench.storage.tables import read_run
 from bench_html.render import render
 
 SMALL: dict[str, Any] = {"inputs": 2, "samples": 2, "size": 16, "failures": False}

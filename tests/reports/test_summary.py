@@ -14,9 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from bench.api import RunView
-from bench.results import table
-from bench.summary import (
+from bench.analysis.summary import (
     columns,
     easier_direction,
     format_number,
@@ -26,8 +24,10 @@ from bench.summary import (
     summary,
     terminal_lines,
 )
-from bench.tabular import csv_table, inert, latex_table, markdown_table
-from bench.validity import checks
+from bench.analysis.tables import csv_table, inert, latex_table, markdown_table
+from bench.analysis.validity import checks
+from bench.api import RunView
+from bench.storage.tables import table
 
 
 @pytest.fixture(scope="module")

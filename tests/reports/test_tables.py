@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 from factories import make_run
 
-from bench.summary import summary
+from bench.analysis.summary import summary
 from bench_tables.render import render
 
 

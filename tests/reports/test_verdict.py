@@ -12,11 +12,11 @@ from factories import make_run
 from typer.testing import CliRunner, Result
 
 import bench
+from bench.analysis.validity import VERDICTS, judged
 from bench.api import RunView, Verdict
 from bench.cli import app
-from bench.results import write_table
-from bench.runner import Execution, render_reports
-from bench.validity import VERDICTS, judged
+from bench.execution.runner import Execution, render_reports
+from bench.storage.tables import write_table
 
 BEHIND = {"valid": None, "remarks": "Timings were steady", "invalid": "The anchors are in order"}
 """The check that does not pass."""

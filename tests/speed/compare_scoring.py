@@ -42,7 +42,7 @@ def prepare(root: Path, out: Path, *, size: int, samples: int, limit: int | None
     An output is its input in other colours, moved by a few pixels: every one is another
     picture, near its input.
     """
-    from bench.images import fit_square, read_image, write_png
+    from bench.data.images import fit_square, read_image, write_png
 
     for direction, (source, target) in DIRECTIONS.items():
         for role, part in (("inputs", source), ("reference", target)):
@@ -80,11 +80,11 @@ def ours(folder: Path) -> dict[str, Any]:
     import torch
 
     from bench.api import A2B, WeightFile
-    from bench.images import Picture, pixel_digest, read_image
+    from bench.data.images import Picture, pixel_digest, read_image
     from bench.metrics import files
     from bench.metrics.plugin import METRICS as DECLARED
     from bench.metrics.scoring import ScoringData, score
-    from bench.weights import sha256_of
+    from bench.storage.weights import sha256_of
 
     def picture(path: Path) -> Picture:
         return Picture(path.stem, pixel_digest(read_image(path)), lambda: read_image(path))
@@ -139,10 +139,10 @@ def one_by_one(folder: Path) -> dict[str, Any]:
     import torch
     from torch_fidelity import calculate_metrics
 
-    from bench import weights
-    from bench.images import read_image
+    from bench.data.images import read_image
     from bench.metrics import files
     from bench.metrics.extractors.fidelity import register
+    from bench.storage import weights
 
     path = weights.find(files.EFFICIENTNET, weights_dir=None, offline=True)
     assert path is not None, "install translation-bench[embedded]"

@@ -17,19 +17,19 @@ import pandas as pd
 import pytest
 import torch
 
-from bench import runner
 from bench.api import BenchError, Diverged, Event, LauncherSpec, ReportSpec
+from bench.data.job import Job
 from bench.devices import choose_device, choose_precision, describe_device, is_out_of_memory
-from bench.estimate import estimate, remember_pace
-from bench.job import Job
+from bench.execution import runner
+from bench.execution.runner import execute, new_run_folder, render_reports, unfinished_run
+from bench.execution.worker import classify
 from bench.launchers import local
 from bench.launchers.local import LocalLauncher
-from bench.launchers.worker import classify
-from bench.plan import make_plan
 from bench.plugins import Registry, load_plugins
-from bench.results import SCHEMAS, read_run, table
-from bench.runner import execute, new_run_folder, render_reports, unfinished_run
-from bench.suite import Suite, make_suite
+from bench.storage.tables import SCHEMAS, read_run, table
+from bench.suite.estimate import estimate, remember_pace
+from bench.suite.plan import make_plan
+from bench.suite.schema import Suite, make_suite
 from tests import toys
 from tests.factories import make_run
 
@@ -419,7 +419,7 @@ def test_a_worker_does_not_outlive_its_launcher(tmp_path: Path) -> None:
     code = (
         "import os, time\n"
         "os.environ['BENCH_LAUNCHER_PID'] = '999999'\n"
-        "from bench.launchers.worker import _end_with_parent\n"
+        "from bench.execution.worker import _end_with_parent\n"
         "_end_with_parent()\n"
         "time.sleep(60)\n"
     )
@@ -483,7 +483,7 @@ def test_the_users_files_are_not_taken_for_modules(
     (tmp_path / "queue.py").write_text("raise SystemExit('taken for a module')", "utf-8")
     (tmp_path / "torch.py").write_text("raise SystemExit('taken for a module')", "utf-8")
     done = subprocess.run(
-        [sys.executable, "-P", "-m", "bench.launchers.worker", "nowhere", "nothing"],
+        [sys.executable, "-P", "-m", "bench.execution.worker", "nowhere", "nothing"],
         cwd=tmp_path, capture_output=True, text=True, check=False,
         env={**os.environ, "PYTHONPATH": str(Path(runner.__file__).parents[1])},
     )  # fmt: skip

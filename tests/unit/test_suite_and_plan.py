@@ -11,11 +11,11 @@ import pytest
 
 from bench.api import BenchError, MethodSpec, WeightFile
 from bench.cli.options import build_suite, settings_of
-from bench.job import Job, select
-from bench.plan import Plan, make_plan
+from bench.data.job import Job, select
 from bench.plugins import Registry, load_plugins
-from bench.suite import PRESETS, Suite, make_suite, read_suite, to_toml
-from bench.weights import sha256_of
+from bench.storage.weights import sha256_of
+from bench.suite.plan import Plan, make_plan
+from bench.suite.schema import PRESETS, Suite, make_suite, read_suite, to_toml
 from tests import toys
 
 

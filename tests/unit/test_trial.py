@@ -15,11 +15,11 @@ import pytest
 import torch
 
 from bench.api import BenchError, Event, Measurement
-from bench.images import read_image
-from bench.plan import make_plan
+from bench.data.images import read_image
+from bench.execution.trial import Outcome, Trial
 from bench.plugins import Registry, load_plugins
-from bench.suite import make_suite
-from bench.trial import Outcome, Trial
+from bench.suite.plan import make_plan
+from bench.suite.schema import make_suite
 from tests import toys
 
 

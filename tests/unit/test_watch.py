@@ -10,13 +10,13 @@ import pytest
 import torch
 from torch import nn
 
-from bench import weights
 from bench.api import A2B, BenchError, Budget, Context, Event, TrainData
-from bench.images import read_image
+from bench.data.images import read_image
 from bench.metrics.extractors.efficientnet import EfficientNetLite0
 from bench.metrics.files import EFFICIENTNET
 from bench.metrics.judge import Judge
 from bench.metrics.kid import kernel, kid
+from bench.storage import weights
 from bench.training.loop import run_training
 from bench.training.watch import BestWeights, SampleGrids, judged, spread, tile
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from bench import weights
 from bench.api import BenchError, WeightFile
 from bench.metrics import files
+from bench.storage import weights
 
 if TYPE_CHECKING:
     import torch

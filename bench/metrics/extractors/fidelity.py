@@ -21,7 +21,7 @@ def register(path: Path) -> str:
     Parameters
     ----------
     path
-        The verified weights file (:func:`bench.weights.require`).
+        The verified weights file (:func:`bench.storage.weights.require`).
     """
 
     class Lite0(FeatureExtractorBase):  # type: ignore[misc]

@@ -8,9 +8,9 @@ import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from bench import weights
 from bench.api import BenchError
 from bench.metrics.extractors.base import self_similarity
+from bench.storage import weights
 
 
 class Inception(nn.Module):
@@ -28,7 +28,7 @@ class Inception(nn.Module):
         from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
         # torch-fidelity unpickles without restraint: the file is first read safely here,
-        # after its hash was checked by bench.weights.
+        # after its hash was checked by bench.storage.weights.
         weights.read_state(path)
         try:
             net = FeatureExtractorInceptionV3(

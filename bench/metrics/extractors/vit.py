@@ -13,9 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from bench import weights
 from bench.api import BenchError
 from bench.metrics.extractors.base import self_similarity
+from bench.storage import weights
 
 SIZE = 224
 _HEAD = 64

@@ -10,10 +10,10 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
-from bench.anchors import violations
+from bench.analysis.anchors import violations
+from bench.analysis.summary import summary
 from bench.api import Check, Verdict
-from bench.results import read_run, table
-from bench.summary import summary
+from bench.storage.tables import read_run, table
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -37,7 +37,7 @@ from typing import Any, Literal, cast
 import pandas as pd
 
 from bench.api import BenchError, RunView
-from bench.files import replacing
+from bench.storage.files import replacing
 
 Status = Literal["ok", "skipped", "failed", "timeout", "oom", "diverged", "interrupted"]
 STATUSES: tuple[Status, ...] = (
@@ -131,7 +131,7 @@ CHECKS: Mapping[str, str] = {
     "detail": _S,
     "verdict": _S,
 }
-"""Columns of the checks, which follow from the four tables; see :mod:`bench.validity`."""
+"""Columns of the checks, which follow from the four tables; see :mod:`bench.analysis.validity`."""
 
 LOSSES: Mapping[str, str] = {"trial": _S, "iteration": _I, "loss": _S, "value": _F}
 """Columns of the training curves, gathered from ``trials/<id>/losses.jsonl``."""
@@ -180,7 +180,7 @@ def read_losses(run: Path, trials: Sequence[str]) -> pd.DataFrame:
 
 
 def read_run(path: Path) -> RunView:
-    """A run folder as it was measured; :func:`bench.validity.judged` adds its checks.
+    """A run folder as it was measured; :func:`bench.analysis.validity.judged` adds its checks.
 
     Raises
     ------

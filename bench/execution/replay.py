@@ -17,15 +17,15 @@ import numpy as np
 import pandas as pd
 
 from bench.api import BenchError, Dataset, Direction, Event
-from bench.given import Stock
-from bench.images import read_image
-from bench.job import Job, open_dataset, with_root
+from bench.data.given import Stock
+from bench.data.images import read_image
+from bench.data.job import Job, open_dataset, with_root
+from bench.execution.trial import SCORED, Trial
 from bench.metrics.manifest import Changed, changes, picture_hashes
 from bench.metrics.scoring import score
 from bench.plugins import Registry
-from bench.results import read_run
-from bench.store import read_json_lines
-from bench.trial import SCORED, Trial
+from bench.storage.files import read_json_lines
+from bench.storage.tables import read_run
 
 TOLERANCE = 1e-3
 """Relative difference up to which two values are the same number: other batches and threads

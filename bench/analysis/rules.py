@@ -23,7 +23,7 @@ import pandas as pd
 from bench.api import BenchError
 
 if TYPE_CHECKING:
-    from bench.compare import RunComparison
+    from bench.analysis.compare import RunComparison
 
 __all__ = ["Rule", "fails", "parse_rule"]
 

@@ -16,17 +16,18 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Protocol
 
+from bench.analysis.validity import open_run
 from bench.api import BenchError, Event, RunView
-from bench.estimate import remember_pace
-from bench.files import write_atomic
-from bench.job import Job, images_per_direction
-from bench.plan import Plan, make_plan
+from bench.data.job import Job, images_per_direction
 from bench.plugins import Registry, load_plugins, resolve
-from bench.results import SCHEMAS, table, write_table
-from bench.store import LOCK, check_writable, key_of, run_lock, write_json
-from bench.suite import Suite, make_suite, read_suite, to_toml
-from bench.validity import open_run
-from bench.weights import cache_folder
+from bench.storage.cache import key_of
+from bench.storage.files import check_writable, write_atomic, write_json
+from bench.storage.locks import LOCK, locked
+from bench.storage.tables import SCHEMAS, table, write_table
+from bench.storage.weights import cache_folder
+from bench.suite.estimate import remember_pace
+from bench.suite.plan import Plan, make_plan
+from bench.suite.schema import Suite, make_suite, read_suite, to_toml
 
 DONE = "DONE"
 _VERSIONS = (
@@ -261,7 +262,7 @@ def execute(
     )
     run = (out or new_run_folder(suite)).resolve()
     _prepare_folder(run, resume)
-    with run_lock(run):
+    with locked(run, wait=False):
         (run / DONE).unlink(missing_ok=True)
         write_atomic(run / "suite.toml", to_toml(suite))
         write_atomic(run / "plan.jsonl", "".join(job.to_json() + "\n" for job in plan.jobs))

@@ -12,8 +12,8 @@ it is not: nothing is averaged that was measured twice.
 
 Speed
 -----
-``environment["hardware_of"]`` says what each trial ran on. Where that is not the same for
-all, :mod:`bench.summary` gives each hardware speed columns of its own, ranked by themselves.
+``environment["hardware_of"]`` says what each trial ran on. Where that is not the same for all,
+:mod:`bench.analysis.summary` gives each hardware speed columns of its own, ranked by themselves.
 """
 
 from __future__ import annotations
@@ -27,12 +27,11 @@ from typing import Any
 import pandas as pd
 import tomli_w
 
+from bench.analysis.summary import hardware_name
+from bench.analysis.validity import open_run
 from bench.api import BenchError, RunView
-from bench.files import filling, write_atomic
-from bench.results import SCHEMAS, read_run, write_table
-from bench.store import link_or_copy, write_json
-from bench.summary import hardware_name
-from bench.validity import open_run
+from bench.storage.files import filling, link_or_copy, write_atomic, write_json
+from bench.storage.tables import SCHEMAS, read_run, write_table
 
 __all__ = ["merge"]
 

@@ -15,9 +15,16 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from bench.analysis.summary import (
+    Column,
+    clean_text,
+    columns,
+    format_interval,
+    format_number,
+    summary,
+)
+from bench.analysis.validity import VERDICTS, reasons
 from bench.api import RunView
-from bench.summary import Column, clean_text, columns, format_interval, format_number, summary
-from bench.validity import VERDICTS, reasons
 
 __all__ = [
     "TextTable",

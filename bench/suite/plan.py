@@ -13,16 +13,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.api import BenchError, Budget, Dataset, Direction
-from bench.given import Stock, take_stock
-from bench.job import Job, open_dataset, with_root
+from bench.data.given import Stock, take_stock
+from bench.data.job import Job, open_dataset, with_root
 from bench.plugins import Registry, code_hash, make_config, resolve
-from bench.store import key_of
+from bench.storage.cache import key_of
 
 if TYPE_CHECKING:
     from bench.api import DatasetSpec, MethodSpec
-    from bench.suite import MethodEntry, Suite
+    from bench.suite.schema import MethodEntry, Suite
 
-SHARED_CODE = ("bench.api", "bench.nn", "bench.training", "bench.images")
+SHARED_CODE = ("bench.api", "bench.nn", "bench.training", "bench.data.images")
 """Harness code that what a method trains and translates depends on."""
 
 
@@ -251,7 +251,7 @@ def _pretrained(spec: MethodSpec, config: dict[str, Any], suite: Suite) -> tuple
     BenchError
         When a file of that name is here but its content is another.
     """
-    from bench.weights import find, sha256_of, title_of
+    from bench.storage.weights import find, sha256_of, title_of
 
     chosen = make_config("method", spec.name, spec.config, config).pretrained()
     files = spec.weights if chosen is None else chosen
@@ -264,6 +264,6 @@ def _pretrained(spec: MethodSpec, config: dict[str, Any], suite: Suite) -> tuple
 
 
 def _weights_digest(entry: MethodEntry) -> str:
-    from bench.weights import sha256_of
+    from bench.storage.weights import sha256_of
 
     return "" if entry.weights is None else sha256_of(entry.weights)

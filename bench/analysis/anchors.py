@@ -80,7 +80,7 @@ def violations(
     Parameters
     ----------
     measurements
-        The table of :mod:`bench.results`; the subset ``all`` is looked at.
+        The table of :mod:`bench.storage.tables`; the subset ``all`` is looked at.
 
     Returns
     -------

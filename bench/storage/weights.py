@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import platformdirs
 
 from bench.api import BenchError, WeightFile
-from bench.store import file_sha256
+from bench.storage.files import file_sha256
 
 if TYPE_CHECKING:
     import torch

@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bench.api import BenchError, Dataset, Direction, GivenMethod, ImageItem
-from bench.job import select
-from bench.store import key_of
+from bench.data.job import select
+from bench.storage.cache import key_of
 
 
 @dataclass(frozen=True)

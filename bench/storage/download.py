@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.api import BenchError
-from bench.data.content import sha256_of
+from bench.storage.files import sha256_of
 
 _CHUNK = 1 << 18
 

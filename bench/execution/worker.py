@@ -1,4 +1,4 @@
-"""The process of one trial: ``python -m bench.launchers.worker RUN TRIAL``.
+"""The process of one trial: ``python -m bench.execution.worker RUN TRIAL``.
 
 It reads the trial's ``job.json``, prints events as JSON lines on its standard output and
 writes ``result.json`` last. Whatever goes wrong becomes a status and a reason; a traceback
@@ -15,16 +15,15 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from bench.api import BenchError, Diverged, Event
-from bench.job import Job
-from bench.store import write_json
+from bench.data.job import Job
+from bench.storage.files import write_json
+from bench.storage.locks import locked
 
 RESULT = "result.json"
 JOB = "job.json"
@@ -62,16 +61,6 @@ def _end_with_parent() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-@contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
-    """Wait until no other worker is busy with this trial."""
-    import fcntl
-
-    with (folder / ".lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
 def classify(error: BaseException) -> tuple[str, str]:
     """The status of a trial that ended with `error`, and the reason in one line."""
     from bench.devices import is_out_of_memory
@@ -93,7 +82,8 @@ def main(run: Path, trial_id: str) -> int:
     """Run one trial; 0 when it ended ``ok``."""
     faulthandler.enable()
     _end_with_parent()
-    with _alone_in(run / "trials" / trial_id):
+    # Until no other worker is busy with this trial.
+    with locked(run / "trials" / trial_id):
         return _run(run, trial_id)
 
 
@@ -104,8 +94,8 @@ def _run(run: Path, trial_id: str) -> int:
     job = Job.from_json((folder / JOB).read_text("utf-8"))
     result: dict[str, Any]
     try:
+        from bench.execution.trial import Trial
         from bench.plugins import load_plugins
-        from bench.trial import Trial
 
         registry = load_plugins([Path(file) for file in job.plugins])
         trial = Trial(job, run, registry, emit)

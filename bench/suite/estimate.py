@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from bench.api import Budget
-from bench.job import Job
-from bench.store import Cache, key_of, write_json
+from bench.data.job import Job
+from bench.storage.cache import Cache, key_of
+from bench.storage.files import write_json
 
 
 @dataclass(frozen=True)

@@ -14,13 +14,13 @@ import numpy as np
 import torch
 
 from bench.api import Event
+from bench.data.images import load_tensor, read_image, to_float, to_uint8
 from bench.devices import peak_memory_mb, synchronize
-from bench.images import load_tensor, read_image, to_float, to_uint8
 from bench.translator import translate_padded
 
 if TYPE_CHECKING:
     from bench.api import Direction, Method
-    from bench.trial import Trial
+    from bench.execution.trial import Trial
 
 ROUNDS = 10
 SECONDS_PER_DIRECTION = 8.0

@@ -37,16 +37,8 @@ from bench.api import (
     Split,
     TrainData,
 )
-from bench.devices import (
-    choose_device,
-    choose_precision,
-    describe_device,
-    is_out_of_memory,
-    peak_memory_mb,
-)
-from bench.files import write_atomic
-from bench.given import Stock, take_stock
-from bench.images import (
+from bench.data.given import Stock, take_stock
+from bench.data.images import (
     Picture,
     Pixels,
     load_item,
@@ -57,11 +49,19 @@ from bench.images import (
     to_uint8,
     write_png,
 )
-from bench.job import Job, open_dataset, select
+from bench.data.job import Job, open_dataset, select
+from bench.devices import (
+    choose_device,
+    choose_precision,
+    describe_device,
+    is_out_of_memory,
+    peak_memory_mb,
+)
+from bench.execution.timing import time_method
 from bench.metrics.judge import Judge
 from bench.plugins import Registry, code_hash, load_weights, make_config, resolve
-from bench.store import Cache, key_of, link_or_copy, link_tree, write_json
-from bench.timing import time_method
+from bench.storage.cache import Cache, key_of, link_tree
+from bench.storage.files import link_or_copy, write_atomic, write_json
 from bench.training.loop import seconds_spent
 from bench.training.precision import apply_float32_policy
 from bench.training.seeding import derive_seed
@@ -303,7 +303,7 @@ class Trial:
         return key_of(
             stage="translate",
             fit=self.job.fit_key,
-            code=code_hash("bench.trial", "bench.translator"),
+            code=code_hash("bench.execution.trial", "bench.translator"),
             direction=direction.key,
             multiple_of=self.spec.multiple_of,
             inputs=[[item.id, item.digest] for item in self.inputs(direction)],
@@ -448,7 +448,9 @@ class Trial:
     def scoring_code(self) -> str:
         """Hash of the sources behind the numbers."""
         implementations = {spec.implementation.partition(":")[0] for spec in self.metrics}
-        return code_hash("bench.metrics", "bench.stats", "bench.images", *sorted(implementations))
+        return code_hash(
+            "bench.metrics", "bench.stats", "bench.data.images", *sorted(implementations)
+        )
 
     def _score(self) -> None:
         from bench.metrics.scoring import available
@@ -612,7 +614,7 @@ class Trial:
         key = key_of(
             stage="time",
             translate=[self._translate_key(direction) for direction in self.directions],
-            code=code_hash("bench.trial", "bench.timing"),
+            code=code_hash("bench.execution.trial", "bench.execution.timing"),
             hardware=facts,
         )
         entry = self.cache.get("time", key)

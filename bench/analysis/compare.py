@@ -32,9 +32,9 @@ import numpy as np
 import pandas as pd
 from scipy import stats as scipy_stats
 
+from bench.analysis.summary import clean_text, columns, format_number, summary
 from bench.api import BenchError, RunView
 from bench.stats import Interval, difference, holm, paired_permutation
-from bench.summary import clean_text, columns, format_number, summary
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -144,7 +144,7 @@ def compare(
 def _read(run: RunView | str | Path) -> RunView:
     if isinstance(run, RunView):
         return run
-    from bench.results import read_run
+    from bench.storage.tables import read_run
 
     return read_run(Path(run))
 

@@ -1,4 +1,4 @@
-"""Run folders and the content-addressed cache; everything is written whole or not at all."""
+"""The content-addressed cache of finished stages."""
 
 from __future__ import annotations
 
@@ -6,16 +6,14 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from bench.api import BenchError
-from bench.files import write_atomic
+from bench.storage.files import file_sha256, link_or_copy, write_json
 
 MANIFEST = "MANIFEST.json"
-LOCK = ".lock"
 
 
 def canonical(value: Any) -> str:
@@ -26,31 +24,6 @@ def canonical(value: Any) -> str:
 def key_of(**parts: Any) -> str:
     """A cache key: SHA-256 of the canonical JSON of its parts."""
     return hashlib.sha256(canonical(parts).encode()).hexdigest()
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file, lower-case hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write a value as indented JSON, atomically."""
-    write_atomic(path, json.dumps(value, indent=1, sort_keys=False) + "\n")
-
-
-def link_or_copy(source: Path, target: Path) -> None:
-    """Put a file at a second place: a hard link where the file system can, else a copy."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    temporary.unlink(missing_ok=True)
-    try:
-        os.link(source, temporary)
-    except OSError:
-        shutil.copyfile(source, temporary)
-    temporary.replace(target)
-    # Replacing a name by a link to the same file leaves the temporary name behind.
-    temporary.unlink(missing_ok=True)
 
 
 def link_tree(source: Path, target: Path) -> None:
@@ -111,49 +84,3 @@ class Cache:
                 building.rename(entry)
         finally:
             shutil.rmtree(building, ignore_errors=True)
-
-
-def check_writable(folder: Path, hint: str = "choose another place with --out") -> None:
-    """Make a folder and be sure that files can be written there.
-
-    Raises
-    ------
-    BenchError
-        When it cannot be made, is no folder, or takes no file.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / f".probe-{os.getpid()}"
-        probe.write_bytes(b"probe")
-        probe.unlink()
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise BenchError(f"cannot write to {folder}: {reason}; {hint}") from None
-
-
-@contextmanager
-def run_lock(folder: Path) -> Iterator[None]:
-    """Hold a run folder for one process.
-
-    Raises
-    ------
-    BenchError
-        When another process holds it.
-    """
-    import fcntl
-
-    with (folder / LOCK).open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise BenchError(f"{folder} is in use by another bench run") from None
-        yield
-
-
-def read_json_lines(path: Path) -> list[Mapping[str, Any]]:
-    """The whole lines of a JSON-lines file; a line cut off by a kill is left out."""
-    rows = []
-    for line in path.read_text("utf-8").splitlines():
-        with suppress(ValueError):
-            rows.append(json.loads(line))
-    return rows

