@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from pathlib import Path
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import pluggy
 
@@ -24,6 +24,7 @@ from bench.api import (
     Config,
     Context,
     DatasetSpec,
+    ExtractorSpec,
     LauncherSpec,
     Method,
     MethodSpec,
@@ -33,7 +34,7 @@ from bench.api import (
 
 GROUP = "bench"
 
-Spec = TypeVar("Spec", MethodSpec, DatasetSpec, MetricSpec, ReportSpec, LauncherSpec)
+Spec = TypeVar("Spec", MethodSpec, DatasetSpec, MetricSpec, ExtractorSpec, ReportSpec, LauncherSpec)
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ class Registry:
     methods: dict[str, MethodSpec] = field(default_factory=dict)
     datasets: dict[str, DatasetSpec] = field(default_factory=dict)
     metrics: dict[str, MetricSpec] = field(default_factory=dict)
+    extractors: dict[str, ExtractorSpec] = field(default_factory=dict)
     reports: dict[str, ReportSpec] = field(default_factory=dict)
     launchers: dict[str, LauncherSpec] = field(default_factory=dict)
     broken: list[BrokenPlugin] = field(default_factory=list)
@@ -68,6 +70,10 @@ class Registry:
     def metric(self, name: str) -> MetricSpec:
         """The metric of that name; raises `BenchError` with near misses."""
         return self._pick(self.metrics, name, "metric")
+
+    def extractor(self, name: str) -> ExtractorSpec:
+        """The extractor of that name; raises `BenchError` with near misses."""
+        return self._pick(self.extractors, name, "extractor")
 
     def report(self, name: str) -> ReportSpec:
         """The report of that name; raises `BenchError` with near misses."""
@@ -130,26 +136,28 @@ def _checked(hook: str, kind: type, specs: Iterable[Any]) -> Iterator[Any]:
 
 def _collect(registry: Registry, manager: pluggy.PluginManager) -> None:
     """Ask every plugin for its specs; the first to use a name keeps it."""
-    kinds: list[tuple[str, dict[str, Any], type]] = [
-        ("bench_methods", registry.methods, MethodSpec),
-        ("bench_datasets", registry.datasets, DatasetSpec),
-        ("bench_metrics", registry.metrics, MetricSpec),
-        ("bench_reports", registry.reports, ReportSpec),
-        ("bench_launchers", registry.launchers, LauncherSpec),
+    hooks: list[tuple[pluggy.HookCaller, dict[str, Any], type]] = [
+        (manager.hook.bench_methods, registry.methods, MethodSpec),
+        (manager.hook.bench_datasets, registry.datasets, DatasetSpec),
+        (manager.hook.bench_metrics, registry.metrics, MetricSpec),
+        (manager.hook.bench_extractors, registry.extractors, ExtractorSpec),
+        (manager.hook.bench_reports, registry.reports, ReportSpec),
+        (manager.hook.bench_launchers, registry.launchers, LauncherSpec),
     ]
-    for name, plugin in manager.list_name_plugin():
-        origin = getattr(plugin, "__file__", None) or "?"
-        for hook, known, kind in kinds:
-            implementation = getattr(plugin, hook, None)
-            if implementation is None or manager.parse_hookimpl_opts(plugin, hook) is None:
-                continue
+    for hook, known, kind in hooks:
+        # One call for each plugin, not one for all: what one of them raises harms no other.
+        for implementation in hook.get_hookimpls():
             try:
-                for spec in _checked(hook, kind, implementation()):
+                for spec in _checked(
+                    hook.name, kind, cast("Iterable[Any]", implementation.function())
+                ):
                     if spec.name in known:
                         raise BenchError(f"{spec.name!r} is already offered by another plugin")
                     known[spec.name] = spec
             except (Exception, SystemExit) as error:
-                registry.broken.append(BrokenPlugin(name, origin, _reason(error)))
+                origin = getattr(implementation.plugin, "__file__", None) or "?"
+                broken = BrokenPlugin(implementation.plugin_name, origin, _reason(error))
+                registry.broken.append(broken)
 
 
 def load_plugins(files: Sequence[Path] = ()) -> Registry:

@@ -15,21 +15,13 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
+from bench.api import Interval
+
 T = TypeVar("T", bound=Hashable)
 Floats = npt.NDArray[np.float64]
 
 RESAMPLES = 1000
 """Bootstrap draws behind an interval."""
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A point with the ends of its interval and the name of the method that made it."""
-
-    value: float
-    low: float | None
-    high: float | None
-    method: str | None
 
 
 def multinomial_weights(n: int, draws: int, rng: np.random.Generator) -> Floats:

@@ -279,7 +279,7 @@ def load(
         On an unknown name or option, or weights that do not fit.
     """
     spec = load_plugins(plugins).method(name)
-    if spec.given:
+    if spec.precomputed:
         raise BenchError(f"method {name} brings pictures that exist: it cannot translate")
     chosen = choose_device(device)
     ctx = Context(

@@ -33,8 +33,8 @@ import pandas as pd
 from scipy import stats as scipy_stats
 
 from bench.analysis.summary import clean_text, columns, format_number, summary
-from bench.api import BenchError, RunView
-from bench.stats import Interval, difference, holm, paired_permutation
+from bench.api import BenchError, Interval, RunView
+from bench.stats import difference, holm, paired_permutation
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

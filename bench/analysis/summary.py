@@ -30,7 +30,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from bench.stats import Interval, over_seeds, tie_groups
+from bench.api import Interval
+from bench.stats import over_seeds, tie_groups
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -94,6 +94,28 @@ class ImageItem:
 
 
 @dataclass(frozen=True)
+class Picture:
+    """A decoded picture that is loaded when it is needed.
+
+    Parameters
+    ----------
+    id
+        Its input's id.
+    digest
+        SHA-256 of its pixels.
+    load
+        Gives ``(H, W, 3)`` uint8.
+    factors
+        Known truth about it, as in :class:`ImageItem`.
+    """
+
+    id: str
+    digest: str
+    load: Callable[[], npt.NDArray[np.uint8]]
+    factors: Mapping[str, float | str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class TrainData:
     """The training images of both domains, decoded once.
 

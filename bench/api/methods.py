@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, runtime_checkable
 
 from bench.api.data import Direction, Domain, ImageItem, TrainData
 from bench.api.errors import BenchError
@@ -178,6 +178,40 @@ class TrainedMethod(Method, Protocol):
 
 
 @runtime_checkable
+class PretrainedMethod(Method, Protocol):
+    """A method that can be built around a file of trained weights."""
+
+    @classmethod
+    def from_weights(cls, path: Path, ctx: Context, **config: Any) -> Self:
+        """Return the method around a weights file; widths are read from it.
+
+        Parameters
+        ----------
+        path
+            This suite's ``.safetensors``, or a file of the method's original project.
+        config
+            Settings beside the widths; one that contradicts the file is refused.
+
+        Raises
+        ------
+        BenchError
+            When the file is unreadable, incomplete, or of another model.
+        pydantic.ValidationError
+            When the configuration is wrong.
+        """
+        ...
+
+
+@runtime_checkable
+class OfficialMethod(Method, Protocol):
+    """A method whose weights can be written in the format of its original project."""
+
+    def save_official(self, folder: Path) -> list[Path]:
+        """Write the original project's files into `folder`, and return their paths."""
+        ...
+
+
+@runtime_checkable
 class ExemplarMethod(Method, Protocol):
     """A method that looks at target-domain images when it translates (``exemplar``)."""
 
@@ -203,9 +237,23 @@ class CodedMethod(Method, Protocol):
         ...
 
 
+@runtime_checkable
+class FramedMethod(Method, Protocol):
+    """A method that can show a translation while it grows.
+
+    Attributes
+    ----------
+    on_frame
+        Called with the number of outputs already finished, the iteration, and the pictures
+        ``(B, 3, H, W)`` in ``[0, 1]`` as they are then; None: nobody looks.
+    """
+
+    on_frame: Callable[[int, int, torch.Tensor], None] | None
+
+
 @dataclass(frozen=True)
-class Found:
-    """Pictures that another program made, as a :class:`GivenMethod` found them.
+class FoundOutputs:
+    """Pictures that another program made, as a :class:`PrecomputedMethod` found them.
 
     Parameters
     ----------
@@ -221,13 +269,13 @@ class Found:
 
 
 @runtime_checkable
-class GivenMethod(Protocol):
-    """What brings pictures instead of making them (``MethodSpec.given``).
+class PrecomputedMethod(Protocol):
+    """What brings pictures instead of making them (``MethodSpec.precomputed``).
 
-    Built as ``Class(config)``. The harness sees to what is missing; see :mod:`bench.data.given`.
+    Built as ``Class(config)``. The harness sees to what is missing.
     """
 
-    def find(self, inputs: Mapping[Direction, Sequence[ImageItem]], size: int) -> Found:
+    def find(self, inputs: Mapping[Direction, Sequence[ImageItem]], size: int) -> FoundOutputs:
         """Match pictures with the test inputs of the directions that are asked for.
 
         Parameters

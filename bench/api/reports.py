@@ -3,14 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.api.metrics import Verdict
+from bench.api.specs import Column, Rule
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+@dataclass(frozen=True)
+class Anchor:
+    """A baseline of a run: what it stands for, and what metrics must say about it."""
+
+    role: str = ""
+    rules: tuple[Rule, ...] = ()
+
+
+@dataclass(frozen=True)
+class Declared:
+    """What the plugins of a run declared, kept with it: the page needs no plugin to be there.
+
+    Parameters
+    ----------
+    columns
+        Every measurement that was declared, by name.
+    anchors
+        The baselines, by method name.
+    """
+
+    columns: Mapping[str, Column] = field(default_factory=dict)
+    anchors: Mapping[str, Anchor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -28,7 +53,9 @@ class RunView:
     samples: pd.DataFrame
     timings: pd.DataFrame
     losses: pd.DataFrame
+    comparisons: pd.DataFrame
     checks: pd.DataFrame
+    declared: Declared = Declared()
 
     @property
     def verdict(self) -> Verdict:

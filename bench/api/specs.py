@@ -58,6 +58,61 @@ class WeightFile:
 
 
 @dataclass(frozen=True)
+class Column:
+    """Declares one measurement: what a table and a page need to know to show it.
+
+    Parameters
+    ----------
+    name
+        The ``metric`` of the measurements it is about.
+    title, meaning
+        What people call it, and what it says in half a sentence.
+    unit, higher_is_better
+        None: neither side is better, so nobody is ranked by it.
+    headline
+        Its place in short tables, smallest first; None: in long tables only.
+    short
+        A heading of at most nine characters for terminals; empty: not shown there.
+    question
+        The title of the tile that names the winner on the page (``Fastest``); empty: no tile.
+    beside
+        The measurement in whose cell it is shown as a note, as a floor beside its score.
+    """
+
+    name: str
+    title: str = ""
+    meaning: str = ""
+    unit: str = ""
+    higher_is_better: bool | None = None
+    headline: int | None = None
+    short: str = ""
+    question: str = ""
+    beside: str = ""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What a metric must say about a baseline, known before anything is measured.
+
+    Parameters
+    ----------
+    metric
+        The measurement it is about.
+    relation
+        ``equals`` a number; or ``below`` / ``above`` another baseline.
+    other
+        The number, or the name of the other baseline.
+    because
+        Why it must be so; a run in which it is not is invalid.
+    """
+
+    metric: str
+    relation: Literal["equals", "below", "above"]
+    other: float | str
+    because: str
+
+
+@dataclass(frozen=True)
 class MethodSpec:
     """Declares a method. Importing it must not import torch.
 
@@ -84,10 +139,15 @@ class MethodSpec:
     multiple_of
         Height and width are padded (reflected) to a multiple of this, and cropped back.
     baseline
-        True for an anchor that is there to keep the numbers honest.
-    given
+        True for an anchor that is there to keep the numbers honest: measured, never ranked.
+    role
+        What a baseline stands for in sentences: ``untouched`` (the input itself) or ``real``
+        (pictures of the target domain); empty: nothing of its own.
+    rules
+        What every metric must say about a baseline.
+    precomputed
         Its pictures exist already: nothing is fitted, translated or timed, and the class
-        follows :class:`GivenMethod` instead.
+        follows :class:`PrecomputedMethod` instead.
     weights
         Pretrained files it uses, best first; any one of them is enough.
     explain
@@ -110,7 +170,9 @@ class MethodSpec:
     directions: tuple[str, ...] = ("a2b", "b2a")
     multiple_of: int = 1
     baseline: bool = False
-    given: bool = False
+    role: Literal["", "untouched", "real"] = ""
+    rules: tuple[Rule, ...] = ()
+    precomputed: bool = False
     weights: tuple[WeightFile, ...] = ()
     explain: str = ""
     source: str = ""
@@ -135,8 +197,39 @@ class DatasetSpec:
 
 
 @dataclass(frozen=True)
+class ExtractorSpec:
+    """Declares a pretrained network that turns pictures into features or distances.
+
+    Parameters
+    ----------
+    name
+        What stands beside every number made with it.
+    implementation
+        ``"module:Class"``; follows :class:`bench.api.FeatureExtractor` or
+        :class:`bench.api.PerceptualDistance`, built as ``Class(config, paths, device)`` with
+        the paths of `weights` in order.
+    config
+        The pydantic model of its configuration.
+    weights
+        The files it is read from, all of them needed.
+    """
+
+    name: str
+    summary: str
+    implementation: str
+    config: type[Config] = Config
+    weights: tuple[WeightFile, ...] = ()
+    source: str = ""
+    version: str = "1"
+
+
+@dataclass(frozen=True)
 class MetricSpec:
-    """Declares a metric: ``implementation(scoring) -> Iterable[Measurement]``.
+    """Declares a metric: ``implementation(context) -> Iterable[Measurement]``.
+
+    The function takes a :class:`bench.api.MetricContext`; its configuration is
+    ``context.config``. `gives` names every measurement it may yield. `extractors` are the names
+    of networks it can stand on, best first; the first whose weights are to be had is used.
 
     `needs` names what must be there for it: ``"samples"`` (two or more per input),
     ``"pairs"`` (true targets), ``"layers"`` (what each pixel shows), ``"factors"`` (what made
@@ -156,14 +249,17 @@ class MetricSpec:
     explanation: str = ""
     weights: tuple[WeightFile, ...] = ()
     source: str = ""
+    config: type[Config] = Config
+    gives: tuple[Column, ...] = ()
+    extractors: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class ReportSpec:
-    """Declares a report: ``implementation(run: RunView, out: Path) -> Path`` (main file).
+    """Declares a report: ``implementation(run: RunView, out: Path, config) -> Path`` (main file).
 
     Those with `default` are written after every run; others by ``bench report --reports``.
-    `comparison` is for two runs: ``render(comparison: RunComparison, out: Path) -> Path``.
+    `comparison` is for two runs: ``render(comparison: RunComparison, out: Path, config) -> Path``.
     """
 
     name: str
@@ -171,12 +267,14 @@ class ReportSpec:
     implementation: str
     default: bool = True
     comparison: str = ""
+    config: type[Config] = Config
 
 
 @dataclass(frozen=True)
 class LauncherSpec:
-    """Declares where trials run: a class with ``launch(jobs, on_event, …)``."""
+    """Declares where trials run: a class that follows :class:`bench.api.Launcher`."""
 
     name: str
     summary: str
     implementation: str
+    config: type[Config] = Config

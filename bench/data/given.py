@@ -1,4 +1,4 @@
-"""Pictures made elsewhere: what a :class:`bench.api.GivenMethod` found, against what is asked.
+"""Pictures made elsewhere: what a :class:`bench.api.PrecomputedMethod` found against what is asked.
 
 A comparison needs every input, and as many samples of each as of the others. Whatever falls
 short of that is listed, file by file; it is passed over only when the user says so, and the
@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from bench.api import BenchError, Dataset, Direction, GivenMethod, ImageItem
+from bench.api import BenchError, Dataset, Direction, ImageItem, PrecomputedMethod
 from bench.data.job import select
 from bench.storage.cache import key_of
 
@@ -49,7 +49,7 @@ class Stock:
 
 
 def take_stock(
-    method: GivenMethod,
+    method: PrecomputedMethod,
     label: str,
     dataset: Dataset,
     directions: Sequence[Direction],

@@ -10,8 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -110,28 +109,6 @@ def pixel_digest(pixels: Pixels) -> str:
     digest = hashlib.sha256(repr(pixels.shape).encode())
     digest.update(np.ascontiguousarray(pixels).tobytes())
     return digest.hexdigest()
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A picture that can be loaded when it is needed.
-
-    Parameters
-    ----------
-    id
-        Its input's id.
-    digest
-        :func:`pixel_digest` of what `load` gives.
-    load
-        Gives ``(H, W, 3)`` uint8.
-    factors
-        Known truth about it, as in :class:`bench.api.ImageItem`.
-    """
-
-    id: str
-    digest: str
-    load: Callable[[], Pixels]
-    factors: Mapping[str, float | str] = field(default_factory=dict)
 
 
 def load_item(item: ImageItem, size: int | None) -> Pixels:

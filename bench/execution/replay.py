@@ -145,7 +145,7 @@ def replay(
             )
             # As it is now, not as it was planned: what changed is to be named, not refused.
             trial.dataset = dataset
-            if trial.spec.given:
+            if trial.spec.precomputed:
                 # The run has its copies: where they came from need not be there any more.
                 trial.stock = _kept(job, dataset, records[job.trial])
             rows = view.measurements[view.measurements["trial"] == job.trial]

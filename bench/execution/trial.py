@@ -34,12 +34,12 @@ from bench.api import (
     Method,
     MethodSpec,
     MetricSpec,
+    Picture,
     Split,
     TrainData,
 )
 from bench.data.given import Stock, take_stock
 from bench.data.images import (
-    Picture,
     Pixels,
     load_item,
     load_tensor,
@@ -173,7 +173,7 @@ class Trial:
     def inputs(self, direction: Direction) -> list[ImageItem]:
         """The test inputs of a direction; of pictures made elsewhere those that have one."""
         items = select(self.dataset.split("test", direction.source), self.job.test_limit)
-        if self.spec.given:
+        if self.spec.precomputed:
             there = self.stock.outputs[direction.key]
             return [item for item in items if item.id in there]
         return items
@@ -344,7 +344,7 @@ class Trial:
                 write_png(folder / key / f"{k}.png", load_item(output, None))
 
     def _translate_direction(self, direction: Direction, key: str) -> None:
-        if self.spec.given:
+        if self.spec.precomputed:
             self._take_given(direction)
             return
         items = self.inputs(direction)
@@ -501,7 +501,7 @@ class Trial:
             networks=networks,
         )
         # Pictures made elsewhere have no seeds that we know of.
-        items = [] if self.spec.given else self.inputs(direction)
+        items = [] if self.spec.precomputed else self.inputs(direction)
         record = manifest(
             data,
             samples=self.job.samples,
@@ -608,7 +608,7 @@ class Trial:
     # ------------------------------------------------------------------- time
 
     def _time(self) -> None:
-        if self.spec.given:
+        if self.spec.precomputed:
             return  # whoever made the pictures knows
         facts = describe_device(self.ctx.device)
         key = key_of(
@@ -661,7 +661,7 @@ class Trial:
             self.row.setdefault(f"{name}_seconds", time.monotonic() - begun)
             self.emit(Event("stage", name, "end"))
         self._write_inputs()
-        reason = self.stock.shortfall if self.spec.given else ""
+        reason = self.stock.shortfall if self.spec.precomputed else ""
         self.row |= {"cached": "+".join(self.cached), "status": "ok", "reason": reason}
         return self.outcome
 

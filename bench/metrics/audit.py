@@ -19,8 +19,8 @@ import torch
 from PIL import Image
 from scipy import fft
 
-from bench.api import Dataset, Domain, Event, ImageItem, Split
-from bench.data.images import Picture, Pixels, load_item, pixel_digest, write_png
+from bench.api import Dataset, Domain, Event, ImageItem, Picture, Split
+from bench.data.images import Pixels, load_item, pixel_digest, write_png
 from bench.metrics.files import FEATURES
 from bench.metrics.scoring import _Networks
 from bench.storage.files import write_atomic

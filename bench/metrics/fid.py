@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import linalg
 
-from bench.api import Measurement
-from bench.stats import Floats, Interval
+from bench.api import Interval, Measurement
+from bench.stats import Floats
 
 if TYPE_CHECKING:
     from bench.metrics.scoring import Scoring

@@ -12,8 +12,8 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 
-from bench.api import A2B, BenchError, Event, MetricSpec
-from bench.data.images import Picture, Pixels, pixel_digest, read_image
+from bench.api import A2B, BenchError, Event, MetricSpec, Picture
+from bench.data.images import Pixels, pixel_digest, read_image
 from bench.metrics.plugin import METRICS
 from bench.metrics.scoring import ScoringData, score
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.api import Measurement
-from bench.stats import RESAMPLES, Floats, Interval, multinomial_weights
+from bench.api import Interval, Measurement
+from bench.stats import RESAMPLES, Floats, multinomial_weights
 
 if TYPE_CHECKING:
     from bench.metrics.fid import Grams

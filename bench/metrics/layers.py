@@ -18,7 +18,7 @@ from bench.api import Measurement
 from bench.stats import Floats, bootstrap_mean
 
 if TYPE_CHECKING:
-    from bench.data.images import Picture
+    from bench.api import Picture
     from bench.metrics.scoring import Scoring
 
 Pixels = npt.NDArray[np.uint8]

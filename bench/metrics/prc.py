@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from bench.api import Measurement
+from bench.api import Interval, Measurement
 from bench.metrics.fid import Grams
-from bench.stats import Floats, Interval, bootstrap_mean, wilson
+from bench.stats import Floats, bootstrap_mean, wilson
 
 if TYPE_CHECKING:
     from bench.metrics.scoring import Scoring

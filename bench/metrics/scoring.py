@@ -15,8 +15,16 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from bench.api import BenchError, Direction, Event, Measurement, MetricSpec, WeightFile
-from bench.data.images import Picture
+from bench.api import (
+    BenchError,
+    Direction,
+    Event,
+    Interval,
+    Measurement,
+    MetricSpec,
+    Picture,
+    WeightFile,
+)
 from bench.metrics.extractors.base import (
     GRID,
     Chosen,
@@ -27,7 +35,7 @@ from bench.metrics.extractors.base import (
 )
 from bench.metrics.fid import Grams, grams
 from bench.metrics.perceptual import squared_distances
-from bench.stats import Floats, Interval
+from bench.stats import Floats
 from bench.storage.arrays import ArrayCache
 
 __all__ = [

@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import optimize, special
 
-from bench.api import Measurement
-from bench.stats import Floats, Interval, bootstrap_mean, mean_of_two, wilson
+from bench.api import Interval, Measurement
+from bench.stats import Floats, bootstrap_mean, mean_of_two, wilson
 
 if TYPE_CHECKING:
     from bench.metrics.scoring import Scoring

@@ -18,7 +18,7 @@ from bench.api import BenchError, Measurement
 from bench.stats import Floats, bootstrap_mean
 
 if TYPE_CHECKING:
-    from bench.data.images import Picture
+    from bench.api import Picture
     from bench.metrics.scoring import Scoring
 
 PSNR_CAP = 100.0

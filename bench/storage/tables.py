@@ -124,6 +124,23 @@ SCHEMAS: Mapping[str, Mapping[str, str]] = {
 }
 """Columns and pandas dtypes of the four tables, in order."""
 
+COMPARISONS: Mapping[str, str] = {
+    "dataset": _S,
+    "direction": _S,
+    "metric": _S,
+    "extractor": _S,
+    "label_a": _S,
+    "label_b": _S,
+    "difference": _F,
+    "low": _F,
+    "high": _F,
+    "p": _F,
+    "p_adjusted": _F,
+    "test": _S,
+    "n": _I,
+}
+"""Columns of the comparisons between the methods of a run, on the same inputs: A minus B."""
+
 CHECKS: Mapping[str, str] = {
     "name": _S,
     "severity": _S,
@@ -145,7 +162,7 @@ def table(name: str, rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     KeyError
         When a row has a column the schema does not know.
     """
-    schema = {"losses": LOSSES, "checks": CHECKS, **SCHEMAS}[name]
+    schema = {"losses": LOSSES, "checks": CHECKS, "comparisons": COMPARISONS, **SCHEMAS}[name]
     rows = list(rows)
     for row in rows:
         if unknown := row.keys() - schema.keys():
@@ -208,6 +225,7 @@ def read_run(path: Path) -> RunView:
         suite=tomllib.loads(suite.read_text("utf-8")),
         environment=json.loads(environment.read_text("utf-8")) if environment.is_file() else {},
         losses=read_losses(path, list(tables["trials"]["trial"])),
+        comparisons=table("comparisons", []),
         checks=table("checks", []),
-        **tables,
+        **tables,  # type: ignore[arg-type]
     )

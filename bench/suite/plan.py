@@ -107,7 +107,7 @@ def make_plan(
         _pretrained(spec, config, suite) for spec, (config, _) in zip(specs, resolved, strict=True)
     ]
     stocks = [
-        _stock(spec, entry, config, suite, dataset, directions) if spec.given else None
+        _stock(spec, entry, config, suite, dataset, directions) if spec.precomputed else None
         for spec, entry, (config, _) in zip(specs, suite.methods, resolved, strict=True)
     ]
     for entry, stock in zip(suite.methods, stocks, strict=True):

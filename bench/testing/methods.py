@@ -15,9 +15,9 @@ from bench.api import (
     Budget,
     Context,
     Direction,
-    GivenMethod,
     Method,
     MethodSpec,
+    PrecomputedMethod,
     TrainData,
 )
 from bench.plugins import load_weights, make_config, resolve
@@ -94,9 +94,9 @@ def check_method(
     ctx = Context(torch.device("cpu"), seed=7, offline=offline)
     settings = make_config("method", spec.name, spec.config, config or {})
     model = resolve(spec.implementation)
-    if spec.given:  # it makes no pictures whose promises could be checked
-        lacks = "the class lacks find of bench.api.GivenMethod"
-        must(isinstance(model(settings), GivenMethod), spec.name, lacks)
+    if spec.precomputed:  # it makes no pictures whose promises could be checked
+        lacks = "the class lacks find of bench.api.PrecomputedMethod"
+        must(isinstance(model(settings), PrecomputedMethod), spec.name, lacks)
         return
     method: Method = model(settings, ctx)
     must(isinstance(method, Method), spec.name, "the class lacks a method of bench.api.Method")

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from bench.api import A2B, Event, Measurement, MetricSpec
-from bench.data.images import Picture, Pixels, pixel_digest
+from bench.api import A2B, Event, Measurement, MetricSpec, Picture
+from bench.data.images import Pixels, pixel_digest
 from bench.testing.methods import toy_pictures
 from bench.testing.specs import must
 

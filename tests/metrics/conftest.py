@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from bench.api import A2B
-from bench.data.images import Picture, pixel_digest
+from bench.api import A2B, Picture
+from bench.data.images import pixel_digest
 from bench.metrics.scoring import ScoringData
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from bench.api import BenchError, MetricSpec
-from bench.data.images import Picture, pixel_digest
+from bench.api import BenchError, MetricSpec, Picture
+from bench.data.images import pixel_digest
 from bench.metrics import files
 from bench.metrics.plugin import METRICS, explain
 from bench.metrics.scoring import ScoringData, _Networks, available, score

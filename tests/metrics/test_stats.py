@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
 from bench import stats
-from bench.stats import Interval
+from bench.api import Interval
 
 finite = st.floats(-100, 100, allow_nan=False)
 

@@ -79,8 +79,8 @@ def ours(folder: Path) -> dict[str, Any]:
     """Through :func:`bench.metrics.scoring.score`, then once more with another metric."""
     import torch
 
-    from bench.api import A2B, WeightFile
-    from bench.data.images import Picture, pixel_digest, read_image
+    from bench.api import A2B, Picture, WeightFile
+    from bench.data.images import pixel_digest, read_image
     from bench.metrics import files
     from bench.metrics.plugin import METRICS as DECLARED
     from bench.metrics.scoring import ScoringData, score
