@@ -44,13 +44,13 @@ def replacing(path: Path, *, sync: bool = True) -> Iterator[Path]:
     try:
         yield temporary
         if sync:
-            with temporary.open("rb") as file:
+            with temporary.open("r+b") as file:  # a reader may not sync on every platform
                 os.fsync(file.fileno())
         temporary.replace(path)
-    except BaseException:
+    finally:
+        # Also when all went well: a link to the very file it replaces keeps both names.
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
-        raise
 
 
 @contextmanager
@@ -115,16 +115,12 @@ def read_json_lines(path: Path) -> list[Mapping[str, Any]]:
 
 def link_or_copy(source: Path, target: Path) -> None:
     """Put a file at a second place: a hard link where the file system can, else a copy."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    temporary.unlink(missing_ok=True)
-    try:
-        os.link(source, temporary)
-    except OSError:
-        shutil.copyfile(source, temporary)
-    temporary.replace(target)
-    # Replacing a name by a link to the same file leaves the temporary name behind.
-    temporary.unlink(missing_ok=True)
+    with replacing(target, sync=False) as temporary:
+        temporary.unlink(missing_ok=True)
+        try:
+            os.link(source, temporary)
+        except OSError:
+            shutil.copyfile(source, temporary)
 
 
 def check_writable(folder: Path, hint: str = "choose another place with --out") -> None:
