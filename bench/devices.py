@@ -60,7 +60,7 @@ def peak_memory_mb(device: torch.device) -> float:
     except ImportError:
         import psutil
 
-        return float(psutil.Process().memory_info().peak_wset) / 1e6
+        return float(psutil.Process().memory_info()._asdict()["peak_wset"]) / 1e6
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak * (1e-6 if sys.platform == "darwin" else 1.024e-3)
 

@@ -21,6 +21,8 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from functools import reduce
+from operator import or_
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +32,10 @@ import tomli_w
 from bench.analysis.summary import hardware_name
 from bench.analysis.validity import open_run
 from bench.api import BenchError, RunView
+from bench.storage.declared import write_declared
 from bench.storage.files import filling, link_or_copy, write_atomic, write_json
-from bench.storage.tables import SCHEMAS, read_run, write_table
+from bench.storage.jobs import PLAN, read_plan
+from bench.storage.tables import SCHEMAS, VERSION, read_run, write_table
 
 __all__ = ["merge"]
 
@@ -79,6 +83,7 @@ def merge(folders: Sequence[Path], out: Path) -> RunView:
             whole = pd.concat(frames, ignore_index=True).astype(dict(SCHEMAS[kind]))
             write_table(building, kind, whole)
         write_json(building / "environment.json", _environment(runs, trials))
+        write_declared(building, reduce(or_, (run.declared for run in runs.values())))
         write_atomic(building / "suite.toml", tomli_w.dumps(_suite(runs, labels)))
         write_atomic(building / "DONE", "")
         shutil.rmtree(out, ignore_errors=True)
@@ -111,9 +116,8 @@ def _same_protocol(runs: Mapping[str, RunView]) -> None:
 def _protocol(run: RunView) -> dict[str, str]:
     """What has to be the same, as text."""
     ways = run.samples[["dataset", "direction"]].drop_duplicates()
-    plan = run.path / "plan.jsonl"
-    lines = plan.read_text("utf-8").splitlines() if plan.is_file() else []
-    content = {str(json.loads(line).get("fingerprint", ""))[:12] for line in lines}
+    planned = read_plan(run.path) if (run.path / PLAN).is_file() else []
+    content = {job.fingerprint[:12] for job in planned}
     inputs = run.samples.groupby(["dataset", "direction"])["input_id"].nunique()
     return {
         "the dataset": ", ".join(sorted({str(v) for v in run.trials["dataset"]})),
@@ -233,6 +237,7 @@ def _environment(
     }
     baselines = {str(b) for run in runs.values() for b in run.environment.get("baselines", ())}
     return {
+        "schema_version": VERSION,
         "runs": {name: dict(run.environment) for name, run in runs.items()},
         "hardware_of": hardware,
         "baselines": sorted(baselines),

@@ -11,6 +11,7 @@ import typer
 from bench.api import BenchError
 from bench.cli import app
 from bench.cli import options as o
+from bench.suite.presets import FOUND, PHOTOGRAPHS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -90,7 +91,7 @@ def score(
         console.print(Text(explained(explain)))
         return
     if dataset is None and data_root is not None:
-        dataset = "yosemite"
+        dataset = PHOTOGRAPHS
     if not outputs or (dataset is None) == (reference is None):
         raise BenchError("name the folders of outputs, and either --dataset or --reference FOLDER")
     view: RunView | None = None
@@ -100,7 +101,7 @@ def score(
     if dataset is not None:
         from bench.suite.schema import method_entry
 
-        methods = [method_entry(f"outputs:{folder}") for folder in outputs]
+        methods = [method_entry(f"{FOUND}:{folder}") for folder in outputs]
         view = _by_dataset(
             out,
             methods=methods,

@@ -12,6 +12,7 @@ import typer
 from bench.api import BenchError
 from bench.cli import app
 from bench.cli import options as o
+from bench.suite.presets import TRANSLATOR
 
 if TYPE_CHECKING:
     import torch
@@ -118,7 +119,7 @@ def _open(
 def translate(
     inputs: Annotated[list[Path], typer.Argument(help="Pictures, or folders of them.")],
     to: To,
-    method: MethodName = "munit",
+    method: MethodName = TRANSLATOR,
     weights: Weights = None,
     out: OutFolder = Path("translated"),
     samples: Annotated[int, typer.Option(min=1, help="Outputs per input.")] = 1,
@@ -206,7 +207,7 @@ def interpolate(
     image: Annotated[Path, typer.Argument(help="The picture whose content is kept.")],
     to: To,
     out: Annotated[Path, typer.Option("--out", "-o", help="A .png strip or a .gif.")],
-    method: MethodName = "munit",
+    method: MethodName = TRANSLATOR,
     weights: Weights = None,
     style_from: Annotated[
         list[Path] | None, typer.Option(help="Two pictures of the target domain to go between.")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -19,12 +19,12 @@ import pandas as pd
 from bench.api import BenchError, Dataset, Direction, Event
 from bench.data.given import Stock
 from bench.data.images import read_image
-from bench.data.job import Job, open_dataset, with_root
+from bench.data.opening import open_dataset, with_root
 from bench.execution.trial import SCORED, Trial
 from bench.metrics.manifest import Changed, changes, picture_hashes
 from bench.metrics.scoring import score
 from bench.plugins import Registry
-from bench.storage.files import read_json_lines
+from bench.storage.jobs import Job, read_plan
 from bench.storage.tables import read_run
 
 TOLERANCE = 1e-3
@@ -116,7 +116,7 @@ def replay(
     """
     view = read_run(run)
     fine = set(view.trials.loc[view.trials["status"] == "ok", "trial"])
-    jobs = [job for job in _jobs(run) if job.trial in fine]
+    jobs = [job for job in read_plan(run) if job.trial in fine]
     for label in labels or ():
         if label not in {job.label for job in jobs}:
             names = ", ".join(dict.fromkeys(job.label for job in jobs))
@@ -141,7 +141,7 @@ def replay(
             known = {name for record in records[job.trial].values() for name in record["metrics"]}
             metrics = tuple(name for name in registry.metrics if name in known)
             trial = Trial(
-                replace(job, metrics=metrics, **moved), run, registry, _quiet, decoded=decoded
+                job.elsewhere(metrics=metrics, **moved), run, registry, _quiet, decoded=decoded
             )
             # As it is now, not as it was planned: what changed is to be named, not refused.
             trial.dataset = dataset
@@ -208,15 +208,6 @@ def _replay(
         code_changed=record["code"] != trial.scoring_code(),
         rows=compare_values(stored, replayed),
     )
-
-
-def _jobs(run: Path) -> list[Job]:
-    try:
-        return [Job.from_json(json.dumps(values)) for values in read_json_lines(run / "plan.jsonl")]
-    except (OSError, TypeError, KeyError) as error:
-        raise BenchError(
-            f"{run / 'plan.jsonl'} cannot be read ({error}): the run was made by another version"
-        ) from None
 
 
 def _record(folder: Path) -> Mapping[str, Mapping[str, Any]]:

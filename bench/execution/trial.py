@@ -12,7 +12,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields
+from dataclasses import fields
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,6 +37,7 @@ from bench.api import (
     Picture,
     Split,
     TrainData,
+    TrialResult,
 )
 from bench.data.given import Stock, take_stock
 from bench.data.images import (
@@ -49,7 +50,7 @@ from bench.data.images import (
     to_uint8,
     write_png,
 )
-from bench.data.job import Job, open_dataset, select
+from bench.data.opening import open_dataset, select
 from bench.devices import (
     choose_device,
     choose_precision,
@@ -62,6 +63,7 @@ from bench.metrics.judge import Judge
 from bench.plugins import Registry, code_hash, load_weights, make_config, resolve
 from bench.storage.cache import Cache, key_of, link_tree
 from bench.storage.files import link_or_copy, write_atomic, write_json
+from bench.storage.jobs import Job
 from bench.training.loop import seconds_spent
 from bench.training.precision import apply_float32_policy
 from bench.training.seeding import derive_seed
@@ -85,16 +87,6 @@ def contaminated(dataset: Dataset) -> frozenset[str]:
     return frozenset(
         item.digest for domain in ("a", "b") for item in dataset.split("train", domain)
     )
-
-
-@dataclass
-class Outcome:
-    """What a trial gives: what ``trials`` says of it beside `Job.columns`, and other rows."""
-
-    trial: Row
-    measurements: list[Row] = field(default_factory=list)
-    samples: list[Row] = field(default_factory=list)
-    timings: list[Row] = field(default_factory=list)
 
 
 class Trial:
@@ -467,6 +459,7 @@ class Trial:
                 code=self.scoring_code(),
                 metrics=[spec.name for spec in self.metrics],
                 extractors=str(extractors),
+                **self._options(),
             )
             entry = self.cache.get("score", key)
             known.append(entry is not None)
@@ -483,6 +476,13 @@ class Trial:
             self._add_rows(direction, rows)
         write_json(self.folder / SCORED, scored)
         self._mark_cached("score", all(known))
+
+    def _options(self) -> dict[str, Any]:
+        """Options of what measures, for a key: of others nothing depends on them."""
+        names = {spec.name for spec in self.metrics}
+        options = {k: v for k, v in self.job.metric_options.items() if k in names}
+        found = {"metric_options": options, "extractor_options": self.job.extractors}
+        return {name: values for name, values in found.items() if values}
 
     def _score_direction(self, direction: Direction) -> tuple[list[Row], Row]:
         """Its measurements, and the manifest of what they were made from."""
@@ -571,7 +571,7 @@ class Trial:
             "input_id": input_id,
             "sample": k,
             "path": output.relative_to(self.run_folder).as_posix(),
-            "input_path": f"inputs/{direction.name}/{input_id}.png",
+            "input_path": f"inputs/{self.job.dataset_label}/{direction.name}/{input_id}.png",
         }
 
     def _base(self, direction: Direction) -> Row:
@@ -580,7 +580,7 @@ class Trial:
             "trial": job.trial,
             "method": job.method,
             "label": job.label,
-            "dataset": job.dataset,
+            "dataset": job.dataset_label,
             "direction": direction.name,
             "seed": job.seed,
         }
@@ -588,7 +588,7 @@ class Trial:
     def _write_inputs(self) -> None:
         """What people compare with: inputs as the methods saw them, and their true translations.
 
-        ``audit/<direction>.json`` names the training images that an input is identical to.
+        ``audit/<dataset>/<direction>.json`` names the training images that an input equals.
         """
         size = self.job.size
         train: dict[str, list[list[str]]] = {}
@@ -598,12 +598,13 @@ class Trial:
         for direction in self.directions:
             items = self.inputs(direction)
             for item in items:
-                name = Path(direction.name) / item.id
+                name = Path(self.job.dataset_label) / direction.name / item.id
                 _keep(self.run_folder / "inputs" / f"{name}.png", load_item(item, size))
                 for k, true in enumerate(self.dataset.truth(item, direction)):
                     _keep(self.run_folder / "truths" / name / f"{k}.png", load_item(true, size))
             twins = {item.id: train[item.digest] for item in items if item.digest in train}
-            write_json(self.run_folder / "audit" / f"{direction.name}.json", twins)
+            audit = self.run_folder / "audit" / self.job.dataset_label
+            write_json(audit / f"{direction.name}.json", twins)
 
     # ------------------------------------------------------------------- time
 
@@ -645,9 +646,9 @@ class Trial:
         if known:
             self.cached.append(stage)
 
-    def run(self) -> Outcome:
+    def run(self) -> TrialResult:
         """Run what is not in the cache; gives every row of the trial."""
-        self.outcome = Outcome(self.row)
+        self.outcome = TrialResult("ok", facts=self.row)
         stages: list[tuple[str, Callable[[], object]]] = [
             ("fit", self._fit),
             ("translate", self._translate),
@@ -661,8 +662,8 @@ class Trial:
             self.row.setdefault(f"{name}_seconds", time.monotonic() - begun)
             self.emit(Event("stage", name, "end"))
         self._write_inputs()
-        reason = self.stock.shortfall if self.spec.precomputed else ""
-        self.row |= {"cached": "+".join(self.cached), "status": "ok", "reason": reason}
+        self.outcome.reason = self.stock.shortfall if self.spec.precomputed else ""
+        self.row["cached"] = "+".join(self.cached)
         return self.outcome
 
 

@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ __all__ = [
     "file_sha256",
     "filling",
     "link_or_copy",
+    "objects_of",
     "read_json_lines",
     "replacing",
     "sha256_of",
@@ -105,11 +106,17 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json_lines(path: Path) -> list[Mapping[str, Any]]:
-    """The whole lines of a JSON-lines file; a line cut off by a kill is left out."""
-    rows = []
-    for line in path.read_text("utf-8").splitlines():
-        with suppress(ValueError):
-            rows.append(json.loads(line))
+    """Return the objects of a JSON-lines file; a line cut off by a kill or damaged is left out."""
+    return objects_of(path.read_bytes().splitlines())
+
+
+def objects_of(lines: Iterable[bytes]) -> list[Mapping[str, Any]]:
+    """Return the lines that are JSON objects."""
+    rows: list[Mapping[str, Any]] = []
+    for line in lines:
+        with suppress(ValueError, RecursionError):
+            if isinstance(row := json.loads(line), dict):
+                rows.append(row)
     return rows
 
 

@@ -36,12 +36,13 @@ def check_report(spec: ReportSpec, run: RunView, out: Path, *, twice: bool = Tru
         for name in ("trials", "measurements", "samples", "timings", "losses")
     }
     render = resolve(spec.implementation)
-    made = Path(render(run, out))
+    config = spec.config()
+    made = Path(render(run, out, config))
     filled = any(made.iterdir()) if made.is_dir() else made.is_file() and made.stat().st_size > 0
     must(filled, spec.name, f"{made} is missing or empty")
     must(made.resolve().is_relative_to(out.resolve()), spec.name, "its file lies elsewhere")
     must(
-        not twice or Path(render(run, out)) == made,
+        not twice or Path(render(run, out, config)) == made,
         spec.name,
         "a second time it writes another file",
     )

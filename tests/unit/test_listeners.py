@@ -13,8 +13,8 @@ from rich.console import Console
 
 from bench.api import BenchError, Event
 from bench.cli.progress import LiveListener, PlainListener, RunListener
-from bench.data.job import Job
 from bench.plugins import load_plugins
+from bench.storage.jobs import Job
 from bench.suite.plan import make_plan
 from bench.suite.schema import make_suite
 from tests import toys

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 import torch
 
-from bench.api import BenchError, Event, Measurement
+from bench.api import BenchError, Event, Measurement, TrialResult
 from bench.data.images import read_image
-from bench.execution.trial import Outcome, Trial
+from bench.execution.trial import Trial
 from bench.plugins import Registry, load_plugins
 from bench.suite.plan import make_plan
 from bench.suite.schema import make_suite
@@ -48,7 +48,7 @@ class Bench:
         (self.root / run / "trials" / job.trial).mkdir(parents=True, exist_ok=True)
         return Trial(job, self.root / run, self.registry, self.events.append)
 
-    def run(self, run: str = "run", **changes: Any) -> Outcome:
+    def run(self, run: str = "run", **changes: Any) -> TrialResult:
         return self.trial(run, **changes).run()
 
     def warnings(self) -> list[str]:
@@ -61,7 +61,7 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     sys.modules.pop("toy_plugin", None)
 
 
-def _values(outcome: Outcome) -> list[float]:
+def _values(outcome: TrialResult) -> list[float]:
     return [row["value"] for row in outcome.measurements if row["metric"] == "brightness"]
 
 
@@ -74,18 +74,18 @@ def _pictures(run: Path) -> dict[str, bytes]:
 
 def test_stages_are_cached_apart(bench: Bench, tmp_path: Path) -> None:
     first = bench.run("one")
-    assert first.trial["cached"] == ""
+    assert first.facts["cached"] == ""
     again = bench.run("two")
-    assert again.trial["cached"] == "fit+translate+score+time"
+    assert again.facts["cached"] == "fit+translate+score+time"
     assert _values(again) == _values(first)
     assert again.measurements == first.measurements and again.timings == first.timings
-    assert again.trial["iterations"] == 6
+    assert again.facts["iterations"] == 6
     # More samples: trained weights are taken, the rest is made.
     more = bench.run("three", samples=3)
-    assert more.trial["cached"] == "fit"
+    assert more.facts["cached"] == "fit"
     # The same samples again, another metric list: only scoring is new.
     other = bench.run("four", metrics=[])
-    assert other.trial["cached"] == "fit+translate+time"
+    assert other.facts["cached"] == "fit+translate+time"
     assert len(_pictures(tmp_path / "three")) == 18 and len(_pictures(tmp_path / "two")) == 12
 
 
@@ -104,7 +104,7 @@ def test_names_of_the_domains_cost_nothing(bench: Bench) -> None:
         "config": {"domains": ["day", "night"]},
     }
     again = bench.run("two", dataset=dataset)
-    assert again.trial["cached"] == "fit+translate+score+time"
+    assert again.facts["cached"] == "fit+translate+score+time"
     assert {row["direction"] for row in again.measurements} == {"day2night", "night2day"}
     assert {row["direction"] for row in again.timings} == {"day2night", "night2day"}
     assert [row["value"] for row in again.measurements] == [
@@ -147,7 +147,7 @@ def test_work_folder_of_another_fit_is_emptied(bench: Bench) -> None:
     (work / "deep" / "x").touch()
     (work / "last.pt").write_text("of another fit", "utf-8")
     (work / "KEY").write_text("another", "utf-8")
-    assert trial.run().trial["status"] == "ok"
+    assert trial.run().status == "ok"
     assert not (work / "deep").exists()
 
 
@@ -160,7 +160,7 @@ def test_changed_dataset_is_refused(bench: Bench) -> None:
 
 def test_inputs_are_kept_as_the_methods_saw_them(bench: Bench, tmp_path: Path) -> None:
     bench.run(size=48)
-    file = tmp_path / "run" / "inputs" / "a2b" / "p1.png"
+    file = tmp_path / "run" / "inputs" / "image_folder" / "a2b" / "p1.png"
     assert read_image(file).shape == (48, 48, 3)
     bench.run(size=32)
     np.testing.assert_array_equal(read_image(file), read_image(bench.data / "testA" / "p1.png"))
@@ -171,11 +171,11 @@ def test_truths_and_training_twins_are_kept_beside_the_inputs(bench: Bench, tmp_
     paired = {"name": "image_folder", "root": str(bench.data), "config": {"paired": True}}
     bench.run(dataset=paired)
     run = tmp_path / "run"
-    truth = read_image(run / "truths" / "a2b" / "p1" / "0.png")
+    truth = read_image(run / "truths" / "image_folder" / "a2b" / "p1" / "0.png")
     np.testing.assert_array_equal(truth, read_image(bench.data / "testB" / "p1.png"))
-    twins = json.loads((run / "audit" / "a2b.json").read_text("utf-8"))
+    twins = json.loads((run / "audit" / "image_folder" / "a2b.json").read_text("utf-8"))
     assert twins == {"p1": [["b", "p0"]]}
-    assert json.loads((run / "audit" / "b2a.json").read_text("utf-8")) == {}
+    assert json.loads((run / "audit" / "image_folder" / "b2a.json").read_text("utf-8")) == {}
 
 
 class Odd:
@@ -323,9 +323,9 @@ def test_another_metric_code_scores_again(bench: Bench) -> None:
 
     code_hash.cache_clear()
     again = bench.run("two", method="negative")
-    assert first.trial["cached"] == again.trial["cached"] == ""
+    assert first.facts["cached"] == again.facts["cached"] == ""
 
 
 def test_job_is_json_all_the_way(bench: Bench) -> None:
     outcome = bench.run(method="negative")
-    assert json.loads(json.dumps(dataclasses.asdict(outcome)))["trial"]["status"] == "ok"
+    assert json.loads(json.dumps(dataclasses.asdict(outcome)))["status"] == "ok"
