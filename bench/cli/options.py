@@ -178,13 +178,16 @@ def _place(values: dict[str, Any], roots: list[str]) -> None:
     BenchError
         When it is not clear which dataset a folder is for.
     """
+    key = "datasets" if "datasets" in values else "dataset"
     entries = values.get("datasets", [values.get("dataset", PHOTOGRAPHS)])
     if not isinstance(entries, list):
-        return  # validation will say what is wrong
+        return  # validation will say what is wrong, here and below
     entries = [{"name": entry} if isinstance(entry, str) else entry for entry in entries]
     if not all(isinstance(entry, dict) for entry in entries):
         return
     by_title = {str(entry.get("label") or entry.get("name")): entry for entry in entries}
+    if len(by_title) < len(entries):
+        return
     for text in roots:
         title, equals, folder = text.partition("=")
         if equals and title in by_title:
@@ -196,8 +199,7 @@ def _place(values: dict[str, Any], roots: list[str]) -> None:
                 f"--data-root {text!r}: there are several datasets, write NAME=FOLDER with one of "
                 f"{', '.join(by_title)}"
             )
-    values.pop("dataset", None)
-    values["datasets"] = entries
+    values[key] = entries if key == "datasets" else entries[0]
 
 
 def build_suite(

@@ -41,7 +41,8 @@ def _listeners(out: io.StringIO) -> list[RunListener]:
 @pytest.mark.parametrize("which", [0, 1], ids=["plain", "live"])
 def test_names_stay_text(job: Job, name: str, which: int) -> None:
     out = io.StringIO()
-    job = dataclasses.replace(job, label=name)
+    part = dataclasses.replace(job.method_part, label=name)
+    job = dataclasses.replace(job, method_part=part)
     with _listeners(out)[which] as listener:
         listener.planned(Path("run"), [job])
         for done in (1, 2):
