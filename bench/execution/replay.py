@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -16,13 +16,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.api import BenchError, Dataset, Direction, Event
+from bench.api import BenchError, Dataset, Direction, Event, Measurement
 from bench.data.given import Stock
 from bench.data.images import read_image
 from bench.data.job import Job, open_dataset, with_root
-from bench.execution.trial import SCORED, Trial
+from bench.execution.stages import score
+from bench.execution.stages.score import SCORED
+from bench.execution.workspace import Decoded, Workspace
 from bench.metrics.manifest import Changed, changes, picture_hashes
-from bench.metrics.scoring import score
 from bench.plugins import Registry
 from bench.storage.files import read_json_lines
 from bench.storage.tables import read_run
@@ -135,61 +136,57 @@ def replay(
     dataset = open_dataset(
         spec, config, Path(jobs[0].cache), offline=jobs[0].offline, progress=lambda _text: None
     )
-    decoded: dict[Any, Any] = {}
+    decoded: Decoded = {}
     with TemporaryDirectory(prefix="bench-replay-") as features:
         for job in jobs:
-            known = {name for record in records[job.trial].values() for name in record["metrics"]}
+            record = records[job.trial]
+            known = {name for entry in record.values() for name in entry["metrics"]}
             metrics = tuple(name for name in registry.metrics if name in known)
-            trial = Trial(
-                replace(job, metrics=metrics, **moved), run, registry, _quiet, decoded=decoded
-            )
-            # As it is now, not as it was planned: what changed is to be named, not refused.
-            trial.dataset = dataset
-            if trial.spec.precomputed:
+            precomputed = registry.method(job.method).precomputed
+            workspace = Workspace(
+                replace(job, metrics=metrics, **moved),
+                run,
+                registry,
+                _quiet,
+                decoded=decoded,
+                # As it is now, not as it was planned: what changed is to be named, not refused.
+                dataset=dataset,
                 # The run has its copies: where they came from need not be there any more.
-                trial.stock = _kept(job, dataset, records[job.trial])
+                stock=_kept(job, dataset, record) if precomputed else None,
+            )
             rows = view.measurements[view.measurements["trial"] == job.trial]
             # Timings are no scores: no picture gives them again.
             rows = rows[~rows["kind"].isin(["throughput", "resource"])]
-            for direction in _directions(job, dataset):
+            for direction in workspace.directions:
                 stored = rows[rows["direction"] == direction.name]
-                record = records[job.trial].get(direction.name)
-                if record is None:
-                    raise BenchError(f"{trial.folder / SCORED} has no record of {direction.name}")
-                yield _replay(trial, direction, record, stored, Path(features))
+                if direction.name not in record:
+                    raise BenchError(
+                        f"{workspace.folder / SCORED} has no record of {direction.name}"
+                    )
+                yield _replay(workspace, direction, record[direction.name], stored, Path(features))
 
 
 def _replay(
-    trial: Trial,
+    workspace: Workspace,
     direction: Direction,
     record: Mapping[str, Any],
     stored: pd.DataFrame,
     features: Path,
 ) -> Replayed:
     before = record["pictures"]
-    folder = trial.images_folder(direction)
+    folder = workspace.outputs(direction)
     changed = [
         Changed("output file", name, "gone")
         for name in before["outputs"]
         if not _reads(folder / f"{name}.png")
     ]
-    now = {item.id for item in trial.inputs(direction)}
+    now = {item.id for item in workspace.inputs(direction)}
+    measured: list[Measurement] = []
     if not changed and now == before["inputs"].keys():
-        data, networks = trial.scoring_data(direction), dict[str, str]()
-        measured = score(
-            data,
-            trial.metrics,
-            device=trial.ctx.device,
-            weights_dir=trial.ctx.weights_dir,
-            offline=trial.ctx.offline,
-            cache=features,
-            emit=_quiet,
-            networks=networks,
-        )
-        found = picture_hashes(data, trial.job.samples)
-        changed += changes(before, found)
+        data = score.pictures(workspace, direction)
+        measured, networks = score.measure(workspace, data, features=features)
+        changed += changes(before, picture_hashes(data, workspace.job.samples))
         changed += changes({"network": record["networks"]}, {"network": networks})
-        rows = [{part.name: getattr(m, part.name) for part in fields(m)} for m in measured]
     else:
         # Without all pictures there is nothing that could be compared.
         gone = {"inputs": dict.fromkeys(now, "")}
@@ -198,15 +195,14 @@ def _replay(
             for change in changes({"inputs": before["inputs"]}, gone)
             if change.how != "changed"
         ]
-        rows = []
-    replayed = pd.DataFrame(rows, columns=[*_KEYS, "value", "n"])
+    rows = [[getattr(one, name) for name in (*_KEYS, "value", "n")] for one in measured]
     return Replayed(
-        label=trial.job.label,
-        seed=trial.job.seed,
+        label=workspace.job.label,
+        seed=workspace.job.seed,
         direction=direction.name,
         changed=tuple(changed),
-        code_changed=record["code"] != trial.scoring_code(),
-        rows=compare_values(stored, replayed),
+        code_changed=record["code"] != score.code(workspace),
+        rows=compare_values(stored, pd.DataFrame(rows, columns=[*_KEYS, "value", "n"])),
     )
 
 

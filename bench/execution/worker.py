@@ -94,12 +94,18 @@ def _run(run: Path, trial_id: str) -> int:
     job = Job.from_json((folder / JOB).read_text("utf-8"))
     result: dict[str, Any]
     try:
-        from bench.execution.trial import Trial
+        from bench.execution.trial import run_trial
+        from bench.execution.workspace import Workspace
         from bench.plugins import load_plugins
 
         registry = load_plugins([Path(file) for file in job.plugins])
-        trial = Trial(job, run, registry, emit)
-        result = asdict(trial.run())
+        given = run_trial(Workspace(job, run, registry, emit))
+        result = {
+            "trial": given.facts | {"status": given.status, "reason": given.reason},
+            "measurements": given.measurements,
+            "samples": given.samples,
+            "timings": given.timings,
+        }
     except BaseException as error:  # a SystemExit of a plugin included
         traceback.print_exc()
         status, reason = classify(error)

@@ -15,15 +15,13 @@ from typing import TYPE_CHECKING, Any
 from bench.api import BenchError, Budget, Dataset, Direction
 from bench.data.given import Stock, take_stock
 from bench.data.job import Job, open_dataset, with_root
-from bench.plugins import Registry, code_hash, make_config, resolve
+from bench.plugins import Registry, make_config, resolve
 from bench.storage.cache import key_of
+from bench.training.key import fit_key
 
 if TYPE_CHECKING:
     from bench.api import DatasetSpec, MethodSpec
     from bench.suite.schema import MethodEntry, Suite
-
-SHARED_CODE = ("bench.api", "bench.nn", "bench.training", "bench.data.images")
-"""Harness code that what a method trains and translates depends on."""
 
 
 def dataset_config(spec: DatasetSpec, suite: Suite) -> dict[str, Any]:
@@ -122,13 +120,9 @@ def make_plan(
                 continue  # pictures that exist already know no seed
             weights = _weights_digest(entry)
             made = _samples(spec, suite, stock)
-            fit_key = key_of(
-                stage="fit",
-                method=spec.name,
-                version=spec.version,
-                code=_code_of(spec),
-                # Of pictures made elsewhere only what they are counts, not where they lie.
-                config={} if stock else config,
+            key = fit_key(
+                spec,
+                config=config,
                 given=stock.digest if stock else "",
                 data=fingerprint,
                 size=suite.size,
@@ -137,12 +131,11 @@ def make_plan(
                 precision=suite.precision,
                 weights=weights,
                 pretrained=digest,
-                # How far a budget in seconds goes depends on where it is spent.
-                device=suite.device if budget.endswith("s") else "",
+                device=suite.device,
             )
             jobs.append(
                 Job(
-                    trial=_trial_id(entry, seed, fit_key),
+                    trial=_trial_id(entry, seed, key),
                     method=spec.name,
                     label=entry.title,
                     config=config,
@@ -166,7 +159,7 @@ def make_plan(
                     offline=suite.offline,
                     plugins=tuple(str(file) for file in registry.files),
                     cache=str(cache),
-                    fit_key=fit_key,
+                    fit_key=key,
                     pretrained=title,
                     skip=_skip_reason(spec, dataset, directions),
                     given=stock.digest if stock else "",
@@ -231,16 +224,6 @@ def _method_config(
             f"method {spec.name} has no budget for preset {suite.preset}: give --budget"
         )
     return config, str(Budget.parse(budget))
-
-
-def _code_of(spec: MethodSpec) -> str:
-    """The hash of everything a method's results may depend on in code."""
-    package = spec.implementation.partition(":")[0].partition(".")[0]
-    try:
-        return code_hash(package, *SHARED_CODE)
-    except BenchError:
-        # Its worker will say what is wrong, and the other trials run.
-        return ""
 
 
 def _pretrained(spec: MethodSpec, config: dict[str, Any], suite: Suite) -> tuple[str, str]:
