@@ -29,6 +29,10 @@ class Config(BaseModel):
         """The pretrained files a method uses so configured, best first; None: all of its spec."""
         return None
 
+    def judged(self) -> bool:
+        """Whether a method so configured asks ``Context.judge`` when it trains."""
+        return False
+
 
 @dataclass(frozen=True)
 class WeightFile:

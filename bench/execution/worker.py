@@ -109,11 +109,12 @@ def _run(run: Path, folder: Path) -> int:
     signal.signal(signal.SIGTERM, _interrupt)
     job = Job.from_json((folder / JOB).read_text("utf-8"))
     try:
-        from bench.execution.trial import Trial
+        from bench.execution.trial import run_trial
+        from bench.execution.workspace import Workspace
         from bench.plugins import load_plugins
 
         registry = load_plugins([Path(file) for file in job.plugins])
-        result = Trial(job, run, registry, _emitter(folder / EVENTS)).run()
+        result = run_trial(Workspace(job, run, registry, _emitter(folder / EVENTS)))
     except BaseException as error:  # a SystemExit of a plugin included
         traceback.print_exc()
         result = TrialResult(*classify(error))

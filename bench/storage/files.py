@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,6 +19,7 @@ __all__ = [
     "check_writable",
     "file_sha256",
     "filling",
+    "folder_name",
     "link_or_copy",
     "objects_of",
     "read_json_lines",
@@ -128,6 +130,14 @@ def link_or_copy(source: Path, target: Path) -> None:
             os.link(source, temporary)
         except OSError:
             shutil.copyfile(source, temporary)
+
+
+def folder_name(label: str) -> str:
+    """Return a label as the name of a folder; two labels never have the same."""
+    safe = re.sub(r"[^A-Za-z0-9_.-]+", "-", label).strip("-.")[:40]
+    if safe == label:
+        return safe
+    return f"{safe or 'x'}-{hashlib.sha256(label.encode()).hexdigest()[:8]}"
 
 
 def check_writable(folder: Path, hint: str = "choose another place with --out") -> None:

@@ -15,13 +15,12 @@ from typing import Any
 from bench.api import BenchError, Budget, Dataset, DatasetSpec, Direction, MethodSpec
 from bench.data.given import NothingToScore, Stock, take_stock
 from bench.data.opening import images_per_direction, open_dataset, with_root
-from bench.plugins import Registry, code_hash, make_config, resolve
+from bench.plugins import Registry, make_config, resolve
 from bench.storage.cache import key_of
+from bench.storage.files import folder_name
 from bench.storage.jobs import DatasetPart, Job, MachinePart, MethodPart, ScoringPart
 from bench.suite.schema import DatasetEntry, MethodEntry, Suite
-
-SHARED_CODE = ("bench.api", "bench.nn", "bench.training", "bench.data.images")
-"""Harness code that what a method trains and translates depends on."""
+from bench.training.key import fit_key
 
 Progress = Callable[[str], None]
 
@@ -65,7 +64,6 @@ class _Entrant:
     spec: MethodSpec
     config: dict[str, Any]
     budget: str
-    code: str
     weights: str
     pretrained: tuple[str, str]
     """SHA-256 and title of the pretrained file it will use."""
@@ -135,13 +133,9 @@ def _job(
     entry, spec = entrant.entry, entrant.spec
     found = stock if isinstance(stock, Stock) else None
     made = found.samples if found else suite.samples if spec.multimodal else 1
-    fit_key = key_of(
-        stage="fit",
-        method=spec.name,
-        version=spec.version,
-        code=entrant.code,
-        # Of pictures made elsewhere only what they are counts, not where they lie.
-        config={} if spec.precomputed else entrant.config,
+    key = fit_key(
+        spec,
+        config=entrant.config,
         given=found.digest if found else "",
         data=data.fingerprint,
         size=data.size,
@@ -150,13 +144,12 @@ def _job(
         precision=suite.precision,
         weights=entrant.weights,
         pretrained=entrant.pretrained[0],
-        # How far a budget in seconds goes depends on where it is spent.
-        device=suite.device if entrant.budget.endswith("s") else "",
+        device=suite.device,
     )
     return Job(
-        trial=_trial_id(entry, data, seed, fit_key, several=len(suite.datasets) > 1),
+        trial=_trial_id(entry, data, seed, key, several=len(suite.datasets) > 1),
         seed=seed,
-        fit_key=fit_key,
+        fit_key=key,
         method_part=MethodPart(
             name=spec.name,
             label=entry.title,
@@ -199,7 +192,7 @@ def _trial_id(
     entry: MethodEntry, data: PlannedDataset, seed: int, key: str, *, several: bool
 ) -> str:
     label = re.sub(r"[^A-Za-z0-9_.-]+", "-", entry.title).strip("-.")[:40] or "method"
-    where = f"-{data.label[:16]}" if several else ""
+    where = f"-{folder_name(data.label)[:16]}" if several else ""
     # Both titles are hashed whole: what is readable of two of them may be the same.
     digest = key_of(title=entry.title, dataset=data.label, fit=key)[:8]
     return f"{label}{where}-s{seed}-{digest}"
@@ -285,7 +278,7 @@ def _planned(
 def _entrant(entry: MethodEntry, suite: Suite, registry: Registry) -> _Entrant:
     spec = registry.method(entry.name)
     config, budget = _method_config(spec, entry, suite)
-    return _Entrant(entry, spec, config, budget, _code_of(spec), _weights_digest(entry), ("", ""))
+    return _Entrant(entry, spec, config, budget, _weights_digest(entry), ("", ""))
 
 
 def _stocks(
@@ -357,16 +350,6 @@ def _method_config(
             f"method {spec.name} has no budget for preset {suite.preset}: give --budget"
         )
     return config, str(Budget.parse(budget))
-
-
-def _code_of(spec: MethodSpec) -> str:
-    """The hash of everything a method's results may depend on in code."""
-    package = spec.implementation.partition(":")[0].partition(".")[0]
-    try:
-        return code_hash(package, *SHARED_CODE)
-    except BenchError:
-        # Its worker will say what is wrong, and the other trials run.
-        return ""
 
 
 def _with_pretrained(entrant: _Entrant, suite: Suite) -> _Entrant:

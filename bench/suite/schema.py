@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -186,17 +185,6 @@ class Suite(_Strict):
         for title in titles:
             if titles.count(title) > 1:
                 raise ValueError(f"{title} is named twice: give each its own label")
-        return value
-
-    @field_validator("datasets")
-    @classmethod
-    def _folder_names(cls, value: tuple[DatasetEntry, ...]) -> tuple[DatasetEntry, ...]:
-        for entry in value:
-            # Its inputs lie in a folder of that name.
-            if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}", entry.title):
-                raise ValueError(
-                    f"{entry.title!r} is no label: write up to 64 letters, digits and _ . -"
-                )
         return value
 
     @field_validator("seeds")

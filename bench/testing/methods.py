@@ -20,11 +20,12 @@ from bench.api import (
     PrecomputedMethod,
     TrainData,
 )
+from bench.nn.padding import translate_padded
 from bench.plugins import load_weights, make_config, resolve
 from bench.testing.specs import must
 from bench.training import loop
 from bench.training.seeding import generator
-from bench.translator import Translator, translate_padded
+from bench.translator import Translator
 
 LEVEL = 1 / 255
 """Outputs may differ by this much where another batch sums in another order."""

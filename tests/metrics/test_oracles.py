@@ -16,7 +16,9 @@ import pytest
 import torch
 
 from bench.api import A2B
-from bench.execution.trial import Trial
+from bench.execution.stages import fit, translate
+from bench.execution.stages.score import pictures
+from bench.execution.workspace import Workspace
 from bench.metrics.plugin import METRICS
 from bench.metrics.scoring import score
 from bench.plugins import load_plugins
@@ -57,10 +59,10 @@ def numbers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Numbers]:
     specs = [spec for spec in METRICS if spec.name in MEASURED]
     found: Numbers = {}
     for job in plan.jobs:
-        trial = Trial(job, root / "run", registry, lambda event: None)
-        trial._translate()
+        workspace = Workspace(job, root / "run", registry, lambda event: None)
+        translate.run(workspace, fit.run(workspace))
         measured = score(
-            trial.scoring_data(trial.directions[0]),
+            pictures(workspace, workspace.directions[0]),
             specs,
             device=torch.device("cpu"),
             weights_dir=None,
@@ -69,7 +71,7 @@ def numbers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Numbers]:
             emit=lambda event: None,
         )
         found[job.label] = {one.metric: one.value for one in measured if one.subset == "all"}
-    assert trial.directions[0].key == A2B.key
+    assert workspace.directions[0].key == A2B.key
     yield found
     sys.modules.pop("oracles", None)
 
