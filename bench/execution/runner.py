@@ -19,7 +19,7 @@ from typing import Any, Protocol
 from bench.analysis.validity import open_run
 from bench.api import BenchError, Event, RunView
 from bench.data.job import Job, images_per_direction
-from bench.plugins import Registry, load_plugins, resolve
+from bench.plugins import Registry, load_plugins, make_config, resolve
 from bench.storage.cache import key_of
 from bench.storage.files import check_writable, write_atomic, write_json
 from bench.storage.locks import LOCK, locked
@@ -311,7 +311,8 @@ def render_reports(
         spec = registry.report(name)
         out = view.path / "report"
         try:
-            made = Path(resolve(spec.implementation)(view, out))
+            config = make_config("report", name, spec.config, {})
+            made = Path(resolve(spec.implementation)(view, out, config))
         except (Exception, SystemExit) as error:  # a plugin's fault must not cost the run
             reason = str(error).strip().splitlines()[0] if str(error).strip() else ""
             problems.append(f"report {name} failed: {type(error).__name__}: {reason}")

@@ -28,12 +28,12 @@ from bench_html.context import page_context
 from bench_html.thumbs import make_sheet
 
 if TYPE_CHECKING:
-    from bench.api import RunView
+    from bench.api import Config, RunView
 
 _HERE = Path(__file__).parent
 
 
-def render(run: RunView, out: Path) -> Path:
+def render(run: RunView, out: Path, config: Config | None = None) -> Path:
     """Write ``index.html`` and its thumbnails into `out`.
 
     Parameters
@@ -42,6 +42,8 @@ def render(run: RunView, out: Path) -> Path:
         The run; its pictures are read from ``run.path``.
     out
         The report's folder, usually ``<run>/report``; made when it is not there.
+    config
+        There is nothing to configure.
 
     Returns
     -------
