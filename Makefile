@@ -39,7 +39,7 @@ speed: $(STAMP)
 lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy bench
+	$(BIN)/mypy bench $(wildcard methods/bench_*) $(wildcard datasets/bench_*)
 	$(BIN)/lint-imports
 
 clean:
