@@ -1,6 +1,6 @@
 """The metrics of the suite against the same ones through torch-fidelity and lpips, one by one.
 
-    python -m tests.speed.compare_scoring --root FOLDER
+    python tests/speed/compare_scoring.py --root FOLDER
 
 scores the test images of a folder (trainA, trainB, testA, testB) with ten samples for each
 input, pictures given, and prints time, peak memory and every number of both ways. Each way is
