@@ -1,4 +1,4 @@
-"""Methods and datasets that break one promise each, to see that the kit notices."""
+"""Plugins that break one promise each, to see that the kit notices."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from bench.api import BenchError, Budget, Config, Event, ImageItem
+from bench.api import BenchError, Budget, Config, Event, ImageItem, RunView
 from bench.training.loop import run_training
 from bench.training.sampling import batch
 from bench.training.seeding import generator, normal_per_seed
@@ -497,3 +497,73 @@ class FlickeringPictures(Stripes):
 
 class UndeclaredPairs(Stripes):
     paired = True
+
+
+class Layered(Stripes):
+    """A dataset with layers that keeps every promise."""
+
+    classes: tuple[str, ...] = ("sky", "land")
+
+    def layers(self, item: ImageItem) -> dict[str, Any]:
+        plane = np.zeros((8, 8), np.uint8)
+        plane[4:] = 1
+        return {"classes": plane, "depth": plane}
+
+
+class SmallLayers(Layered):
+    def layers(self, item: ImageItem) -> dict[str, Any]:
+        return {name: plane[::2] for name, plane in super().layers(item).items()}
+
+
+class NamelessClass(Layered):
+    classes = ("sky",)
+
+
+class NoDepth(Layered):
+    def layers(self, item: ImageItem) -> dict[str, Any]:
+        return {"classes": super().layers(item)["classes"]}
+
+
+def sound_report(run: RunView, out: Path, config: Config) -> Path:
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "page.txt").write_text("a page")
+    return out / "page.txt"
+
+
+def writes_nothing(run: RunView, out: Path, config: Config) -> Path:
+    return out / "page.txt"
+
+
+def writes_elsewhere(run: RunView, out: Path, config: Config) -> Path:
+    (run.path / "page.txt").write_text("a page")
+    return run.path / "page.txt"
+
+
+def changes_the_run(run: RunView, out: Path, config: Config) -> Path:
+    (run.path / "environment.json").write_text("{}")
+    return sound_report(run, out, config)
+
+
+def changes_a_table(run: RunView, out: Path, config: Config) -> Path:
+    run.measurements["value"] = 0.0
+    return sound_report(run, out, config)
+
+
+def leaves_temporary_files(run: RunView, out: Path, config: Config) -> Path:
+    path = sound_report(run, out, config)
+    (out / ".page.txt.123").touch()
+    return path
+
+
+def writes_once(run: RunView, out: Path, config: Config) -> Path:
+    out.mkdir(parents=True)
+    return sound_report(run, out, config)
+
+
+def another_each_time(run: RunView, out: Path, config: Config) -> Path:
+    path = sound_report(run, out, config)
+    return path.rename(out / f"page{len(list(out.iterdir()))}.txt")
+
+
+def without_options(run: RunView, out: Path) -> Path:
+    return sound_report(run, out, Config())

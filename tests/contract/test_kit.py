@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,9 +12,10 @@ import pytest
 import torch
 from pydantic import ConfigDict
 
-from bench.api import Config, DatasetSpec, MethodSpec
+from bench.api import Column, Config, DatasetSpec, MethodSpec, MetricSpec, ReportSpec, Rule
 from bench.plugins import load_plugins
-from bench.testing import check_dataset, check_light, check_method, check_spec
+from bench.testing import check_dataset, check_light, check_method, check_report, check_spec
+from tests.factories import make_run
 
 
 def _method(name: str, **traits: object) -> MethodSpec:
@@ -159,6 +161,7 @@ def _dataset(name: str, **traits: object) -> DatasetSpec:
 def test_sound_dataset_passes(tmp_path: Path) -> None:
     check_dataset(_dataset("Stripes"), tmp_path)
     check_dataset(_dataset("Stripes"))
+    check_dataset(_dataset("Layered"))
 
 
 @pytest.mark.parametrize(
@@ -171,11 +174,44 @@ def test_sound_dataset_passes(tmp_path: Path) -> None:
         ("ShuffledSplit", "the order is not fixed"),
         ("FlickeringPictures", "looks different the second time"),
         ("UndeclaredPairs", "not declared so"),
+        ("SmallLayers", "layer classes of testa0 has another size"),
+        ("NamelessClass", "a class of testa0 has no name"),
+        ("NoDepth", "the layers of testa0 lack classes or depth"),
     ],
 )
 def test_broken_datasets_are_named(name: str, promise: str, tmp_path: Path) -> None:
     with pytest.raises(AssertionError, match=promise):
         check_dataset(_dataset(name), tmp_path)
+
+
+def _report(name: str) -> ReportSpec:
+    return ReportSpec(name, "a test", f"tests.contract.broken:{name}")
+
+
+def test_sound_report_passes(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", pictures=False)
+    made = check_report(_report("sound_report"), run, tmp_path / "run" / "report")
+    assert made.read_text() == "a page"
+
+
+@pytest.mark.parametrize(
+    ("name", "promise"),
+    [
+        ("writes_nothing", "is missing or empty"),
+        ("writes_elsewhere", "its file lies elsewhere"),
+        ("changes_the_run", "it changes the run folder"),
+        ("changes_a_table", "it changes the table measurements"),
+        ("leaves_temporary_files", "temporary files stay behind: .page.txt.123"),
+        ("writes_once", "rendering a second time raises FileExistsError"),
+        ("another_each_time", "a second time it writes another file"),
+        ("without_options", "rendering raises TypeError"),
+    ],
+)
+def test_broken_reports_are_named(name: str, promise: str, tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", pictures=False)
+    with pytest.raises(AssertionError, match=re.escape(promise)) as error:
+        check_report(_report(name), run, tmp_path / "run" / "report")
+    assert str(error.value).startswith(f"{name}: ")
 
 
 class _Loose(Config):
@@ -207,6 +243,19 @@ class _Thawed:
         (MethodSpec("x", "s", "a:B", presets={"fast": {}}), "preset 'fast' does not exist"),
         (MethodSpec("x", "s", "a:B", directions=("a2c",)), "directions are"),
         (MethodSpec("x", "s", "a:B", trained=True), "budgets belong"),
+        (
+            MethodSpec("x", "s", "a:B", rules=(Rule("kid", "equals", 0.0, "why"),)),
+            "rules belong to a baseline",
+        ),
+        (
+            MethodSpec("x", "s", "a:B", baseline=True, rules=(Rule("kid", "above", 1.0, "why"),)),
+            "above with 1.0: equals takes a number",
+        ),
+        (
+            MetricSpec("x", "s", "a:b", "quality", gives=(Column("y"), Column("y"))),
+            "two columns have one name",
+        ),
+        (ReportSpec("x", "s", "a:b", config=_Loose), "accepts options it does not know"),
         (_Thawed(), "not frozen"),
     ],
 )
