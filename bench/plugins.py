@@ -28,6 +28,7 @@ from bench.api import (
     Method,
     MethodSpec,
     MetricSpec,
+    PretrainedMethod,
     ReportSpec,
 )
 
@@ -229,10 +230,11 @@ def load_weights(
     BenchError
         When the weights do not fit, or as :func:`make_config`.
     """
-    model = resolve(spec.implementation)
+    model: type[Method] = resolve(spec.implementation)
+    if not issubclass(model, PretrainedMethod):
+        raise BenchError(f"method {label} reads no weights: {model.__name__} has no from_weights")
     with _explained(f"method {label}", spec.config):
-        method: Method = model.from_weights(path, ctx, **config)
-        return method
+        return model.from_weights(path, ctx, **config)
 
 
 @contextmanager

@@ -182,8 +182,8 @@ class MethodSpec:
     weights
         Pretrained files it uses, best first; any one of them is enough.
     explain
-        ``"module:function"`` behind ``bench explain``, called with
-        ``(content, style, out, ctx, size=, iterations=)``; empty when there is none.
+        ``"module:function"`` behind ``bench explain``, which follows
+        :class:`bench.api.Explanation`; empty when there is none.
     source
         The paper or project it follows.
     """

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.api import BenchError
+from bench.api import BenchError, FramedMethod
 from bench.cli import app
 from bench.cli import options as o
 from bench.suite.presets import TRANSLATOR
@@ -82,13 +82,16 @@ def _write(path: Path, image: torch.Tensor) -> None:
 
 def _keep_frames(translator: Translator, out: Path, stem: str, first: int) -> None:
     """Let a method write its frames as ``<name>_<sample>-frames/<iteration>.png``."""
+    method = translator.method
+    if not isinstance(method, FramedMethod):
+        raise BenchError(f"method {translator.spec.name} shows no frames: leave out --save-every")
 
     def on_frame(done: int, iteration: int, images: torch.Tensor) -> None:
         for offset, image in enumerate(images):
             folder = out / f"{stem}_{first + done + offset}-frames"
             _write(folder / f"{iteration:05d}.png", image)
 
-    translator.method.on_frame = on_frame  # type: ignore[attr-defined]
+    method.on_frame = on_frame
 
 
 def _open(

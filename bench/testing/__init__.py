@@ -1,7 +1,8 @@
 """The contract kit: checks that any plugin can run against itself.
 
-Each check raises :class:`AssertionError` with one line that names the plugin and the broken
-promise. In a plugin's own tests::
+A check uses a plugin as the harness would, and looks at what it does, never at how. It raises
+:class:`AssertionError` with one line: the plugin, the promise it breaks, and how to mend it. In a
+plugin's own tests::
 
     from bench.testing import check_method, check_spec
 

@@ -13,8 +13,8 @@ import torch
 
 from bench.api import A2B, Event, Measurement, MetricSpec, Picture
 from bench.data.images import Pixels, pixel_digest
-from bench.testing.methods import toy_pictures
-from bench.testing.specs import must
+from bench.testing.promises import must
+from bench.testing.toys import toy_pictures
 
 
 def _itself(pixels: Pixels) -> Pixels:

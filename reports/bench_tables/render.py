@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 def render(run: RunView, out: Path, config: Config | None = None) -> Path:
     """Write ``summary.{csv,md,tex,parquet}``, ``measurements.csv`` and ``checks.csv`` into `out`.
 
+    There is nothing to configure.
+
     Returns
     -------
     pathlib.Path

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from factories import MAKERS, make_run
 from rich.console import Console
 
 from bench.analysis.compare import RunComparison, compare, terminal_lines
 from bench.analysis.rules import Rule, fails, parse_rule
 from bench.api import BenchError, RunView
+from tests.factories import MAKERS, make_run
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from factories import MAKERS, make_run
 from rich.console import Console
 from typer.testing import CliRunner
 
@@ -21,6 +20,7 @@ from bench.api import BenchError, RunView
 from bench.cli import app
 from bench.storage.tables import read_run
 from bench_html.render import render
+from tests.factories import MAKERS, make_run
 
 SMALL: dict[str, Any] = {"inputs": 2, "samples": 2, "size": 16, "failures": False}
 

@@ -9,7 +9,6 @@ from dataclasses import replace
 
 import pandas as pd
 import pytest
-from factories import HOSTILE, make_run
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
@@ -28,6 +27,7 @@ from bench.analysis.tables import csv_table, inert, latex_table, markdown_table
 from bench.analysis.validity import checks
 from bench.api import RunView
 from bench.storage.tables import table
+from tests.factories import HOSTILE, make_run
 
 
 @pytest.fixture(scope="module")
