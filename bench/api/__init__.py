@@ -30,7 +30,7 @@ from bench.api.data import (
     Split,
     TrainData,
 )
-from bench.api.errors import BenchError, Diverged
+from bench.api.errors import BenchError, Diverged, NotMeasurable
 from bench.api.launchers import Ended, Launcher, Resources, Status, Task, TrialResult
 from bench.api.methods import (
     Budget,
@@ -60,6 +60,7 @@ from bench.api.metrics import (
 )
 from bench.api.reports import Anchor, Declared, RunView
 from bench.api.specs import (
+    SPEED_COLUMNS,
     Column,
     Config,
     DatasetSpec,
@@ -71,12 +72,14 @@ from bench.api.specs import (
     ReportSpec,
     Rule,
     WeightFile,
+    find_column,
     hookimpl,
 )
 
 __all__ = [
     "A2B",
     "B2A",
+    "SPEED_COLUMNS",
     "Anchor",
     "BenchError",
     "Budget",
@@ -109,6 +112,7 @@ __all__ = [
     "MethodSpec",
     "MetricContext",
     "MetricSpec",
+    "NotMeasurable",
     "OfficialMethod",
     "PerceptualDistance",
     "Picture",
@@ -129,5 +133,6 @@ __all__ = [
     "Verdict",
     "WeightFile",
     "Which",
+    "find_column",
     "hookimpl",
 ]

@@ -22,7 +22,7 @@ from bench.data.images import read_image
 from bench.data.job import Job, open_dataset, with_root
 from bench.execution.trial import SCORED, Trial
 from bench.metrics.manifest import Changed, changes, picture_hashes
-from bench.metrics.scoring import score
+from bench.metrics.score import score
 from bench.plugins import Registry
 from bench.storage.files import read_json_lines
 from bench.storage.tables import read_run
@@ -178,7 +178,8 @@ def _replay(
         data, networks = trial.scoring_data(direction), dict[str, str]()
         measured = score(
             data,
-            trial.metrics,
+            [spec.name for spec in trial.metrics],
+            trial.registry,
             device=trial.ctx.device,
             weights_dir=trial.ctx.weights_dir,
             offline=trial.ctx.offline,

@@ -68,7 +68,7 @@ from bench.training.seeding import derive_seed
 from bench.translator import translate_padded
 
 if TYPE_CHECKING:
-    from bench.metrics.scoring import ScoringData
+    from bench.metrics.context import ScoringData
 
 Emit = Callable[[Event], None]
 Row = dict[str, Any]
@@ -447,16 +447,23 @@ class Trial:
 
     def scoring_code(self) -> str:
         """Hash of the sources behind the numbers."""
-        implementations = {spec.implementation.partition(":")[0] for spec in self.metrics}
+        networks = self.registry.extractors
+        asked = {name for spec in self.metrics for name in spec.extractors} & networks.keys()
+        named = [spec.implementation for spec in self.metrics]
+        named += [networks[name].implementation for name in asked]
+        implementations = {one.partition(":")[0] for one in named}
         return code_hash(
             "bench.metrics", "bench.stats", "bench.data.images", *sorted(implementations)
         )
 
     def _score(self) -> None:
-        from bench.metrics.scoring import available
+        from bench.metrics.score import available
 
         extractors = available(
-            self.metrics, weights_dir=self.ctx.weights_dir, offline=self.ctx.offline
+            self.metrics,
+            self.registry.extractors,
+            weights_dir=self.ctx.weights_dir,
+            offline=self.ctx.offline,
         )
         known, scored = [], {}
         for direction in self.directions:
@@ -487,12 +494,13 @@ class Trial:
     def _score_direction(self, direction: Direction) -> tuple[list[Row], Row]:
         """Its measurements, and the manifest of what they were made from."""
         from bench.metrics.manifest import manifest
-        from bench.metrics.scoring import score
+        from bench.metrics.score import score
 
         data, networks = self.scoring_data(direction), dict[str, str]()
         measured = score(
             data,
-            self.metrics,
+            [spec.name for spec in self.metrics],
+            self.registry,
             device=self.ctx.device,
             cache=self.cache.root / "features",
             emit=self.emit,
@@ -515,7 +523,7 @@ class Trial:
 
     def scoring_data(self, direction: Direction) -> ScoringData:
         """The pictures of a direction: its outputs read back, its inputs, what they compare to."""
-        from bench.metrics.scoring import ScoringData
+        from bench.metrics.context import ScoringData
 
         dataset, size = self.dataset, self.job.size
         items = self.inputs(direction)

@@ -12,6 +12,7 @@ from bench.api import (
     BenchError,
     Budget,
     DatasetSpec,
+    ExtractorSpec,
     LauncherSpec,
     MethodSpec,
     MetricSpec,
@@ -19,9 +20,11 @@ from bench.api import (
 )
 from bench.plugins import make_config
 
-AnySpec = MethodSpec | DatasetSpec | MetricSpec | ReportSpec | LauncherSpec
+AnySpec = MethodSpec | DatasetSpec | MetricSpec | ExtractorSpec | ReportSpec | LauncherSpec
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
+_EXTRACTOR = re.compile(r"[a-z][a-z0-9._-]*")
+_COLUMN = re.compile(r"[a-z][a-z0-9_]*(_\*)?")
 _IMPLEMENTATION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 
@@ -39,7 +42,10 @@ def check_spec(spec: AnySpec) -> None:
     read; directions are known.
     """
     name = spec.name
-    must(_NAME.fullmatch(name), name, "a name is lower case: letters, digits, underscores")
+    if isinstance(spec, ExtractorSpec):
+        must(_EXTRACTOR.fullmatch(name), name, "a name is lower case: letters, digits, . _ -")
+    else:
+        must(_NAME.fullmatch(name), name, "a name is lower case: letters, digits, underscores")
     must(spec.summary.strip() and "\n" not in spec.summary, name, "the summary is one line")
     must(
         _IMPLEMENTATION.fullmatch(spec.implementation),
@@ -56,6 +62,8 @@ def check_spec(spec: AnySpec) -> None:
         _check_config(spec)
     if isinstance(spec, MethodSpec):
         _check_method_spec(spec)
+    if isinstance(spec, MetricSpec):
+        _check_columns(spec)
 
 
 def _check_config(spec: MethodSpec | DatasetSpec) -> None:
@@ -76,6 +84,21 @@ def _check_config(spec: MethodSpec | DatasetSpec) -> None:
     except BenchError:
         return
     raise AssertionError(f"{spec.name}: the configuration accepts options it does not know")
+
+
+def _check_columns(spec: MetricSpec) -> None:
+    names = [column.name for column in spec.columns]
+    must(len(set(names)) == len(names), spec.name, "two columns have one name")
+    must(spec.name in names, spec.name, "no column has the metric's own name")
+    must(
+        not spec.gives or (spec.unit, spec.higher_is_better) == ("", None),
+        spec.name,
+        "unit and better side stand in its columns, where it declares some",
+    )
+    for column in spec.columns:
+        where = f"{spec.name} ({column.name})"
+        must(_COLUMN.fullmatch(column.name), where, "a name is lower case: letters, digits, _")
+        must(len(column.short) <= 9, where, f"the heading {column.short!r} is over 9 characters")
 
 
 def _check_method_spec(spec: MethodSpec) -> None:

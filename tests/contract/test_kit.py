@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from pydantic import ConfigDict
 
-from bench.api import Config, DatasetSpec, MethodSpec
+from bench.api import Column, Config, DatasetSpec, MethodSpec, MetricSpec
 from bench.plugins import load_plugins
 from bench.testing import check_dataset, check_light, check_method, check_spec
 
@@ -109,6 +109,10 @@ class _Strict(Config):
     width: int = 1
 
 
+def _metric(*columns: str) -> MetricSpec:
+    return MetricSpec("x", "s", "a:B", "content", gives=tuple(map(Column, columns)))
+
+
 @dataclass
 class _Thawed:
     name: str = "thawed"
@@ -131,6 +135,10 @@ class _Thawed:
         (MethodSpec("x", "s", "a:B", directions=("a2c",)), "directions are"),
         (MethodSpec("x", "s", "a:B", trained=True), "budgets belong"),
         (_Thawed(), "not frozen"),
+        (_metric("x_floor"), "no column has the metric's own name"),
+        (_metric("x", "x"), "two columns have one name"),
+        (_metric("x", "x*"), "lower case"),
+        (MetricSpec("x", "s", "a:B", "content", unit="s", gives=(Column("x"),)), "unit and better"),
     ],
 )
 def test_broken_specs_are_named(spec: MethodSpec, promise: str) -> None:

@@ -17,8 +17,7 @@ import torch
 
 from bench.api import A2B
 from bench.execution.trial import Trial
-from bench.metrics.plugin import METRICS
-from bench.metrics.scoring import score
+from bench.metrics.score import score
 from bench.plugins import load_plugins
 from bench.suite.plan import make_plan
 from bench.suite.schema import make_suite
@@ -54,14 +53,15 @@ def numbers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Numbers]:
         }
     )
     plan = make_plan(suite, registry, root / "cache")
-    specs = [spec for spec in METRICS if spec.name in MEASURED]
+    names = [name for name in registry.metrics if name in MEASURED]
     found: Numbers = {}
     for job in plan.jobs:
         trial = Trial(job, root / "run", registry, lambda event: None)
         trial._translate()
         measured = score(
             trial.scoring_data(trial.directions[0]),
-            specs,
+            names,
+            registry,
             device=torch.device("cpu"),
             weights_dir=None,
             offline=True,
