@@ -30,7 +30,7 @@ from bench.api.data import (
     Split,
     TrainData,
 )
-from bench.api.errors import BenchError, Diverged
+from bench.api.errors import BenchError, Diverged, NotMeasurable
 from bench.api.launchers import PARENT, Ended, Launcher, Resources, Status, Task, TrialResult
 from bench.api.methods import (
     Budget,
@@ -60,8 +60,9 @@ from bench.api.metrics import (
     Verdict,
     Which,
 )
-from bench.api.reports import TIMED, Anchor, Declared, RunView
+from bench.api.reports import Anchor, Declared, RunView
 from bench.api.specs import (
+    SPEED_COLUMNS,
     Alarm,
     Column,
     Config,
@@ -75,6 +76,7 @@ from bench.api.specs import (
     Role,
     Rule,
     WeightFile,
+    find_column,
     hookimpl,
 )
 
@@ -82,7 +84,7 @@ __all__ = [
     "A2B",
     "B2A",
     "PARENT",
-    "TIMED",
+    "SPEED_COLUMNS",
     "Alarm",
     "Anchor",
     "BenchError",
@@ -118,6 +120,7 @@ __all__ = [
     "MetricContext",
     "MetricSpec",
     "MixingMethod",
+    "NotMeasurable",
     "OfficialMethod",
     "PerceptualDistance",
     "Picture",
@@ -139,5 +142,6 @@ __all__ = [
     "Verdict",
     "WeightFile",
     "Which",
+    "find_column",
     "hookimpl",
 ]

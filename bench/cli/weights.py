@@ -19,7 +19,7 @@ app.add_typer(weights, name="weights")
 def known_files(registry: Registry) -> dict[str, WeightFile]:
     """Every pretrained file some plugin may use, by name."""
     groups = [spec.weights for spec in registry.methods.values()]
-    groups += [spec.weights for spec in registry.metrics.values()]
+    groups += [spec.weights for spec in registry.extractors.values()]
     return {file.name: file for group in groups for file in group}
 
 

@@ -14,6 +14,7 @@ plugin's own tests::
 from __future__ import annotations
 
 from bench.testing.datasets import check_dataset
+from bench.testing.extractors import check_extractor
 from bench.testing.methods import check_method
 from bench.testing.metrics import check_metric
 from bench.testing.reports import check_report
@@ -21,6 +22,7 @@ from bench.testing.specs import check_light, check_spec
 
 __all__ = [
     "check_dataset",
+    "check_extractor",
     "check_light",
     "check_method",
     "check_metric",

@@ -10,10 +10,12 @@ from collections.abc import Sequence
 
 from pydantic import ValidationError
 
-from bench.api import BenchError, Budget, DatasetSpec, MethodSpec, MetricSpec
+from bench.api import BenchError, Budget, DatasetSpec, ExtractorSpec, MethodSpec, MetricSpec
 from bench.testing.promises import AnySpec, build, must
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
+_EXTRACTOR = re.compile(r"[a-z][a-z0-9._-]*")
+_COLUMN = re.compile(r"[a-z][a-z0-9_]*(_\*)?")
 _IMPLEMENTATION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 _PRESETS = ("demo", "quick", "paper")
 
@@ -27,7 +29,10 @@ def check_spec(spec: AnySpec) -> None:
     shown.
     """
     name = spec.name
-    must(_NAME.fullmatch(name), name, "a name is lower case: letters, digits, underscores")
+    if isinstance(spec, ExtractorSpec):
+        must(_EXTRACTOR.fullmatch(name), name, "a name is lower case: letters, digits, . _ -")
+    else:
+        must(_NAME.fullmatch(name), name, "a name is lower case: letters, digits, underscores")
     must(spec.summary.strip() and "\n" not in spec.summary, name, "the summary is one line")
     must(
         _IMPLEMENTATION.fullmatch(spec.implementation),
@@ -74,6 +79,21 @@ def _known(name: str, preset: str, promise: str) -> None:
     must(preset in _PRESETS, name, promise, f"choose from {', '.join(_PRESETS)}")
 
 
+def _check_columns(spec: MetricSpec) -> None:
+    names = [column.name for column in spec.columns]
+    must(len(set(names)) == len(names), spec.name, "two columns have one name")
+    must(spec.name in names, spec.name, "no column has the metric's own name")
+    must(
+        not spec.gives or (spec.unit, spec.higher_is_better) == ("", None),
+        spec.name,
+        "unit and better side stand in its columns, where it declares some",
+    )
+    for column in spec.columns:
+        where = f"{spec.name} ({column.name})"
+        must(_COLUMN.fullmatch(column.name), where, "a name is lower case: letters, digits, _")
+        must(len(column.short) <= 9, where, f"the heading {column.short!r} is over 9 characters")
+
+
 def _check_method_spec(spec: MethodSpec) -> None:
     name = spec.name
     must(spec.directions, name, "there is no direction", 'name "a2b", "b2a" or both')
@@ -95,15 +115,6 @@ def _check_method_spec(spec: MethodSpec) -> None:
             "equals takes a number, below and above the name of another baseline",
         )
         must(rule.because.strip(), name, f"the rule on {rule.metric} does not say why it holds")
-
-
-def _check_columns(spec: MetricSpec) -> None:
-    names = [column.name for column in spec.gives]
-    must(len(set(names)) == len(names), spec.name, "two columns have one name")
-    for column in spec.gives:
-        where = f"{spec.name} ({column.name})"
-        must(_NAME.fullmatch(column.name), where, "a name is lower case: letters, digits, _")
-        must(len(column.short) <= 9, where, f"the heading {column.short!r} is over 9 characters")
 
 
 def check_light(

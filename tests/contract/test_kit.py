@@ -222,6 +222,10 @@ class _Strict(Config):
     width: int = 1
 
 
+def _metric(*columns: str) -> MetricSpec:
+    return MetricSpec("x", "s", "a:B", "content", gives=tuple(map(Column, columns)))
+
+
 @dataclass
 class _Thawed:
     name: str = "thawed"
@@ -257,6 +261,10 @@ class _Thawed:
         ),
         (ReportSpec("x", "s", "a:b", config=_Loose), "accepts options it does not know"),
         (_Thawed(), "not frozen"),
+        (_metric("x_floor"), "no column has the metric's own name"),
+        (_metric("x", "x"), "two columns have one name"),
+        (_metric("x", "x*"), "lower case"),
+        (MetricSpec("x", "s", "a:B", "content", unit="s", gives=(Column("x"),)), "unit and better"),
     ],
 )
 def test_broken_specs_are_named(spec: MethodSpec, promise: str) -> None:

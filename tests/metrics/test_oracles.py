@@ -19,8 +19,7 @@ from bench.api import A2B
 from bench.execution.stages import fit, translate
 from bench.execution.stages.score import pictures
 from bench.execution.workspace import Workspace
-from bench.metrics.plugin import METRICS
-from bench.metrics.scoring import score
+from bench.metrics.score import score
 from bench.plugins import load_plugins
 from bench.suite.plan import make_plan
 from bench.suite.schema import make_suite
@@ -56,14 +55,15 @@ def numbers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Numbers]:
         }
     )
     plan = make_plan(suite, registry, root / "cache")
-    specs = [spec for spec in METRICS if spec.name in MEASURED]
+    names = [name for name in registry.metrics if name in MEASURED]
     found: Numbers = {}
     for job in plan.jobs:
         workspace = Workspace(job, root / "run", registry, lambda event: None)
         translate.run(workspace, fit.run(workspace))
         measured = score(
             pictures(workspace, workspace.directions[0]),
-            specs,
+            names,
+            registry,
             device=torch.device("cpu"),
             weights_dir=None,
             offline=True,

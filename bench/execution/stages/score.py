@@ -22,8 +22,9 @@ from bench.api import (
 )
 from bench.code import SHARED, code_hash, plugin_modules
 from bench.data.images import load_item, pixel_digest, read_image
+from bench.metrics.context import ScoringData
 from bench.metrics.manifest import manifest
-from bench.metrics.scoring import ScoringData, available, score
+from bench.metrics.score import available, score
 from bench.storage.cache import key_of
 from bench.storage.files import write_json
 
@@ -77,7 +78,13 @@ def key(workspace: Workspace, direction: Direction, translated: str) -> str:
     """
     dataset, items = workspace.dataset, workspace.inputs(direction)
     specs, ctx = metrics(workspace), workspace.ctx
-    networks = available(specs, weights_dir=ctx.weights_dir, offline=ctx.offline)
+    networks = available(
+        specs,
+        workspace.registry.extractors,
+        weights_dir=ctx.weights_dir,
+        offline=ctx.offline,
+        options=workspace.job.extractors,
+    )
     layered = isinstance(dataset, LayeredDataset)
     plugin = plugin_modules(workspace.registry.dataset(workspace.job.dataset).implementation)
     return key_of(
@@ -152,12 +159,15 @@ def measure(
     networks: dict[str, str] = {}
     found = score(
         data,
-        metrics(workspace),
+        [spec.name for spec in metrics(workspace)],
+        workspace.registry,
         device=workspace.ctx.device,
         cache=features,
         emit=workspace.emit,
         weights_dir=workspace.ctx.weights_dir,
         offline=workspace.ctx.offline,
+        metric_options=workspace.job.metric_options,
+        extractors=workspace.job.extractors,
         networks=networks,
     )
     return [_checked(one) for one in found], networks
