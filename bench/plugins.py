@@ -28,6 +28,7 @@ from bench.api import (
     Method,
     MethodSpec,
     MetricSpec,
+    PretrainedMethod,
     ReportSpec,
 )
 
@@ -227,12 +228,13 @@ def load_weights(
     Raises
     ------
     BenchError
-        When the weights do not fit, or as :func:`make_config`.
+        When the method reads no weights, when they do not fit, or as :func:`make_config`.
     """
-    model = resolve(spec.implementation)
+    model: object = resolve(spec.implementation)
+    if not (isinstance(model, type) and issubclass(model, PretrainedMethod)):
+        raise BenchError(f"{spec.name} reads no file of weights: it has no from_weights(path, ctx)")
     with _explained(f"method {label}", spec.config):
-        method: Method = model.from_weights(path, ctx, **config)
-        return method
+        return model.from_weights(path, ctx, **config)
 
 
 @contextmanager
