@@ -55,10 +55,10 @@ def code_hash(*modules: str, follow: Sequence[str] = SHARED) -> str:
         file = _file_of(name)
         if name in digests or file is None:
             continue
-        code = _read(file.read_bytes())
+        code = _read(source_of(file))
         digests[name] = code.digest
         package = name if file.name == "__init__.py" else name.rpartition(".")[0]
-        waiting += (found for found in code.imported(package) if _below(found, follow))
+        waiting += code.imported(package, follow)
     return hashlib.sha256(repr(sorted(digests.items())).encode()).hexdigest()
 
 
@@ -72,6 +72,11 @@ def plugin_modules(implementation: str) -> str:
     return module if top == "bench" else top
 
 
+def source_of(file: Path) -> bytes:
+    """Return the source in a file, as it is now."""
+    return file.read_bytes()
+
+
 @dataclass(frozen=True)
 class _Code:
     """One source: a digest of its code, and its imports as ``(level, module, names)``."""
@@ -79,15 +84,15 @@ class _Code:
     digest: str
     imports: tuple[tuple[int, str, tuple[str, ...]], ...]
 
-    def imported(self, package: str) -> Iterator[str]:
-        """The modules that are imported; of ``from package import module`` the module alone."""
+    def imported(self, package: str, follow: Sequence[str]) -> Iterator[str]:
+        """What is imported of `follow`; of ``from package import module`` the module alone."""
         for level, module, names in self.imports:
             above = package.split(".")
             parents = above[: len(above) + 1 - level] if level else []
             base = ".".join([*parents, *([module] if module else [])])
-            inside = [found for name in names if _file_of(found := f"{base}.{name}")]
-            yield from inside
-            if not names or len(inside) < len(names):
+            inside = [name for name in names if _is_module(f"{base}.{name}", follow)]
+            yield from (f"{base}.{name}" for name in inside)
+            if len(inside) < max(1, len(names)) and _below(base, follow):
                 yield base
 
 
@@ -119,6 +124,10 @@ def _read(source: bytes) -> _Code:
 
 def _below(name: str, packages: Sequence[str]) -> bool:
     return any(name == package or name.startswith(f"{package}.") for package in packages)
+
+
+def _is_module(name: str, packages: Sequence[str]) -> bool:
+    return _below(name, packages) and _file_of(name) is not None
 
 
 def _members(module: str) -> list[str]:

@@ -228,11 +228,11 @@ def load_weights(
     Raises
     ------
     BenchError
-        When the weights do not fit, or as :func:`make_config`.
+        When the method reads no weights, when they do not fit, or as :func:`make_config`.
     """
-    model: type[Method] = resolve(spec.implementation)
-    if not issubclass(model, PretrainedMethod):
-        raise BenchError(f"method {label} reads no weights: {model.__name__} has no from_weights")
+    model: object = resolve(spec.implementation)
+    if not (isinstance(model, type) and issubclass(model, PretrainedMethod)):
+        raise BenchError(f"{spec.name} reads no file of weights: it has no from_weights(path, ctx)")
     with _explained(f"method {label}", spec.config):
         return model.from_weights(path, ctx, **config)
 

@@ -33,7 +33,7 @@ from bench.analysis.summary import hardware_name
 from bench.analysis.validity import open_run
 from bench.api import BenchError, RunView
 from bench.storage.declared import write_declared
-from bench.storage.files import filling, link_or_copy, write_atomic, write_json
+from bench.storage.files import filling, folder_name, link_or_copy, write_atomic, write_json
 from bench.storage.jobs import PLAN, read_plan
 from bench.storage.tables import SCHEMAS, VERSION, read_run, write_table
 
@@ -75,6 +75,8 @@ def merge(folders: Sequence[Path], out: Path) -> RunView:
                 frame = getattr(run, kind).copy()
                 if kind == "samples":
                     frame["path"] = _linked(run, building, frame, trials[name])
+                    level = _missing_level(run)
+                    frame["input_path"] = [_placed(path, level) for path in frame["input_path"]]
                 frame["label"] = [labels[name].get(str(v), v) for v in frame["label"]]
                 frame["trial"] = [trials[name].get(str(v), v) for v in frame["trial"]]
                 tables[kind].append(frame)
@@ -213,13 +215,32 @@ def _linked(
 
 def _link_rest(run: RunView, building: Path, trials: Mapping[str, str]) -> None:
     """Inputs, truths, what the audit found, and each trial's training curve and log."""
+    level = _missing_level(run)
     for part in ("inputs", "truths", "audit"):
         for file in _files(run.path / part):
-            link_or_copy(file, building / file.relative_to(run.path))
+            place = file.relative_to(run.path).as_posix()
+            # What `bench data audit` left beside is about no direction.
+            named = part != "audit" or file.suffix == ".json"
+            link_or_copy(file, building / (_placed(place, level) if named else place))
     for trial in (str(t) for t in run.trials["trial"]):
         for name in ("losses.jsonl", "log.txt"):
             if _inside(trial) and (file := run.path / "trials" / trial / name).is_file():
                 link_or_copy(file, building / "trials" / trials.get(trial, trial) / name)
+
+
+def _missing_level(run: RunView) -> str:
+    """The folder of the dataset that a run of 0.1 has not: its one dataset; empty for others."""
+    inputs = (path for path in run.samples["input_path"] if _inside(path))
+    old = any(len(Path(path).parts) == 3 for path in inputs)
+    return folder_name(str(run.samples["dataset"].iloc[0])) if old else ""
+
+
+def _placed(path: Any, level: str) -> Any:
+    """A path below ``inputs``, ``truths`` or ``audit`` with its missing level."""
+    if not level or not _inside(path):
+        return path
+    part, *rest = Path(path).parts
+    return Path(part, level, *rest).as_posix()
 
 
 def _files(folder: Path) -> Iterator[Path]:

@@ -84,12 +84,13 @@ def fit_key(
 def _code(spec: MethodSpec, config: Mapping[str, Any], *, trains: bool) -> str:
     """The hash of the method's code and of what it calls; empty when it has none to be found."""
     modules = [plugin_modules(spec.implementation)]
+    try:
+        code_hash(*modules)
+    except BenchError:
+        # Its worker will say what is wrong, and the other trials run.
+        return ""
     if trains:
         modules.append(STAGE)
         if make_config("method", spec.name, spec.config, config).judged():
             modules += JUDGE
-    try:
-        return code_hash(*modules)
-    except BenchError:
-        # Its worker will say what is wrong, and the other trials run.
-        return ""
+    return code_hash(*modules)

@@ -57,7 +57,7 @@ def find(run: RunView, pictures: Gallery) -> list[Finding]:
     metrics = pictures.description["metrics"]
     memorised = str(metrics.index("memorised")) if "memorised" in metrics else ""
     for way, facts in enumerate(pictures.description["ways"]):
-        found += _trained_on(run.path, way, facts)
+        found += _trained_on(run.path, way, facts, pictures)
         for series, rows in enumerate(facts["series"]):
             firsts = {
                 i: (pictures.files[way, -1, i], pictures.files[way, series, i])
@@ -108,13 +108,20 @@ def near_pairs(run: RunView) -> tuple[list[dict[str, str]], Path | None]:
 # ------------------------------------------------------------------------- the kinds
 
 
-def _trained_on(root: Path, way: int, facts: Mapping[str, Any]) -> list[Finding]:
-    """Test inputs that are training images, byte for byte."""
+def _trained_on(root: Path, way: int, facts: Mapping[str, Any], pictures: Gallery) -> list[Finding]:
+    """Test inputs that are training images, byte for byte.
+
+    They are named in ``audit/<…>.json`` where the inputs lie in ``inputs/<…>``: the dataset and
+    the direction, and the direction alone in runs of 0.1.
+    """
     name = facts["direction"]
-    if "/" in name or name.startswith("."):
+    inputs = (pictures.files.get((way, -1, i)) for i in range(len(facts["inputs"])))
+    folder = next((file.parent for file in inputs if file), root)
+    if not folder.is_relative_to(root / "inputs"):
         return []
+    audit = root / "audit" / folder.relative_to(root / "inputs")
     try:
-        twins = json.loads((root / "audit" / f"{name}.json").read_text("utf-8"))
+        twins = json.loads(audit.with_name(f"{audit.name}.json").read_text("utf-8"))
     except (OSError, ValueError):
         return []
     at = [i for i, item in enumerate(facts["inputs"]) if item["id"] in twins]

@@ -271,6 +271,37 @@ def test_broken_outputs_are_refused(
     assert not list((bench.root / "cache" / "stages").glob("translate/*/*"))
 
 
+class Nothing:
+    """What is said to be a method, and is none."""
+
+    def __init__(self, config: Any, ctx: Any) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("declared", "options", "says"),
+    [
+        ({"trained": True}, {}, r"negative is declared trained, but Fixed has no fit\(data"),
+        ({"exemplar": True}, {}, "negative is declared to take exemplars, but Fixed has no use_ex"),
+        (
+            {"implementation": "toy_plugin:Nothing"},
+            {},
+            "declared a method, but Nothing has not all",
+        ),
+        ({"trained": True}, {"weights": "toy_plugin.py"}, "negative reads no file of weights"),
+    ],
+)
+def test_a_promise_that_is_not_kept_is_one_line(
+    bench: Bench, declared: dict[str, Any], options: dict[str, str], says: str
+) -> None:
+    sys.modules["toy_plugin"].Nothing = Nothing  # type: ignore[attr-defined]
+    spec = bench.registry.methods["negative"]
+    bench.registry.methods["negative"] = dataclasses.replace(spec, **declared)
+    entry = {"name": "negative"} | {key: bench.root / name for key, name in options.items()}
+    with pytest.raises(BenchError, match=says):
+        bench.run(method=entry)
+
+
 def test_timed_outputs_that_differ_are_noted(bench: Bench) -> None:
     calls = []
 
