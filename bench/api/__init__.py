@@ -58,8 +58,9 @@ from bench.api.metrics import (
     Verdict,
     Which,
 )
-from bench.api.reports import Anchor, Declared, RunView
+from bench.api.reports import TIMED, Anchor, Declared, RunView
 from bench.api.specs import (
+    Alarm,
     Column,
     Config,
     DatasetSpec,
@@ -69,6 +70,7 @@ from bench.api.specs import (
     MethodSpec,
     MetricSpec,
     ReportSpec,
+    Role,
     Rule,
     WeightFile,
     hookimpl,
@@ -77,6 +79,8 @@ from bench.api.specs import (
 __all__ = [
     "A2B",
     "B2A",
+    "TIMED",
+    "Alarm",
     "Anchor",
     "BenchError",
     "Budget",
@@ -117,6 +121,7 @@ __all__ = [
     "PretrainedMethod",
     "ReportSpec",
     "Resources",
+    "Role",
     "Rule",
     "RunView",
     "Split",

@@ -2,23 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import TypeAdapter, ValidationError
+
+from bench.api.errors import BenchError
 from bench.api.metrics import Verdict
-from bench.api.specs import Column, Rule
+from bench.api.specs import Column, MethodSpec, MetricSpec, Role, Rule
 
 if TYPE_CHECKING:
     import pandas as pd
+
+TIMED: tuple[Column, ...] = (
+    Column(
+        "latency",
+        title="Latency",
+        meaning="seconds for one image, one at a time",
+        unit="s",
+        higher_is_better=False,
+        headline=100,
+        short="s/image",
+    ),
+    Column(
+        "throughput",
+        title="Throughput",
+        meaning="images per second at the best batch size",
+        unit="images/s",
+        higher_is_better=True,
+        headline=110,
+        short="img/s",
+        question="Fastest",
+    ),
+    Column(
+        "peak_memory",
+        title="Memory",
+        meaning="largest memory in use while translating",
+        unit="MB",
+        higher_is_better=False,
+        headline=120,
+    ),
+)
+"""What the harness itself measures of every method, whichever metrics a run has."""
 
 
 @dataclass(frozen=True)
 class Anchor:
     """A baseline of a run: what it stands for, and what metrics must say about it."""
 
-    role: str = ""
+    role: Role = ""
     rules: tuple[Rule, ...] = ()
 
 
@@ -36,6 +70,45 @@ class Declared:
 
     columns: Mapping[str, Column] = field(default_factory=dict)
     anchors: Mapping[str, Anchor] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, methods: Iterable[MethodSpec], metrics: Iterable[MetricSpec]) -> Declared:
+        """Return what these plugins declare; a metric that names no columns gives one."""
+        columns = {column.name: column for column in TIMED}
+        for metric in metrics:
+            alone = Column(
+                metric.name,
+                meaning=metric.summary,
+                unit=metric.unit,
+                higher_is_better=metric.higher_is_better,
+            )
+            columns |= {column.name: column for column in metric.gives or (alone,)}
+        anchors = {m.name: Anchor(m.role, m.rules) for m in methods if m.baseline}
+        return cls(columns, anchors)
+
+    def __or__(self, other: Declared) -> Declared:
+        """Return what either declares; where both do, `other` counts."""
+        return Declared({**self.columns, **other.columns}, {**self.anchors, **other.anchors})
+
+    def to_json(self) -> str:
+        """Return it as text, for :meth:`from_json`."""
+        return TypeAdapter(Declared).dump_json(self, indent=1).decode()
+
+    @classmethod
+    def from_json(cls, text: str) -> Declared:
+        """Read what :meth:`to_json` gave.
+
+        Raises
+        ------
+        BenchError
+            When `text` is something else.
+        """
+        try:
+            return TypeAdapter(Declared).validate_json(text)
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(str(part) for part in first["loc"])
+            raise BenchError(f"declared columns are damaged: {place} {first['msg']}") from None
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,10 @@ hookimpl = pluggy.HookimplMarker("bench")
 Kind = Literal["quality", "diversity", "content", "truth", "throughput", "resource"]
 
 
+Role = Literal["", "untouched", "real"]
+"""What a baseline stands for: the input itself, or pictures of the target domain."""
+
+
 class Config(BaseModel):
     """Base of every plugin's configuration: immutable, and unknown keys are refused."""
 
@@ -58,6 +62,26 @@ class WeightFile:
 
 
 @dataclass(frozen=True)
+class Alarm:
+    """Says when a measurement is reason to look at a method's pictures.
+
+    Parameters
+    ----------
+    title
+        What is then said of the method: ``comes close to training images``.
+    watched
+        What was looked for, in words: ``copies of training images``.
+    above, below
+        It is raised when the whole interval lies above, or below, this number.
+    """
+
+    title: str
+    watched: str
+    above: float | None = None
+    below: float | None = None
+
+
+@dataclass(frozen=True)
 class Column:
     """Declares one measurement: what a table and a page need to know to show it.
 
@@ -77,6 +101,8 @@ class Column:
         The title of the tile that names the winner on the page (``Fastest``); empty: no tile.
     beside
         The measurement in whose cell it is shown as a note, as a floor beside its score.
+    alarm
+        When the page shows a method's pictures because of it; None: never.
     """
 
     name: str
@@ -88,6 +114,7 @@ class Column:
     short: str = ""
     question: str = ""
     beside: str = ""
+    alarm: Alarm | None = None
 
 
 @dataclass(frozen=True)
@@ -99,9 +126,9 @@ class Rule:
     metric
         The measurement it is about.
     relation
-        ``equals`` a number; or ``below`` / ``above`` another baseline.
+        ``equals``, ``below`` or ``above``.
     other
-        The number, or the name of the other baseline.
+        A number, or the name of another baseline.
     because
         Why it must be so; a run in which it is not is invalid.
     """
@@ -170,7 +197,7 @@ class MethodSpec:
     directions: tuple[str, ...] = ("a2b", "b2a")
     multiple_of: int = 1
     baseline: bool = False
-    role: Literal["", "untouched", "real"] = ""
+    role: Role = ""
     rules: tuple[Rule, ...] = ()
     precomputed: bool = False
     weights: tuple[WeightFile, ...] = ()

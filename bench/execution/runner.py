@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from bench.analysis.validity import open_run
-from bench.api import BenchError, Event, RunView
+from bench.api import BenchError, Declared, Event, RunView
 from bench.data.job import Job, images_per_direction
 from bench.plugins import Registry, load_plugins, resolve
 from bench.storage.cache import key_of
+from bench.storage.declared import write_declared
 from bench.storage.files import check_writable, write_atomic, write_json
 from bench.storage.locks import LOCK, locked
 from bench.storage.tables import SCHEMAS, table, write_table
@@ -266,8 +267,9 @@ def execute(
         (run / DONE).unlink(missing_ok=True)
         write_atomic(run / "suite.toml", to_toml(suite))
         write_atomic(run / "plan.jsonl", "".join(job.to_json() + "\n" for job in plan.jobs))
-        baselines = sorted(name for name, spec in registry.methods.items() if spec.baseline)
-        write_json(run / "environment.json", describe_environment() | {"baselines": baselines})
+        write_json(run / "environment.json", describe_environment())
+        declared = Declared.of(registry.methods.values(), registry.metrics.values())
+        write_declared(run, declared)
         recorder = _Recorder(run, plan, listener)
         listener.planned(run, plan.jobs)
         todo = []
@@ -290,6 +292,7 @@ def execute(
             recorder.write_tables()
             recorder.log.close()
         view = open_run(run)
+        write_table(run, "comparisons", view.comparisons)
         write_table(run, "checks", view.checks)
         report, problems = render_reports(view, registry, reports)
         if bool(view.trials["status"].isin(["ok", "skipped"]).all()):

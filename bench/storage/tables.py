@@ -37,6 +37,7 @@ from typing import Any, Literal, cast
 import pandas as pd
 
 from bench.api import BenchError, RunView
+from bench.storage.declared import read_declared
 from bench.storage.files import replacing
 
 Status = Literal["ok", "skipped", "failed", "timeout", "oom", "diverged", "interrupted"]
@@ -219,13 +220,15 @@ def read_run(path: Path) -> RunView:
                 f"{file} is damaged ({str(error).splitlines()[0]}): write it again with "
                 f"bench run --resume --out {path}"
             ) from None
-    environment = path / "environment.json"
+    file = path / "environment.json"
+    environment = json.loads(file.read_text("utf-8")) if file.is_file() else {}
     return RunView(
         path=path,
         suite=tomllib.loads(suite.read_text("utf-8")),
-        environment=json.loads(environment.read_text("utf-8")) if environment.is_file() else {},
+        environment=environment,
+        declared=read_declared(path, environment),
         losses=read_losses(path, list(tables["trials"]["trial"])),
         comparisons=table("comparisons", []),
         checks=table("checks", []),
-        **tables,  # type: ignore[arg-type]
+        **tables,
     )
