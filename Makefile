@@ -39,7 +39,7 @@ speed: $(STAMP)
 lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy bench
+	$(BIN)/mypy bench reports/bench_html reports/bench_tables
 	$(BIN)/lint-imports
 
 clean:

@@ -87,7 +87,6 @@ COLUMNS = (
         "Distance to truth",
         "LPIPS to the nearest true translation",
         higher_is_better=False,
-        headline=60,
         question="Closest to the truth",
     ),
     Column(

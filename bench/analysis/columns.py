@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -79,15 +79,20 @@ class TableColumn:
     hardware: str = ""
 
     @property
+    def plain(self) -> bool:
+        """Return whether it is a metric's own column: its usual extractor, all test images."""
+        return self.name == (f"{self.metric} [{self.hardware}]" if self.hardware else self.metric)
+
+    @property
     def group(self) -> str:
-        """Its kind, or ``clean`` for numbers on that subset, or ``other`` for unknown kinds."""
+        """Return its kind, or ``clean`` for that subset, or ``other`` for an unknown kind."""
         if self.subset != "all":
             return "clean"
         return self.kind if self.kind in _KINDS else "other"
 
     @property
     def arrow(self) -> str:
-        """``↑`` where higher is better, ``↓`` where lower is, else nothing."""
+        """Return ``↑`` where higher is better, ``↓`` where lower is, else nothing."""
         return {True: "↑", False: "↓", None: ""}[self.higher_is_better]
 
 
@@ -100,14 +105,11 @@ def columns(run: RunView) -> list[TableColumn]:
         metric = str(first["metric"])
         declared = run.declared.columns.get(metric)
         told = declared or Column(metric)
-        title = told.title or metric.replace("_", " ")
-        hardware = str(first["hardware"])
-        plain = name == (f"{metric} [{hardware}]" if hardware else metric)
         stated = next((bool(v) for v in rows["higher_is_better"] if not pd.isna(v)), None)
         made = TableColumn(
             name=str(name),
             metric=metric,
-            title=title if plain else f"{title}{str(name)[len(metric) :]}",
+            title=told.title or metric.replace("_", " "),
             meaning=told.meaning,
             unit=plain_text(first["unit"]),
             kind=plain_text(first["kind"]),
@@ -116,13 +118,16 @@ def columns(run: RunView) -> list[TableColumn]:
             subset=str(first["subset"]),
             interval=", ".join(sorted({plain_text(v) for v in rows["interval"]} - {""})),
             n=(int(rows["n"].fillna(0).min()), int(rows["n"].fillna(0).max())),
-            headline=plain and told.headline is not None,
+            headline=told.headline is not None,
             short=told.short,
             question=told.question,
             beside=told.beside,
             alarm=told.alarm,
-            hardware=hardware,
+            hardware=str(first["hardware"]),
         )
+        if not made.plain:
+            title = f"{made.title}{made.name[len(metric) :]}"
+            made = replace(made, title=title, headline=False)
         order = told.headline if made.headline and told.headline is not None else float("inf")
         place[made.name] = (order, made.kind, made.name)
         result.append(made)

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-__all__ = ["clean_text", "format_interval", "format_number", "join_names", "plain_text"]
+__all__ = ["clean_text", "format_interval", "format_number", "format_p", "join_names", "plain_text"]
 
 
 def format_number(value: float | None) -> str:
@@ -39,6 +39,11 @@ def format_interval(value: float, low: float, high: float) -> str:
     digits = len(wide.partition(".")[2])
     low, high = (0.0 if round(end, digits) == 0 else end for end in (low, high))
     return f"[{low:,.{digits}f}, {high:,.{digits}f}]"
+
+
+def format_p(p: float) -> str:
+    """Return a p-value to three places; empty where there is none."""
+    return "" if pd.isna(p) else "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def plain_text(value: object) -> str:

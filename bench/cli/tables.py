@@ -12,7 +12,7 @@ from rich.text import Text
 
 from bench.analysis.columns import columns
 from bench.analysis.summary import summary
-from bench.analysis.text import clean_text, format_number, join_names, plain_text
+from bench.analysis.text import clean_text, format_number, format_p, join_names, plain_text
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from bench.api import RunView
 
 _WIDTH = 80
-_METHOD, _NUMBER = 18, 9
-"""Widest that the columns of names and of numbers get."""
+_METHOD, _NUMBER = 18, 10
+"""Widest that the columns of names and of numbers get: a short title and its arrow."""
 
 
 def _table(title: str) -> Table:
@@ -47,12 +47,10 @@ def run_lines(run: RunView) -> list[RenderableType]:
     """
     frame = summary(run)
     known = columns(run)
-    shown = [column for column in known if column.short and column.name == column.metric]
+    shown = [column for column in known if column.short and column.plain and not column.hardware]
     lines: list[RenderableType] = []
-    for (dataset, direction), rows in frame.groupby(["dataset", "direction"], sort=False):
-        lines.append(
-            _summary(f"{dataset} · {direction}" if direction else str(dataset), rows, shown)
-        )
+    for place, rows in frame.groupby(["dataset", "direction"], sort=False):
+        lines.append(_summary(" · ".join(str(name) for name in place if name), rows, shown))
     lines.append(Text("bold best · ≈ tied with it · dim: anchors, not ranked", style="dim"))
     if len(several := {c.hardware for c in known if c.hardware}) > 1:
         note = f"speed on {join_names(sorted(several))} is not comparable: see the page"
@@ -65,10 +63,10 @@ def _reasons(trials: pd.DataFrame) -> list[Text]:
     several = trials["dataset"].nunique() > 1
     bad, noted = [], []
     for trial in trials.itertuples():
-        name = f"{trial.label} on {trial.dataset}" if several else trial.label
+        name = f"{trial.label!s} on {trial.dataset!s}" if several else str(trial.label)
         reason = plain_text(trial.reason)
         if trial.status != "ok":
-            text = clean_text(f"{name}: {trial.status}: {reason}")
+            text = clean_text(f"{name}: {trial.status!s}: {reason}")
             bad.append(Text(text, style="red", no_wrap=True, overflow="ellipsis"))
         elif reason:
             noted.append(Text(clean_text(f"{name}: {reason}"), style="yellow"))
@@ -146,7 +144,7 @@ def comparison_lines(
                 Text(clean_text(row["label"])),
                 Text(clean_text(row["short"])),
                 *(Text(format_number(row[name])) for name in ("a", "b", "difference")),
-                Text(_p(row["p"])),
+                Text(format_p(row["p"])),
                 Text(_WORDS.get(verdict, verdict), style=_COLOURS.get(verdict, "")),
             )
         lines.append(table)
@@ -156,10 +154,6 @@ def comparison_lines(
         text = f"{clean_text(row['where'])} {clean_text(row['setting'])}: {old} -> {new}"
         lines.append(Text(text, no_wrap=True, overflow="ellipsis", style="dim"))
     return lines
-
-
-def _p(value: float) -> str:
-    return "" if pd.isna(value) else "<0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def _count(rows: pd.DataFrame) -> str:
