@@ -47,7 +47,7 @@ lint: $(STAMP) mypy
 	$(BIN)/lint-imports
 
 mypy: $(STAMP)
-	$(BIN)/mypy bench methods datasets
+	$(BIN)/mypy bench methods datasets reports
 
 # Checks before each commit, by the tools of .venv: nothing is fetched.
 hooks: $(STAMP)

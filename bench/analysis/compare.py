@@ -16,30 +16,29 @@ How a difference is tested, best first
 ``none``
     A bare number.
 
-P-values are adjusted by Holm over the labels and directions of a metric.
+P-values are adjusted by Holm over the labels, directions and datasets of a metric.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy import stats as scipy_stats
 
-from bench.analysis.summary import clean_text, columns, format_number, summary
+from bench.analysis.columns import columns
+from bench.analysis.contest import by_input
+from bench.analysis.summary import summary
 from bench.api import BenchError, Interval, RunView
 from bench.stats import difference, holm, paired_permutation
 
-if TYPE_CHECKING:
-    from rich.console import RenderableType
-
-__all__ = ["ALPHA", "RunComparison", "compare", "terminal_lines"]
+__all__ = ["ALPHA", "RunComparison", "compare"]
 
 ALPHA = 0.05
 """Adjusted p-values below this make a difference."""
@@ -48,6 +47,7 @@ _KEY = ["dataset", "direction", "label"]
 _COLUMNS = [
     *_KEY,
     "metric",
+    "short",
     "a",
     "b",
     "difference",
@@ -72,11 +72,11 @@ class RunComparison:
         What the two runs are called: their folders.
     differences
         One row for each dataset, direction, label and metric column of either run:
-        ``dataset, direction, label, metric, a, b, difference, low, high, p, test, n,
-        higher_is_better, verdict``. `p` is adjusted; `verdict` is ``same`` (no difference
-        shown), ``better``, ``worse``, ``changed`` (which is better nobody said),
-        ``untested`` (different, with nothing to judge it by), ``missing`` (only in A) or
-        ``new`` (only in B).
+        ``dataset, direction, label, metric, short, a, b, difference, low, high, p, test, n,
+        higher_is_better, verdict``. `short` is a name for narrow tables; `p` is adjusted;
+        `verdict` is ``same`` (no difference shown), ``better``, ``worse``, ``changed`` (which
+        is better nobody said), ``untested`` (different, with nothing to judge it by),
+        ``missing`` (only in A) or ``new`` (only in B).
     settings
         ``where, setting, a, b`` for whatever was configured or installed differently.
     """
@@ -111,7 +111,7 @@ def compare(
     a, b = _read(run_a), _read(run_b)
     table_a, table_b = summary(a).set_index(_KEY), summary(b).set_index(_KEY)
     columns_a, columns_b = ({c.name: c for c in columns(run)} for run in (a, b))
-    by_input = [_by_input(run) for run in (a, b)]
+    values = [by_input(run) for run in (a, b)]
     rounds = [_rounds(run) for run in (a, b)]
     rows = []
     for name in dict.fromkeys([*columns_a, *columns_b]):
@@ -122,13 +122,16 @@ def compare(
             pair = [_interval(table, key, name) for table in (table_a, table_b)]
             if pair[0] is None and pair[1] is None:
                 continue
+            column = known[0]
             row = dict(zip(_KEY, key, strict=True)) | {"metric": name}
-            row["higher_is_better"] = known[0].higher_is_better
-            inputs = [values.get((*key, known[0].metric)) for values in by_input]
+            row["short"] = column.title if column.headline else name
+            row["higher_is_better"] = column.higher_is_better
+            dataset, direction, label = key
+            inputs = [found.get((dataset, direction, column.metric, label)) for found in values]
             # Calls timed on several machines are no sample of anything.
             timed = [] if any(c.hardware for c in known) else rounds
-            times = [values.get((*key, known[0].metric)) for values in timed] or [None, None]
-            plain = known[0].subset == "all"
+            times = [found.get((*key, column.metric)) for found in timed] or [None, None]
+            plain = column.subset == "all"
             rows.append(
                 row | _difference(pair, inputs if plain else [None] * 2, times, draws, seed)
             )
@@ -162,17 +165,6 @@ def _interval(table: pd.DataFrame, key: tuple[Any, ...], name: str) -> Interval 
         return None
     bare = math.isnan(low) or math.isnan(high)
     return Interval(value, None if bare else low, None if bare else high, None)
-
-
-def _by_input(run: RunView) -> dict[tuple[str, ...], pd.Series]:
-    """For each row key and metric: input id to the mean over its samples and seeds."""
-    samples = run.samples[run.samples["value"].notna()]
-    keys = [*_KEY, "metric"]
-    means = samples.groupby([*keys, "input_id"], sort=False)["value"].mean().reset_index()
-    return {
-        _key(key): part.set_index("input_id")["value"]
-        for key, part in means.groupby(keys, sort=False)
-    }
 
 
 def _key(key: object) -> tuple[str, ...]:
@@ -288,11 +280,11 @@ def _verdict(row: pd.Series) -> str:
         return "same"
     if pd.isna(row["p"]):
         return "untested"
-    return "same" if row["p"] >= ALPHA else _way(row)
+    return "same" if row["p"] >= ALPHA else _change(row)
 
 
-def _way(row: pd.Series) -> str:
-    """``better`` or ``worse`` by the sign of the difference; ``changed`` where no one said."""
+def _change(row: pd.Series) -> str:
+    """Return ``better`` or ``worse`` by the sign; ``changed`` where no side is better."""
     if row["higher_is_better"] is None or pd.isna(row["higher_is_better"]):
         return "changed"
     return "better" if (row["difference"] > 0) == bool(row["higher_is_better"]) else "worse"
@@ -357,75 +349,3 @@ def _flat(value: Mapping[Any, Any], before: str = "") -> dict[str, str]:
                 item if isinstance(item, str) else json.dumps(item, default=str)
             )
     return found
-
-
-# ----------------------------------------------------------------------------- terminal
-
-_WORDS = {"same": "", "untested": "≠", "missing": "missing", "new": "new"}
-_SHORT = {"kid": "KID", "fid": "FID", "lpips_diversity": "diversity", "lpips_input": "change"}
-
-
-def terminal_lines(comparison: RunComparison, *, everything: bool = False) -> list[RenderableType]:
-    """A comparison for a terminal of 80 columns.
-
-    Parameters
-    ----------
-    everything
-        Show the rows without a difference as well.
-    """
-    from rich.table import Table
-    from rich.text import Text
-
-    a, b = (clean_text(name) for name in comparison.names)
-    rows = comparison.differences
-    shown = rows if everything else rows[rows["verdict"] != "same"]
-    lines: list[RenderableType] = [Text(f"A  {a}"), Text(f"B  {b}")]
-    for direction, part in shown.groupby("direction", sort=False):
-        table = Table(
-            title=Text(clean_text(direction)),
-            title_justify="left",
-            box=None,
-            padding=(0, 1, 0, 0),
-            header_style="dim",
-        )
-        table.add_column("method", max_width=14, no_wrap=True, overflow="ellipsis")
-        table.add_column("metric", max_width=17, no_wrap=True, overflow="ellipsis")
-        for name in ("A", "B", "B - A", "p"):
-            table.add_column(name, justify="right", no_wrap=True, max_width=8)
-        table.add_column("", no_wrap=True, max_width=8)
-        for _, row in part.iterrows():
-            verdict = str(row["verdict"])
-            colour = {"better": "green", "worse": "red", "missing": "red"}.get(verdict, "")
-            table.add_row(
-                Text(clean_text(row["label"])),
-                Text(clean_text(_SHORT.get(row["metric"], row["metric"]))),
-                *(Text(format_number(row[name])) for name in ("a", "b", "difference")),
-                Text(_p(row["p"])),
-                Text(_WORDS.get(verdict, verdict), style=colour),
-            )
-        lines.append(table)
-    lines.append(Text(_count(rows), style="bold"))
-    for _, row in comparison.settings.iterrows():
-        old, new = clean_text(row["a"]) or "(none)", clean_text(row["b"]) or "(none)"
-        text = f"{clean_text(row['where'])} {clean_text(row['setting'])}: {old} -> {new}"
-        lines.append(Text(text, no_wrap=True, overflow="ellipsis", style="dim"))
-    return lines
-
-
-def _p(value: float) -> str:
-    return "" if pd.isna(value) else "<0.001" if value < 0.001 else f"{value:.3f}"
-
-
-def _count(rows: pd.DataFrame) -> str:
-    counts = rows["verdict"].value_counts()
-    parts: Iterable[str] = (
-        f"{counts[word]} {word}"
-        for word in ("better", "worse", "changed", "untested", "missing", "new")
-        if word in counts
-    )
-    same = int(counts.get("same", 0))
-    return (
-        ", ".join([*parts, f"{same} without a difference"])
-        if same < len(rows)
-        else (f"no difference in {same} numbers")
-    )

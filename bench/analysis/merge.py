@@ -1,19 +1,19 @@
-"""Several runs in one: for suites whose methods or seeds were measured on several machines.
+"""Several runs in one: methods, seeds or datasets that were measured on several machines.
 
-The runs must have the same dataset, directions, size, samples and test inputs. What comes
-out is a run folder like any other, with hard links to the pictures, so every report and
-``bench compare`` can read it.
+A dataset that several runs have must be the same in each: content, directions, size, samples
+and test inputs. Datasets may differ in all of that. What comes out is a run folder like any
+other, with hard links to the pictures, so every report and ``bench compare`` can read it.
 
 Rows
 ----
-A label that one run has keeps its name. A label that several runs have is one row where it
-is one configuration with other seeds in each, and a row for each run, ``label (run)``, where
-it is not: nothing is averaged that was measured twice.
+A label that one run has for a dataset keeps its name. A label that several runs have for one is
+one row where it is one configuration with other seeds in each, and a row for each run,
+``label (run)``, where it is not: nothing is averaged that was measured twice.
 
 Speed
 -----
 ``environment["hardware_of"]`` says what each trial ran on. Where that is not the same for all,
-:mod:`bench.analysis.summary` gives each hardware speed columns of its own, ranked by themselves.
+:mod:`bench.analysis.columns` gives each hardware speed columns of its own, ranked by themselves.
 """
 
 from __future__ import annotations
@@ -21,17 +21,15 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from functools import reduce
-from operator import or_
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import tomli_w
 
-from bench.analysis.summary import hardware_name
+from bench.analysis.columns import hardware_name
 from bench.analysis.validity import open_run
-from bench.api import BenchError, RunView
+from bench.api import BenchError, Declared, RunView
 from bench.storage.declared import write_declared
 from bench.storage.files import filling, folder_name, link_or_copy, write_atomic, write_json
 from bench.storage.jobs import PLAN, read_plan
@@ -39,11 +37,15 @@ from bench.storage.tables import SCHEMAS, VERSION, read_run, write_table
 
 __all__ = ["merge"]
 
-_TABLES = tuple(SCHEMAS)
+_TABLES = tuple(name for name, columns in SCHEMAS.items() if "trial" in columns)
+"""Those whose rows belong to a trial; the others follow from them."""
+
+_INPUTS = "inputs"
+"""The folder of the pictures that were translated."""
 
 
 def merge(folders: Sequence[Path], out: Path) -> RunView:
-    """Write several runs as one run folder.
+    """Write several runs as one run folder, and return it.
 
     Parameters
     ----------
@@ -68,28 +70,31 @@ def merge(folders: Sequence[Path], out: Path) -> RunView:
     _same_protocol(runs)
     _free(out, places)
     labels, trials = _new_labels(runs), _new_trials(runs)
+    declared = Declared()
     with filling(out) as building:
         tables: dict[str, list[pd.DataFrame]] = {name: [] for name in _TABLES}
         for name, run in runs.items():
+            declared |= run.declared
+            place = _place(run)
             for kind in _TABLES:
                 frame = getattr(run, kind).copy()
                 if kind == "samples":
                     frame["path"] = _linked(run, building, frame, trials[name])
-                    level = _missing_level(run)
-                    frame["input_path"] = [_placed(path, level) for path in frame["input_path"]]
+                    frame["input_path"] = [_moved(path, place) for path in frame["input_path"]]
                 frame["label"] = [labels[name].get(str(v), v) for v in frame["label"]]
                 frame["trial"] = [trials[name].get(str(v), v) for v in frame["trial"]]
                 tables[kind].append(frame)
-            _link_rest(run, building, trials[name])
+            _link_rest(run, building, place, trials[name])
         for kind, frames in tables.items():
             whole = pd.concat(frames, ignore_index=True).astype(dict(SCHEMAS[kind]))
             write_table(building, kind, whole)
         write_json(building / "environment.json", _environment(runs, trials))
-        write_declared(building, reduce(or_, (run.declared for run in runs.values())))
+        write_declared(building, declared)
         write_atomic(building / "suite.toml", tomli_w.dumps(_suite(runs, labels)))
         write_atomic(building / "DONE", "")
         shutil.rmtree(out, ignore_errors=True)
     view = open_run(out)
+    write_table(out, "comparisons", view.comparisons)
     write_table(out, "checks", view.checks)
     return view
 
@@ -104,31 +109,53 @@ def _names(places: Sequence[Path]) -> list[str]:
 
 
 def _same_protocol(runs: Mapping[str, RunView]) -> None:
-    """Refuse runs that did not measure the same thing, naming the first difference."""
-    (first, base), *others = ((name, _protocol(run)) for name, run in runs.items())
-    for name, mine in others:
-        for what, value in base.items():
-            if mine[what] != value:
-                raise BenchError(
-                    f"{first} and {name} cannot be merged: {what} is {value or 'not set'} in the "
-                    f"first and {mine[what] or 'not set'} in the second"
-                )
+    """Refuse runs that did not measure a dataset in the same way, naming the first difference."""
+    seen: dict[str, tuple[str, dict[str, str]]] = {}
+    for name, run in runs.items():
+        for dataset in dict.fromkeys(str(value) for value in run.trials["dataset"]):
+            mine = _protocol(run, dataset)
+            first, base = seen.setdefault(dataset, (name, mine))
+            for what, value in base.items():
+                if mine[what] != value:
+                    raise BenchError(
+                        f"{first} and {name} cannot be merged: for {dataset}, {what} is "
+                        f"{value or 'not set'} in the first and {mine[what] or 'not set'} in the "
+                        "second"
+                    )
 
 
-def _protocol(run: RunView) -> dict[str, str]:
-    """What has to be the same, as text."""
-    ways = run.samples[["dataset", "direction"]].drop_duplicates()
-    planned = read_plan(run.path) if (run.path / PLAN).is_file() else []
+def _protocol(run: RunView, dataset: str) -> dict[str, str]:
+    """Return what has to be the same wherever a dataset occurs, as text."""
+    samples = run.samples[run.samples["dataset"] == dataset]
+    inputs = samples.groupby("direction")["input_id"].nunique()
+    plan = read_plan(run.path) if (run.path / PLAN).is_file() else []
+    planned = [job for job in plan if job.dataset_label == dataset]
+    sizes = {str(job.size) for job in planned} or {_size(run, dataset)}
     content = {job.fingerprint[:12] for job in planned}
-    inputs = run.samples.groupby(["dataset", "direction"])["input_id"].nunique()
     return {
-        "the dataset": ", ".join(sorted({str(v) for v in run.trials["dataset"]})),
-        "the dataset's content": ", ".join(sorted(content)),
-        "the set of directions": ", ".join(sorted(str(v) for v in ways["direction"])),
-        "the image size": str(run.suite.get("size", "")),
+        "the content": ", ".join(sorted(content)),
+        "the set of directions": ", ".join(sorted(str(name) for name in inputs.index)),
+        "the image size": ", ".join(sorted(sizes)),
         "the number of samples": str(run.suite.get("samples", "")),
-        "the number of test inputs": ", ".join(str(n) for n in inputs),
+        "the number of test inputs": ", ".join(str(count) for count in inputs),
     }
+
+
+def _size(run: RunView, dataset: str) -> str:
+    """Return the image size that a suite sets for a dataset, as text."""
+    own = {_title(entry): entry.get("size") for entry in _datasets(run.suite)}
+    return str(own.get(dataset) or run.suite.get("size", ""))
+
+
+def _datasets(suite: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the datasets of a suite; one of version 0.1 has a single one, maybe by name."""
+    entries = suite.get("datasets") or [suite.get("dataset", {})]
+    return [{"name": entry} if isinstance(entry, str) else dict(entry) for entry in entries]
+
+
+def _title(entry: Mapping[str, Any]) -> str:
+    """Return what a method or dataset of a suite is called in tables."""
+    return str(entry.get("label") or entry.get("name", ""))
 
 
 def _free(out: Path, places: Sequence[Path]) -> None:
@@ -147,12 +174,12 @@ def _free(out: Path, places: Sequence[Path]) -> None:
 
 def _new_labels(runs: Mapping[str, RunView]) -> dict[str, dict[str, str]]:
     """For each run: labels that need the run's name."""
-    facts: dict[str, dict[str, pd.DataFrame]] = {}
+    facts: dict[tuple[str, str], dict[str, pd.DataFrame]] = {}
     for name, run in runs.items():
-        for label, rows in run.trials.groupby("label", sort=False):
-            facts.setdefault(str(label), {})[name] = rows
+        for (dataset, label), rows in run.trials.groupby(["dataset", "label"], sort=False):
+            facts.setdefault((str(dataset), str(label)), {})[name] = rows
     changed: dict[str, dict[str, str]] = {name: {} for name in runs}
-    for label, where in facts.items():
+    for (_, label), where in facts.items():
         if len(where) > 1 and not _one_row(list(where.values())):
             for name in where:
                 changed[name][label] = f"{label} ({name})"
@@ -160,7 +187,7 @@ def _new_labels(runs: Mapping[str, RunView]) -> dict[str, dict[str, str]]:
 
 
 def _one_row(parts: Sequence[pd.DataFrame]) -> bool:
-    """Whether trials of several runs are one configuration with different seeds."""
+    """Return whether trials of several runs are one configuration with different seeds."""
     same = ["method", "config", "budget", "precision"]
     whole = pd.concat(parts)
     seeds = [seed for part in parts for seed in {int(seed) for seed in part["seed"]}]
@@ -198,7 +225,7 @@ def _inside(path: object) -> bool:
 def _linked(
     run: RunView, building: Path, frame: pd.DataFrame, trials: Mapping[str, str]
 ) -> list[Any]:
-    """Link every output into the new folder; gives the paths there."""
+    """Link every output into the new folder, and return the paths there."""
     paths: list[Any] = []
     done: set[str] = set()
     for trial, path in zip(frame["trial"], frame["path"], strict=True):
@@ -213,34 +240,35 @@ def _linked(
     return paths
 
 
-def _link_rest(run: RunView, building: Path, trials: Mapping[str, str]) -> None:
-    """Inputs, truths, what the audit found, and each trial's training curve and log."""
-    level = _missing_level(run)
-    for part in ("inputs", "truths", "audit"):
+def _place(run: RunView) -> str:
+    """Return the dataset's name below which a run's inputs, truths and audit go; mostly empty.
+
+    A run of version 0.1 keeps them by direction alone, and directions of two datasets may have
+    one name.
+    """
+    datasets = {str(dataset) for dataset in run.trials["dataset"]}
+    paths = {Path(path) for path in run.samples["input_path"].dropna().unique() if _inside(path)}
+    by_direction = any(path.parts[0] == _INPUTS and len(path.parts) == 3 for path in paths)
+    name = next(iter(datasets), "")
+    return folder_name(name) if by_direction and len(datasets) == 1 else ""
+
+
+def _moved(path: object, place: str) -> object:
+    """Return where an input's path leads in the new folder."""
+    if not place or not _inside(path) or Path(str(path)).parts[0] != _INPUTS:
+        return path
+    return Path(_INPUTS, place, *Path(str(path)).parts[1:]).as_posix()
+
+
+def _link_rest(run: RunView, building: Path, place: str, trials: Mapping[str, str]) -> None:
+    """Link inputs, truths, what the audit found, and each trial's training curve and log."""
+    for part in (_INPUTS, "truths", "audit"):
         for file in _files(run.path / part):
-            place = file.relative_to(run.path).as_posix()
-            # What `bench data audit` left beside is about no direction.
-            named = part != "audit" or file.suffix == ".json"
-            link_or_copy(file, building / (_placed(place, level) if named else place))
+            link_or_copy(file, building / part / place / file.relative_to(run.path / part))
     for trial in (str(t) for t in run.trials["trial"]):
         for name in ("losses.jsonl", "log.txt"):
             if _inside(trial) and (file := run.path / "trials" / trial / name).is_file():
                 link_or_copy(file, building / "trials" / trials.get(trial, trial) / name)
-
-
-def _missing_level(run: RunView) -> str:
-    """The folder of the dataset that a run of 0.1 has not: its one dataset; empty for others."""
-    inputs = (path for path in run.samples["input_path"] if _inside(path))
-    old = any(len(Path(path).parts) == 3 for path in inputs)
-    return folder_name(str(run.samples["dataset"].iloc[0])) if old else ""
-
-
-def _placed(path: Any, level: str) -> Any:
-    """A path below ``inputs``, ``truths`` or ``audit`` with its missing level."""
-    if not level or not _inside(path):
-        return path
-    part, *rest = Path(path).parts
-    return Path(part, level, *rest).as_posix()
 
 
 def _files(folder: Path) -> Iterator[Path]:
@@ -256,25 +284,31 @@ def _environment(
         for trial, device in zip(run.trials["trial"], run.trials["device"], strict=True)
         if isinstance(device, str)
     }
-    baselines = {str(b) for run in runs.values() for b in run.environment.get("baselines", ())}
     return {
         "schema_version": VERSION,
         "runs": {name: dict(run.environment) for name, run in runs.items()},
         "hardware_of": hardware,
-        "baselines": sorted(baselines),
     }
 
 
 def _suite(runs: Mapping[str, RunView], labels: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
-    """The first run's suite with the methods and seeds of all; `labels` as in the tables."""
+    """Return the first run's suite with all methods, datasets and seeds; `labels` as in tables."""
     methods: dict[str, dict[str, Any]] = {}
+    datasets: dict[str, dict[str, Any]] = {}
     seeds: set[int] = set()
     for name, run in runs.items():
         for entry in run.suite.get("methods", ()):
             entry = {"name": entry} if isinstance(entry, str) else dict(entry)
-            title = entry.get("label") or entry["name"]
+            title = _title(entry)
             entry["label"] = labels[name].get(title, title)
             methods[entry["label"]] = entry
+        for entry in _datasets(run.suite):
+            size = entry.get("size") or run.suite.get("size")
+            datasets.setdefault(_title(entry), entry | ({"size": size} if size else {}))
         seeds |= set(run.suite.get("seeds", ()))
-    suite = dict(next(iter(runs.values())).suite)
-    return suite | {"methods": list(methods.values()), "seeds": sorted(seeds)}
+    suite = {key: v for key, v in next(iter(runs.values())).suite.items() if key != "dataset"}
+    return suite | {
+        "methods": list(methods.values()),
+        "datasets": list(datasets.values()),
+        "seeds": sorted(seeds),
+    }

@@ -1,7 +1,7 @@
 """Rules that fail a comparison, for use in continuous integration.
 
-``METRIC worse|better|changed [by X | by X%] [for LABEL] [in DIRECTION]`` or
-``METRIC < | > | <= | >= NUMBER [for LABEL] [in DIRECTION]``; METRIC may be ``any``.
+``METRIC worse|better|changed [by X | by X%] [for LABEL] [in DIRECTION] [on DATASET]`` or
+``METRIC < | > | <= | >= NUMBER [for LABEL] [in DIRECTION] [on DATASET]``; METRIC may be ``any``.
 
 ``kid worse`` fails when KID is worse with an adjusted p below 0.05, for any label in any
 direction, and also when run B lost a number that run A had: a method that crashed must not
@@ -38,7 +38,8 @@ _FORM = re.compile(
     r"""\s*(?P<metric>\S+(?:\s+[\[(][^\])]*[\])])*)\s+
     (?:(?P<verdict>worse|better|changed)(?:\s+by\s+(?P<by>[0-9.eE+-]+)\s*(?P<percent>%)?)?
       |(?P<relation><=|>=|<|>)\s*(?P<number>[0-9.eE+-]+))
-    (?:\s+for\s+(?P<label>.+?))?(?:\s+in\s+(?P<direction>\S+))?\s*""",
+    (?:\s+for\s+(?P<label>.+?))?(?:\s+in\s+(?P<direction>\S+))?
+    (?:\s+on\s+(?P<dataset>\S+))?\s*""",
     re.VERBOSE,
 )
 
@@ -56,6 +57,7 @@ class Rule:
     number: float = 0.0
     label: str = ""
     direction: str = ""
+    dataset: str = ""
 
 
 def parse_rule(text: str) -> Rule:
@@ -83,17 +85,18 @@ def parse_rule(text: str) -> Rule:
         number=number,
         label=match["label"] or "",
         direction=match["direction"] or "",
+        dataset=match["dataset"] or "",
     )
 
 
 def fails(comparison: RunComparison, rule: str | Rule) -> bool:
-    """Whether a comparison breaks a rule.
+    """Return whether a comparison breaks a rule.
 
     Raises
     ------
     BenchError
-        When the rule is not understood, or names a metric, label or direction that neither
-        run has: a rule that watches nothing must not pass.
+        When the rule is not understood, or names a metric, label, direction or dataset that
+        neither run has: a rule that watches nothing must not pass.
     """
     rule = parse_rule(rule) if isinstance(rule, str) else rule
     rows = comparison.differences
@@ -101,6 +104,7 @@ def fails(comparison: RunComparison, rule: str | Rule) -> bool:
         ("metric", "" if rule.metric == "any" else rule.metric),
         ("label", rule.label),
         ("direction", rule.direction),
+        ("dataset", rule.dataset),
     ):
         if not wanted:
             continue

@@ -15,14 +15,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from bench.analysis.summary import (
-    Column,
-    clean_text,
-    columns,
-    format_interval,
-    format_number,
-    summary,
-)
+from bench.analysis.columns import TableColumn, columns
+from bench.analysis.summary import summary
+from bench.analysis.text import clean_text, format_interval, format_number
 from bench.analysis.validity import VERDICTS, reasons
 from bench.api import RunView
 
@@ -53,7 +48,7 @@ class TextTable:
 
 
 def inert(value: object) -> object:
-    """A cell no spreadsheet runs: text that could start a formula gets a leading ``'``.
+    """Return a cell no spreadsheet runs: text that could start a formula gets a leading ``'``.
 
     Numbers, and text that is a plain number, pass unchanged.
     """
@@ -63,7 +58,7 @@ def inert(value: object) -> object:
 
 
 def inert_frame(frame: pd.DataFrame) -> pd.DataFrame:
-    """A table whose text cells and column names are all :func:`inert`."""
+    """Return a table whose text cells and column names are all :func:`inert`."""
     safe = frame.copy()
     for name in safe.columns:
         if not (
@@ -74,7 +69,7 @@ def inert_frame(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def csv_table(frame: pd.DataFrame) -> TextTable:
-    r"""The whole frame at full precision, quoted as RFC 4180 says, lines ending in ``\n``."""
+    r"""Return the frame at full precision, quoted as RFC 4180 says, lines ending in ``\n``."""
     safe = inert_frame(frame)
 
     def line(cells: Sequence[object]) -> str:
@@ -122,13 +117,19 @@ def _latex(text: object) -> str:
     return "".join(_LATEX.get(c, c) for c in clean_text(text))
 
 
-def _heading(column: Column) -> str:
+def _places(frame: pd.DataFrame) -> dict[str, str]:
+    """Return the columns that say what a row is about, with their headings."""
+    several = {"dataset": "Dataset"} if frame["dataset"].nunique() > 1 else {}
+    return several | {"direction": "Direction", "label": "Method"}
+
+
+def _heading(column: TableColumn) -> str:
     unit = f" ({column.unit})" if column.unit else ""
     return f"{column.title}{unit} {column.arrow}".strip()
 
 
-def _parts(row: pd.Series, column: Column) -> tuple[str, str, str]:
-    """Value, interval, and ``best``, ``tied`` or nothing."""
+def _parts(row: pd.Series, column: TableColumn) -> tuple[str, str, str]:
+    """Return value, interval, and ``best``, ``tied`` or nothing."""
     name = column.name
     value = row[name]
     if pd.isna(value):
@@ -140,14 +141,15 @@ def _parts(row: pd.Series, column: Column) -> tuple[str, str, str]:
     return format_number(value), interval, "tied" if not pd.isna(group) and group == 1 else ""
 
 
-def markdown_table(frame: pd.DataFrame, columns: Sequence[Column]) -> TextTable:
-    """A pipe table: the best in bold, what is tied with it marked ``≈``."""
-    headings = ["Direction", "Method", *(_heading(c) for c in columns), "Status"]
+def markdown_table(frame: pd.DataFrame, columns: Sequence[TableColumn]) -> TextTable:
+    """Return a pipe table: the best in bold, what is tied with it marked ``≈``."""
+    places = _places(frame)
+    headings = [*places.values(), *(_heading(c) for c in columns), "Status"]
     head = "| " + " | ".join(_markdown(h) for h in headings) + " |\n"
-    head += "|:--|:--|" + "--:|" * len(columns) + ":--|\n"
+    head += "|" + ":--|" * len(places) + "--:|" * len(columns) + ":--|\n"
     rows = []
     for _, row in frame.iterrows():
-        cells = [_markdown(row["direction"]), _markdown(row["label"])]
+        cells = [_markdown(row[name]) for name in places]
         for column in columns:
             value, interval, mark = _parts(row, column)
             text = {"best": f"**{value}**", "tied": f"≈{value}"}.get(mark, value)
@@ -156,17 +158,18 @@ def markdown_table(frame: pd.DataFrame, columns: Sequence[Column]) -> TextTable:
     return TextTable(head, tuple(rows))
 
 
-def latex_table(frame: pd.DataFrame, columns: Sequence[Column]) -> TextTable:
-    r"""A ``booktabs`` tabular: the best in ``\textbf``, what is tied with it underlined."""
-    headings = ["Direction", "Method", *(_heading(c) for c in columns)]
+def latex_table(frame: pd.DataFrame, columns: Sequence[TableColumn]) -> TextTable:
+    r"""Return a ``booktabs`` tabular: the best in ``\textbf``, what is tied with it underlined."""
+    places = _places(frame)
+    headings = [*places.values(), *(_heading(c) for c in columns)]
     notes = [f"{c.title}: {c.extractor}" for c in columns if c.extractor]
     head = "% needs \\usepackage{booktabs}; bold: best, underlined: tied with the best\n"
     head += "".join(f"% {clean_text(note)}\n" for note in notes)
-    head += f"\\begin{{tabular}}{{ll{'r' * len(columns)}}}\n\\toprule\n"
+    head += f"\\begin{{tabular}}{{{'l' * len(places)}{'r' * len(columns)}}}\n\\toprule\n"
     head += " & ".join(_latex(h) for h in headings) + " \\\\\n\\midrule\n"
     rows = []
     for _, row in frame.iterrows():
-        cells = [_latex(row["direction"]), _latex(row["label"])]
+        cells = [_latex(row[name]) for name in places]
         for column in columns:
             value, interval, mark = _parts(row, column)
             text = _latex(value)
@@ -178,7 +181,7 @@ def latex_table(frame: pd.DataFrame, columns: Sequence[Column]) -> TextTable:
 
 
 def table_files(run: RunView) -> dict[str, str]:
-    """The tables of a run as text, by the names of their files."""
+    """Return the tables of a run as text, by the names of their files."""
     table = summary(run)
     headline = [column for column in columns(run) if column.headline]
     said = "; ".join([VERDICTS[run.verdict], *reasons(run)])
@@ -187,5 +190,6 @@ def table_files(run: RunView) -> dict[str, str]:
         "summary.md": f"{markdown_table(table, headline)}\nVerdict: {_markdown(said)}\n",
         "summary.tex": f"% verdict: {clean_text(said)}\n{latex_table(table, headline)}",
         "measurements.csv": str(csv_table(run.measurements)),
+        "comparisons.csv": str(csv_table(run.comparisons)),
         "checks.csv": str(csv_table(run.checks)),
     }

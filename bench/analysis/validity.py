@@ -11,6 +11,7 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from bench.analysis.anchors import violations
+from bench.analysis.contest import comparisons
 from bench.analysis.summary import summary
 from bench.api import Check, Verdict
 from bench.storage.tables import read_run, table
@@ -35,14 +36,17 @@ _STEADY = 0.10
 
 
 def open_run(path: Path) -> RunView:
-    """Return a run folder with its checks.
+    """Return a run folder with its checks, and its comparisons where it has none yet.
 
     Raises
     ------
     BenchError
         When `path` is not the folder of a run that has tables.
     """
-    return judged(read_run(path))
+    run = read_run(path)
+    if run.comparisons.empty:
+        run = replace(run, comparisons=comparisons(run))
+    return judged(run)
 
 
 def reasons(run: RunView) -> list[str]:
@@ -100,11 +104,15 @@ def _one_extractor(run: RunView) -> Check:
 
 
 def _anchors_in_order(run: RunView) -> list[Check]:
-    """Whether the metrics rank methods whose rank is known beforehand as they must."""
-    broken, checked = violations(run.measurements)
+    """Check that metrics rank the methods whose rank is known beforehand as they must."""
+    broken, checked = violations(run.measurements, run.declared.anchors)
     if not checked:
         return []
-    detail = "; ".join(str(violation) for violation in broken[:3])
+    several = run.measurements["dataset"].nunique() > 1
+    detail = "; ".join(
+        f"{v.metric}, {f'{v.dataset} ' if several else ''}{v.direction}: {v.detail}"
+        for v in broken[:3]
+    )
     if len(broken) > 3:
         detail += f"; and {len(broken) - 3} more"
     known = f"{checked} rules about the anchors hold"
@@ -112,7 +120,7 @@ def _anchors_in_order(run: RunView) -> list[Check]:
 
 
 def _steady(run: RunView, frame: pd.DataFrame) -> Check:
-    """Interquartile range of single-image latency against its median, anchors aside."""
+    """Check the interquartile range of single-image calls against their median, anchors aside."""
     name = "Timings were steady"
     ranked = set(frame.loc[~frame["anchor"].astype(bool), "label"])
     timings = run.timings[(run.timings["mode"] == "latency") & run.timings["label"].isin(ranked)]

@@ -193,9 +193,9 @@ class Rule:
     metric
         The measurement it is about.
     relation
-        ``equals`` a number; or ``below`` / ``above`` another baseline.
+        ``equals``, ``below`` or ``above``.
     other
-        The number, or the name of the other baseline.
+        A number, or the name of another baseline.
     because
         Why it must be so; a run in which it is not is invalid.
     """

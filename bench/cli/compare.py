@@ -28,8 +28,8 @@ def compare(
     from rich.text import Text
 
     from bench.analysis.compare import compare as compare_runs
-    from bench.analysis.compare import terminal_lines
     from bench.analysis.rules import fails, parse_rule
+    from bench.cli.tables import comparison_lines
     from bench.storage.files import check_writable
 
     rules = [parse_rule(text) for text in fail_if or ()]
@@ -37,7 +37,7 @@ def compare(
     if page is not None:
         check_writable(page, "choose another place with --page")
     console = Console()
-    for renderable in terminal_lines(comparison, everything=everything):
+    for renderable in comparison_lines(comparison, everything=everything):
         console.print(renderable)
     if page is not None:
         from bench.plugins import load_plugins, resolve

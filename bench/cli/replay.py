@@ -65,7 +65,7 @@ def _show(console: Console, one: Replayed, everything: bool) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from bench.analysis.summary import clean_text
+    from bench.analysis.text import clean_text
 
     equal = int(one.rows["equal"].sum())
     note = " (the code that scores has changed since)" if one.code_changed else ""

@@ -24,7 +24,7 @@ def _short(path: Path) -> str:
 
 def show_verdict(console: Console, view: RunView) -> None:
     """Print the verdict of a run, and what stands behind it."""
-    from bench.analysis.summary import clean_text
+    from bench.analysis.text import clean_text
     from bench.analysis.validity import VERDICTS, reasons
 
     said = "; ".join([VERDICTS[view.verdict], *reasons(view)])
@@ -32,11 +32,11 @@ def show_verdict(console: Console, view: RunView) -> None:
 
 
 def show_execution(execution: Execution) -> None:
-    """The summary table, what failed, the verdict, and where the page is."""
-    from bench.analysis.summary import terminal_lines
+    """Print the summary table, what failed, the verdict, and where the page is."""
+    from bench.cli.tables import run_lines
 
     console = Console()
-    for renderable in terminal_lines(execution.view):
+    for renderable in run_lines(execution.view):
         console.print(renderable)
     for problem in execution.problems:
         console.print(Text(problem, style="red"))

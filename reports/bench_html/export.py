@@ -34,19 +34,21 @@ def render_figures(run: RunView, out: Path, config: Config | None = None) -> Pat
     folder = out / "figures"
     folder.mkdir(parents=True, exist_ok=True)
     names: set[str] = set()
+    several = run.trials["dataset"].nunique() > 1
     for figure in figures.build(run, summary(run)):
         spec = figure.spec | {
             "width": _WIDTH,
             "config": theme(dark=False) | {"background": "white"},
         }
-        stem = _stem(f"{figure.section}-{figure.title}", names)
+        place = f"{figure.dataset}-" if several else ""
+        stem = _stem(f"{place}{figure.section}-{figure.title}", names)
         for ending, content in _converted(spec).items():
             write_atomic(folder / f"{stem}.{ending}", content)
     return folder
 
 
 def _converted(spec: dict[str, Any]) -> dict[str, bytes]:
-    """The figure in each format, all three from the same scene."""
+    """Return the figure in each format, all three from the same scene."""
     svg: str = vl_convert.vegalite_to_svg(spec)
     return {
         "svg": svg.encode(),
@@ -90,7 +92,7 @@ def render_zip(run: RunView, out: Path, config: Config | None = None) -> Path:
 
 
 def _stem(text: str, taken: set[str]) -> str:
-    """A file name out of any text: letters, digits and dashes, unique among `taken`."""
+    """Return a file name made of any text: letters, digits and dashes, unique among `taken`."""
     stem = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:60] or "figure"
     name, number = stem, 2
     while name in taken:

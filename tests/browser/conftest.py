@@ -76,6 +76,21 @@ def paired_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def two_datasets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of a run of two datasets; the second has true translations."""
+    run = make_run(
+        tmp_path_factory.mktemp("runs") / "both",
+        methods=("munit", "cyclegan", "identity"),
+        datasets=("yosemite", "seasons"),
+        inputs=4,
+        samples=3,
+        size=32,
+        truths=2,
+    )
+    return render(run, run.path / "report")
+
+
+@pytest.fixture(scope="session")
 def large_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page of ten methods, 547 inputs and ten samples."""
     makers = [replace(MAKERS["munit"], name=f"method-{n}", kid=0.03 + n / 100) for n in range(10)]

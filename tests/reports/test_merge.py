@@ -12,12 +12,14 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
+from bench.analysis.columns import columns
 from bench.analysis.compare import compare
 from bench.analysis.merge import merge
-from bench.analysis.summary import columns, summary, terminal_lines
+from bench.analysis.summary import summary
 from bench.analysis.validity import checks
-from bench.api import BenchError, RunView
+from bench.api import Anchor, BenchError, Column, Declared, RunView
 from bench.cli import app
+from bench.cli.tables import run_lines
 from bench.storage.tables import read_run
 from bench_html import findings, gallery
 from bench_html.render import render
@@ -98,7 +100,7 @@ def test_the_page_says_what_ran_where(whole: RunView) -> None:
 
 def test_the_terminal_does_not_put_speeds_side_by_side(whole: RunView) -> None:
     console = Console(width=80, file=io.StringIO(), force_terminal=False)
-    for line in terminal_lines(whole):
+    for line in run_lines(whole):
         console.print(line)
     text: str = console.file.getvalue()  # type: ignore[attr-defined]
     assert "s/image" not in text and "not comparable" in text
@@ -163,8 +165,7 @@ def test_a_merged_run_can_be_compared_and_merged_again(parts: list[Path], whole:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"dataset": "seasons"}, "the dataset is yosemite in the first and seasons"),
-        ({"samples": 3}, "number of samples is 2 in the first and 3"),
+        ({"samples": 3}, "for yosemite, the number of samples is 2 in the first and 3"),
         ({"inputs": 3}, "number of test inputs is 2, 2 in the first and 3, 3"),
         ({"directions": ("summer2winter",)}, "set of directions"),
     ],
@@ -183,8 +184,59 @@ def test_other_pictures_under_the_same_name_are_refused(tmp_path: Path) -> None:
     parts = [made(tmp_path / name, pictures=False) for name in ("a", "b")]
     for part, print_ in zip(parts, ("aaaa", "bbbb"), strict=True):
         (part / "plan.jsonl").write_text(json.dumps({"fingerprint": print_}) + "\n", "utf-8")
-    with pytest.raises(BenchError, match="content is aaaa in the first and bbbb"):
+    with pytest.raises(BenchError, match="the content is aaaa in the first and bbbb"):
         merge(parts, tmp_path / "merged")
+
+
+def planned(path: Path, **sizes: int) -> None:
+    """A plan with a job for each dataset, of this size."""
+    jobs = [{"dataset": name, "size": size, "fingerprint": name} for name, size in sizes.items()]
+    (path / "plan.jsonl").write_text("".join(json.dumps(job) + "\n" for job in jobs), "utf-8")
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_runs_of_two_datasets_are_one_page_of_both(tmp_path: Path, version: int) -> None:
+    options: dict[str, Any] = {"methods": ("munit", "identity"), "version": version, "truths": 1}
+    parts = [
+        made(tmp_path / "here", dataset="yosemite", twins=("view-001",), **options),
+        made(tmp_path / "there", dataset="seasons", inputs=3, samples=3, **options),
+    ]
+    planned(parts[0], yosemite=256)
+    planned(parts[1], seasons=64)
+    run = merge(parts, tmp_path / "merged")
+    assert run.environment["schema_version"] == 2
+    assert [entry["name"] for entry in run.suite["datasets"]] == ["yosemite", "seasons"]
+    # One method on two datasets is one row in each, under its own name.
+    rows = summary(run)[["dataset", "label"]].drop_duplicates().to_numpy().tolist()
+    assert rows == [[d, m] for d in ("yosemite", "seasons") for m in ("munit", "identity")]
+    # Both datasets have a summer2winter/view-000: neither takes the other's place.
+    inputs = run.samples.drop_duplicates(["dataset", "input_path"])
+    assert inputs["input_path"].is_unique
+    for row in inputs.itertuples():
+        here = parts[row.dataset == "seasons"] / "inputs" / ("" if version == 1 else row.dataset)
+        there = run.path / str(row.input_path)
+        assert there.read_bytes() == (here / row.direction / there.name).read_bytes()
+    assert (run.path / "truths/seasons/summer2winter/view-002/0.png").is_file()
+    assert (run.path / "audit/yosemite/summer2winter.json").is_file()
+    page = render(run, run.path / "report").read_text("utf-8")
+    assert "1 of 2 test inputs of summer2winter are training images" in page
+    # A third run must agree about each dataset it shares.
+    other = made(tmp_path / "other", datasets=("third", "seasons"), **options | {"version": 2})
+    planned(other, third=8, seasons=128)
+    with pytest.raises(BenchError, match="for seasons, the image size is 64 in the first and 128"):
+        merge([*parts, other], tmp_path / "all")
+
+
+def test_a_merged_run_keeps_what_was_declared(tmp_path: Path) -> None:
+    mine = Declared({"sharpness": Column("sharpness", headline=1)}, {"munit": Anchor("real")})
+    parts = [
+        made(tmp_path / "a", methods=("munit",), pictures=False, declared=mine),
+        made(tmp_path / "b", methods=("cyclegan",), pictures=False),
+    ]
+    run = merge(parts, tmp_path / "merged")
+    assert run.declared.columns["sharpness"].headline == 1
+    assert set(run.declared.anchors) > {"munit", "identity"}
+    assert set(run.comparisons["label_a"]) == set()  # an anchor and one method: no pair
 
 
 def test_nothing_but_a_merged_run_is_replaced(parts: list[Path], tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ def test_writes_every_form_and_nothing_else(tmp_path: Path) -> None:
     assert render(run, out) == out / "summary.csv"
     assert sorted(p.name for p in out.iterdir()) == [
         "checks.csv",
+        "comparisons.csv",
         "measurements.csv",
         "summary.csv",
         "summary.md",
