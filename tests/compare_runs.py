@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pandas as pd
 
-TIMED = ("throughput", "resource")
+SPEED_COLUMNS = ("throughput", "resource")
 PLACE = ["label", "seed", "dataset", "direction"]
 SHOWN = 20
 
@@ -28,7 +28,7 @@ def table(run: Path, name: str) -> pd.DataFrame:
 def numbers(run: Path) -> dict[str, dict[tuple[object, ...], object]]:
     """Everything that is a number, by kind and by what it is about."""
     measured = table(run, "measurements")
-    measured = measured[~measured["kind"].isin(TIMED)].drop(columns="trial")
+    measured = measured[~measured["kind"].isin(SPEED_COLUMNS)].drop(columns="trial")
     keys = [*PLACE, "metric", "subset", "extractor"]
     samples = table(run, "samples").dropna(subset="metric")
     trials = table(run, "trials")

@@ -23,6 +23,7 @@ from PIL import Image
 from bench.analysis.validity import open_run
 from bench.api import Alarm, Column, Declared, MetricSpec, RunView
 from bench.storage.declared import write_declared
+from bench.storage.jobs import DatasetPart, Job, MachinePart, MethodPart, ScoringPart
 from bench.storage.tables import table
 from bench_baselines import SPECS as BASELINES
 
@@ -688,3 +689,16 @@ def only(run: RunView, **where: Any) -> pd.DataFrame:
     for column, value in where.items():
         frame = frame[frame[column] == value]
     return frame
+
+
+def plan_entry(dataset: str, size: int, *, fingerprint: str = "") -> Job:
+    """A job of a plan: one trial of ``munit`` on a dataset of this size."""
+    return Job(
+        trial=f"munit-{dataset}-s0",
+        seed=0,
+        fit_key="",
+        method_part=MethodPart("munit", "munit", {}),
+        dataset_part=DatasetPart(dataset, dataset, {}, fingerprint, ("a2b", "b2a"), size),
+        scoring=ScoringPart(),
+        machine=MachinePart("cpu", "fp32", None, True, (), ""),
+    )

@@ -109,7 +109,6 @@ def test_wrong_option(
         ("dataset = 'seasons'\ndatasets = ['seasons']", ["either dataset or datasets"]),
         ("datasets = 5", ["datasets"]),
         ("datasets = ['seasons', 'seasons']", ["seasons is named twice"]),
-        ("[[datasets]]\nname = 'seasons'\nlabel = 'a/b'", ["'a/b' is no label"]),
         ("dataset = 'seasons'\n[launchers.loca]\nx = 1", ["'loca'", "did you mean 'local'?"]),
         ("dataset = 'seasons'\n[launchers.local]\nx = 1", ["launcher local", "'x' is unknown"]),
         ("dataset = 'seasons'\n[reports.html]\nx = 1", ["report html", "'x' is unknown"]),

@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from factories import COLUMNS, DECLARED, Maker, make_run
 from rich.console import Console
 
 from bench.analysis.columns import columns, leading
@@ -15,7 +14,7 @@ from bench.analysis.summary import summary
 from bench.analysis.tables import table_files
 from bench.analysis.validity import judged, open_run, reasons
 from bench.api import (
-    TIMED,
+    SPEED_COLUMNS,
     Anchor,
     BenchError,
     Column,
@@ -29,6 +28,7 @@ from bench.cli.tables import run_lines
 from bench.storage.declared import read_declared, write_declared
 from bench.storage.tables import write_table
 from bench_html.render import render
+from tests.factories import COLUMNS, DECLARED, Maker, make_run
 
 SHARPNESS = Column(
     "sharpness",
@@ -162,4 +162,4 @@ def test_a_metric_that_names_no_columns_gives_one() -> None:
     metric = MetricSpec("blur", "how blurred", "", "quality", unit="px", higher_is_better=False)
     declared = Declared.of([], [metric])
     assert declared.columns["blur"] == Column("blur", "", "how blurred", "px", False)
-    assert set(declared.columns) == {"blur", *(column.name for column in TIMED)}
+    assert set(declared.columns) == {"blur", *(column.name for column in SPEED_COLUMNS)}

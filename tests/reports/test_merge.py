@@ -20,10 +20,11 @@ from bench.analysis.validity import checks
 from bench.api import Anchor, BenchError, Column, Declared, RunView
 from bench.cli import app
 from bench.cli.tables import run_lines
+from bench.storage.jobs import write_plan
 from bench.storage.tables import read_run
 from bench_html import findings, gallery
 from bench_html.render import render
-from tests.factories import MAKERS, make_run
+from tests.factories import MAKERS, make_run, plan_entry
 
 SMALL: dict[str, Any] = {"inputs": 2, "samples": 2, "size": 16, "failures": False}
 
@@ -128,7 +129,10 @@ def test_runs_of_0_1_get_a_level_for_their_dataset_and_newer_ones_keep_it(tmp_pa
     # The page finds all of it, as in a run of 0.1 itself.
     for view in (run, read_run(old[0])):
         shown = gallery.build(view, tmp_path / "page" / view.path.name, {})
-        assert [item["truth"]["n"] for item in shown.description["ways"][0]["inputs"]] == [2, 2]
+        assert [item["truth"]["n"] for item in shown.description["directions"][0]["inputs"]] == [
+            2,
+            2,
+        ]
         titles = [finding.title for finding in findings.find(view, shown)]
         assert "1 of 2 test inputs of summer2winter are training images" in titles
 
@@ -183,15 +187,14 @@ def test_runs_that_differ_are_refused_in_one_line(
 def test_other_pictures_under_the_same_name_are_refused(tmp_path: Path) -> None:
     parts = [made(tmp_path / name, pictures=False) for name in ("a", "b")]
     for part, print_ in zip(parts, ("aaaa", "bbbb"), strict=True):
-        (part / "plan.jsonl").write_text(json.dumps({"fingerprint": print_}) + "\n", "utf-8")
+        write_plan(part, [plan_entry("yosemite", 256, fingerprint=print_)])
     with pytest.raises(BenchError, match="the content is aaaa in the first and bbbb"):
         merge(parts, tmp_path / "merged")
 
 
 def planned(path: Path, **sizes: int) -> None:
     """A plan with a job for each dataset, of this size."""
-    jobs = [{"dataset": name, "size": size, "fingerprint": name} for name, size in sizes.items()]
-    (path / "plan.jsonl").write_text("".join(json.dumps(job) + "\n" for job in jobs), "utf-8")
+    write_plan(path, [plan_entry(name, size) for name, size in sizes.items()])
 
 
 @pytest.mark.parametrize("version", [1, 2])

@@ -11,7 +11,8 @@ import compare_runs
 import numpy as np
 import pandas as pd
 import pytest
-from factories import make_run
+
+from tests.factories import make_run
 
 SCRIPT = Path(compare_runs.__file__)
 
