@@ -203,7 +203,8 @@ class _Recorder:
             write_table(self.run, name, table(name, entries))
 
 
-def _prepare_folder(out: Path, resume: bool) -> None:
+def _check_folder(out: Path, resume: bool) -> None:
+    """Refuse a place that holds something else, before anything is done; writes nothing."""
     if out.exists() and not out.is_dir():
         raise BenchError(f"{out} is a file: choose another place with --out")
     # A run that was killed before it wrote its suite has left its lock alone.
@@ -213,7 +214,6 @@ def _prepare_folder(out: Path, resume: bool) -> None:
         if not resume:
             raise BenchError(f"{out} holds a run already: add --resume, or choose another --out")
         check_version(out)
-    check_writable(out)
 
 
 def _finished_before(run: Path, job: Job) -> TrialResult | None:
@@ -304,6 +304,8 @@ def execute(
     for name in reports or ():
         registry.report(name)
     launch = _launcher(launcher, registry, suite)
+    if out is not None:
+        _check_folder(out, resume)
     cache = cache_folder().resolve()
     check_writable(cache, "name another place with the environment variable BENCH_CACHE")
     choose_device(suite.device)
@@ -311,7 +313,7 @@ def execute(
         suite, registry, cache, progress=lambda text: listener.event("", Event("log", "", text))
     )
     run = (out or new_run_folder(suite)).resolve()
-    _prepare_folder(run, resume)
+    check_writable(run)
     with locked(run, wait=False):
         (run / DONE).unlink(missing_ok=True)
         _write_facts(run, suite, plan, registry)

@@ -37,5 +37,5 @@ def read_declared(run: Path, environment: Mapping[str, Any]) -> Declared:
         return Declared(anchors=named) | today
     try:
         return Declared.from_json(file.read_text("utf-8"))
-    except BenchError as error:
-        raise BenchError(f"{file}: {error}") from None
+    except (BenchError, OSError, UnicodeDecodeError) as error:
+        raise BenchError(f"{file} is damaged: {error}") from None
