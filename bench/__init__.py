@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from bench.analysis.validity import open_run as open
     from bench.api import BenchError
     from bench.execution.runner import run
-    from bench.metrics import score
+    from bench.metrics.frame import score_frame as score
     from bench.translator import load
 
 __all__ = ["BenchError", "compare", "load", "open", "run", "score"]
@@ -28,7 +28,7 @@ _HOMES = {
     "load": "bench.translator:load",
     "open": "bench.analysis.validity:open_run",
     "run": "bench.execution.runner:run",
-    "score": "bench.metrics:score",
+    "score": "bench.metrics.frame:score_frame",
 }
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import hashlib
 import importlib
 import importlib.metadata
 import importlib.util
@@ -11,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar, cast
@@ -29,6 +28,7 @@ from bench.api import (
     Method,
     MethodSpec,
     MetricSpec,
+    PretrainedMethod,
     ReportSpec,
 )
 
@@ -228,12 +228,13 @@ def load_weights(
     Raises
     ------
     BenchError
-        When the weights do not fit, or as :func:`make_config`.
+        When the method reads no weights, when they do not fit, or as :func:`make_config`.
     """
-    model = resolve(spec.implementation)
+    model: object = resolve(spec.implementation)
+    if not (isinstance(model, type) and issubclass(model, PretrainedMethod)):
+        raise BenchError(f"{spec.name} reads no file of weights: it has no from_weights(path, ctx)")
     with _explained(f"method {label}", spec.config):
-        method: Method = model.from_weights(path, ctx, **config)
-        return method
+        return model.from_weights(path, ctx, **config)
 
 
 @contextmanager
@@ -258,26 +259,3 @@ def explain_validation(where: str, error: Any, fields: Iterable[str]) -> str:
     more = f" — and {len(error.errors()) - 1} more" if len(error.errors()) > 1 else ""
     message = first["msg"].removeprefix("Value error, ")
     return f"{where}: {key}: {message}{shown}{more}"
-
-
-@lru_cache(maxsize=64)
-def code_hash(*modules: str) -> str:
-    """SHA-256 over the Python sources of the named modules or packages; imports nothing new.
-
-    It stands for "the code that made this" in cache keys.
-    """
-    digest = hashlib.sha256()
-    for name in modules:
-        loaded = sys.modules.get(name)
-        file = getattr(loaded, "__file__", None)
-        if file is None:
-            spec = importlib.util.find_spec(name)
-            file = spec.origin if spec is not None else None
-        if file is None:
-            raise BenchError(f"the source of {name} cannot be found")
-        path = Path(file)
-        sources = sorted(path.parent.rglob("*.py")) if path.name == "__init__.py" else [path]
-        for source in sources:
-            digest.update(f"{name}/{source.relative_to(path.parent)}".encode())
-            digest.update(source.read_bytes())
-    return digest.hexdigest()

@@ -59,7 +59,7 @@ _COLUMNS = [
     "higher_is_better",
     "verdict",
 ]
-_VOLATILE = ("command", "started", "date", "time", "utc")
+_VOLATILE = ("command", "started", "date", "time", "utc", "schema_version")
 
 
 @dataclass(frozen=True)

@@ -31,8 +31,9 @@ from bench.analysis.columns import hardware_name
 from bench.analysis.validity import open_run
 from bench.api import BenchError, Declared, RunView
 from bench.storage.declared import write_declared
-from bench.storage.files import filling, link_or_copy, write_atomic, write_json
-from bench.storage.tables import SCHEMAS, read_run, write_table
+from bench.storage.files import filling, folder_name, link_or_copy, write_atomic, write_json
+from bench.storage.jobs import PLAN, read_plan
+from bench.storage.tables import SCHEMAS, VERSION, read_run, write_table
 
 __all__ = ["merge"]
 
@@ -127,9 +128,10 @@ def _protocol(run: RunView, dataset: str) -> dict[str, str]:
     """Return what has to be the same wherever a dataset occurs, as text."""
     samples = run.samples[run.samples["dataset"] == dataset]
     inputs = samples.groupby("direction")["input_id"].nunique()
-    planned = [job for job in _plan(run) if str(job.get("dataset", dataset)) == dataset]
-    sizes = {str(job["size"]) for job in planned if "size" in job} or {_size(run, dataset)}
-    content = {str(job.get("fingerprint", ""))[:12] for job in planned}
+    plan = read_plan(run.path) if (run.path / PLAN).is_file() else []
+    planned = [job for job in plan if job.dataset_label == dataset]
+    sizes = {str(job.size) for job in planned} or {_size(run, dataset)}
+    content = {job.fingerprint[:12] for job in planned}
     return {
         "the content": ", ".join(sorted(content)),
         "the set of directions": ", ".join(sorted(str(name) for name in inputs.index)),
@@ -137,13 +139,6 @@ def _protocol(run: RunView, dataset: str) -> dict[str, str]:
         "the number of samples": str(run.suite.get("samples", "")),
         "the number of test inputs": ", ".join(str(count) for count in inputs),
     }
-
-
-def _plan(run: RunView) -> list[dict[str, Any]]:
-    """Return the jobs of a run's plan; none where it kept no plan."""
-    plan = run.path / "plan.jsonl"
-    lines = plan.read_text("utf-8").splitlines() if plan.is_file() else []
-    return [json.loads(line) for line in lines]
 
 
 def _size(run: RunView, dataset: str) -> str:
@@ -255,7 +250,7 @@ def _place(run: RunView) -> str:
     paths = {Path(path) for path in run.samples["input_path"].dropna().unique() if _inside(path)}
     by_direction = any(path.parts[0] == _INPUTS and len(path.parts) == 3 for path in paths)
     name = next(iter(datasets), "")
-    return name if by_direction and len(datasets) == 1 and _inside(name) else ""
+    return folder_name(name) if by_direction and len(datasets) == 1 else ""
 
 
 def _moved(path: object, place: str) -> object:
@@ -290,7 +285,7 @@ def _environment(
         if isinstance(device, str)
     }
     return {
-        "schema_version": 2,
+        "schema_version": VERSION,
         "runs": {name: dict(run.environment) for name, run in runs.items()},
         "hardware_of": hardware,
     }

@@ -30,17 +30,19 @@ from bench.api.data import (
     Split,
     TrainData,
 )
-from bench.api.errors import BenchError, Diverged
-from bench.api.launchers import Ended, Launcher, Resources, Status, Task, TrialResult
+from bench.api.errors import BenchError, Diverged, NotMeasurable
+from bench.api.launchers import PARENT, Ended, Launcher, Resources, Status, Task, TrialResult
 from bench.api.methods import (
     Budget,
     CodedMethod,
     Context,
     Event,
     ExemplarMethod,
+    Explanation,
     FoundOutputs,
     FramedMethod,
     Method,
+    MixingMethod,
     OfficialMethod,
     Precision,
     PrecomputedMethod,
@@ -58,8 +60,9 @@ from bench.api.metrics import (
     Verdict,
     Which,
 )
-from bench.api.reports import TIMED, Anchor, Declared, RunView
+from bench.api.reports import Anchor, Declared, RunView
 from bench.api.specs import (
+    SPEED_COLUMNS,
     Alarm,
     Column,
     Config,
@@ -73,13 +76,15 @@ from bench.api.specs import (
     Role,
     Rule,
     WeightFile,
+    find_column,
     hookimpl,
 )
 
 __all__ = [
     "A2B",
     "B2A",
-    "TIMED",
+    "PARENT",
+    "SPEED_COLUMNS",
     "Alarm",
     "Anchor",
     "BenchError",
@@ -98,6 +103,7 @@ __all__ = [
     "Ended",
     "Event",
     "ExemplarMethod",
+    "Explanation",
     "ExtractorSpec",
     "FeatureExtractor",
     "FoundOutputs",
@@ -113,6 +119,8 @@ __all__ = [
     "MethodSpec",
     "MetricContext",
     "MetricSpec",
+    "MixingMethod",
+    "NotMeasurable",
     "OfficialMethod",
     "PerceptualDistance",
     "Picture",
@@ -134,5 +142,6 @@ __all__ = [
     "Verdict",
     "WeightFile",
     "Which",
+    "find_column",
     "hookimpl",
 ]

@@ -9,3 +9,10 @@ class BenchError(Exception):
 
 class Diverged(BenchError):
     """Training met a loss or a weight that is not finite."""
+
+
+class NotMeasurable(BenchError):
+    """A metric that these pictures cannot give: too few, or something is missing.
+
+    A metric raises it; it is then left out, and the message is told as the reason.
+    """

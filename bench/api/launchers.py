@@ -1,4 +1,10 @@
-"""Where trials run: a job, what it needs, how it ends, and the contract of a launcher."""
+"""Where trials run: a task, what it needs, how it ends, and the contract of a launcher.
+
+The worker that a task's command starts keeps its own record, so a launcher carries nothing
+back: ``events.jsonl`` (appended to as things happen), ``log.txt`` (all that is printed) and
+``result.json`` (written last) lie in the task's folder, and the run reads them there. A launcher
+starts commands, ends them, and says which have ended.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
+
+PARENT = "BENCH_LAUNCHER_PID"
+"""Environment variable for a worker on the launcher's own machine: the launcher's process id. The
+worker ends with that process, even when it is killed. Elsewhere it is not set."""
 
 Status = Literal["ok", "skipped", "failed", "timeout", "oom", "diverged", "interrupted"]
 """How a trial ended."""
@@ -44,17 +54,17 @@ class Task:
     label
         What people call it.
     folder
-        Its folder below the run folder, on a file system that the worker shares. The worker
-        appends to ``events.jsonl`` there, and writes ``result.json`` last.
+        Its folder below the run folder, on a file system that the worker shares.
     command
         The worker's command line. It ends with 0 when the trial ended ``ok``; SIGTERM makes it
-        keep a checkpoint and end as ``interrupted``, and the same command goes on from there.
+        end as ``interrupted``, and the same command goes on from its last checkpoint. Only the
+        worker's first lines of output, before it has found its folder, are the launcher's to keep.
     environment
         Variables to set for it, beside the launcher's own.
     resources
         What it needs.
     timeout
-        Seconds after which it is stopped; None: never.
+        Seconds after which the launcher stops it, with all that it started; None: never.
     """
 
     trial: str
@@ -74,10 +84,11 @@ class Ended:
     ----------
     trial
         Which one.
-    status, reason
-        Why it ended, where the launcher knows better than the worker (``timeout``,
-        ``interrupted``, ``failed`` for one that died without a result). None: what the worker
-        wrote counts, and where it wrote nothing it failed for `reason`.
+    status
+        How it ended, where the launcher knows better than the worker (``timeout``,
+        ``interrupted``). None: what the worker wrote counts; where it wrote nothing, it failed.
+    reason
+        Why, in one line; where it is empty, the status says enough.
     """
 
     trial: str
@@ -98,7 +109,10 @@ class Launcher(Protocol):
         ...
 
     def cancel(self) -> Sequence[Ended]:
-        """End everything, begun or not, as ``interrupted``; returns when nothing runs any more."""
+        """End everything, begun or not, as ``interrupted``; returns when nothing runs any more.
+
+        A second Ctrl-C meanwhile ends what is left without waiting for it.
+        """
         ...
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, runtime_checkable
@@ -105,7 +105,10 @@ class Context:
     offline
         True: nothing may be downloaded.
     work_dir
-        Where training keeps its checkpoints; None: nowhere.
+        The folder, which exists, where training keeps its checkpoints; None: nowhere.
+    checkpoint_seconds
+        Time between checkpoints; 0: one after every iteration, each of them reported as
+        progress. None: as the method likes. Has no influence on results.
     emit
         Takes an :class:`Event`.
     judge
@@ -119,12 +122,9 @@ class Context:
     weights_dir: Path | None = None
     offline: bool = True
     work_dir: Path | None = None
+    checkpoint_seconds: float | None = None
     emit: Callable[[Event], None] = _no_event
     judge: Callable[[torch.Tensor], Callable[[torch.Tensor], float]] | None = None
-
-    def at(self, work_dir: Path | None) -> Context:
-        """The same context with another working folder."""
-        return replace(self, work_dir=work_dir)
 
 
 @runtime_checkable
@@ -155,7 +155,7 @@ class Method(Protocol):
         Returns
         -------
         torch.Tensor
-            float ``(B, samples, 3, H, W)`` in ``[0, 1]``.
+            float32 ``(B, samples, 3, H, W)`` in ``[0, 1]``, on the same device.
         """
         ...
 
@@ -173,7 +173,11 @@ class TrainedMethod(Method, Protocol):
     """A method with a fit stage (``MethodSpec.trained``)."""
 
     def fit(self, data: TrainData, budget: Budget) -> None:
-        """Train within `budget`, resuming from ``ctx.work_dir`` where it holds a checkpoint."""
+        """Train within `budget`, resuming from ``ctx.work_dir`` where it holds a checkpoint.
+
+        Progress goes to ``ctx.emit``. Interrupted at any moment and called again on a new
+        instance, it ends with the weights of a training that was never interrupted.
+        """
         ...
 
 
@@ -221,6 +225,16 @@ class ExemplarMethod(Method, Protocol):
 
 
 @runtime_checkable
+class MixingMethod(ExemplarMethod, Protocol):
+    """A method that mixes several exemplars in one output."""
+
+    @property
+    def styles_per_output(self) -> int:
+        """How many; a pool that holds just as many is taken in its order."""
+        ...
+
+
+@runtime_checkable
 class CodedMethod(Method, Protocol):
     """A method that separates content from style."""
 
@@ -249,6 +263,26 @@ class FramedMethod(Method, Protocol):
     """
 
     on_frame: Callable[[int, int, torch.Tensor], None] | None
+
+
+class Explanation(Protocol):
+    """What ``MethodSpec.explain`` names: pictures that show how a method works."""
+
+    def __call__(
+        self, content: Path, style: Path, out: Path, ctx: Context, *, size: int, iterations: int
+    ) -> Path:
+        """Write them into `out`, and return the main file.
+
+        Parameters
+        ----------
+        content, style
+            The pictures it is explained with.
+        size
+            Their longer side in pixels.
+        iterations
+            How long each picture may be worked on.
+        """
+        ...
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
@@ -117,8 +117,10 @@ class MetricContext(Protocol):
 
     Attributes
     ----------
+    name
+        The metric's own name.
     config
-        The metric's own configuration.
+        Its configuration.
     direction, domains
         What was translated, and the names of the two domains.
     subset
@@ -135,6 +137,7 @@ class MetricContext(Protocol):
         Names of the classes in the layers.
     """
 
+    name: str
     config: Config
     direction: Direction
     domains: tuple[str, str]
@@ -177,11 +180,18 @@ class MetricContext(Protocol):
         ...
 
     def once(self, name: str, make: Callable[[], T]) -> T:
-        """Return what `make` gives, made once per network and subset whichever metrics ask."""
+        """Return what `make` gives, made once per network and subset whichever metrics ask.
+
+        What depends on a metric's own configuration has that in its `name`.
+        """
+        ...
+
+    def progress(self, items: Sequence[T], what: str) -> Iterator[T]:
+        """Yield the items one by one, telling the user how many are done of `what`."""
         ...
 
     def need(self, which: Which, at_least: int) -> None:
-        """Refuse, in one line, a set with fewer than `at_least` pictures."""
+        """Raise `NotMeasurable` where a set has fewer than `at_least` pictures."""
         ...
 
     def note(self, message: str) -> None:
@@ -204,7 +214,6 @@ class MetricContext(Protocol):
         *,
         n: int,
         per_sample: Iterable[tuple[str, int, float]] = (),
-        higher_is_better: bool | Literal["as declared"] | None = "as declared",
     ) -> Measurement:
         """Return a measurement with all that its declaration, the network and the subset say.
 

@@ -11,41 +11,10 @@ from pydantic import TypeAdapter, ValidationError
 
 from bench.api.errors import BenchError
 from bench.api.metrics import Verdict
-from bench.api.specs import Column, MethodSpec, MetricSpec, Role, Rule
+from bench.api.specs import SPEED_COLUMNS, Column, MethodSpec, MetricSpec, Role, Rule
 
 if TYPE_CHECKING:
     import pandas as pd
-
-TIMED: tuple[Column, ...] = (
-    Column(
-        "latency",
-        title="Latency",
-        meaning="seconds for one image, one at a time",
-        unit="s",
-        higher_is_better=False,
-        headline=100,
-        short="s/image",
-    ),
-    Column(
-        "throughput",
-        title="Throughput",
-        meaning="images per second at the best batch size",
-        unit="images/s",
-        higher_is_better=True,
-        headline=110,
-        short="img/s",
-        question="Fastest",
-    ),
-    Column(
-        "peak_memory",
-        title="Memory",
-        meaning="largest memory in use while translating",
-        unit="MB",
-        higher_is_better=False,
-        headline=120,
-    ),
-)
-"""What the harness itself measures of every method, whichever metrics a run has."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +43,7 @@ class Declared:
     @classmethod
     def of(cls, methods: Iterable[MethodSpec], metrics: Iterable[MetricSpec]) -> Declared:
         """Return what these plugins declare; a metric that names no columns gives one."""
-        columns = {column.name: column for column in TIMED}
+        columns = {column.name: column for column in SPEED_COLUMNS}
         for metric in metrics:
             alone = Column(
                 metric.name,

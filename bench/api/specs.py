@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import pluggy
@@ -28,6 +28,10 @@ class Config(BaseModel):
     def pretrained(self) -> tuple[WeightFile, ...] | None:
         """The pretrained files a method uses so configured, best first; None: all of its spec."""
         return None
+
+    def judged(self) -> bool:
+        """Whether a method so configured asks ``Context.judge`` when it trains."""
+        return False
 
 
 @dataclass(frozen=True)
@@ -85,20 +89,27 @@ class Alarm:
 class Column:
     """Declares one measurement: what a table and a page need to know to show it.
 
+    A name that ends in ``_*`` declares all names with that beginning, for parts that only the
+    dataset knows (``season_error_*`` for ``season_error_sky``); a ``*`` in its title and meaning
+    stands for that part.
+
     Parameters
     ----------
     name
-        The ``metric`` of the measurements it is about.
+        The ``metric`` of the measurements it is about, lower case, ``[a-z0-9_]``.
     title, meaning
-        What people call it, and what it says in half a sentence.
+        What people call it, and what it says in half a sentence. No title: the name, with
+        spaces.
     unit, higher_is_better
         None: neither side is better, so nobody is ranked by it.
     headline
         Its place in short tables, smallest first; None: in long tables only.
     short
         A heading of at most nine characters for terminals; empty: not shown there.
-    question
-        The title of the tile that names the winner on the page (``Fastest``); empty: no tile.
+    question, answer
+        The title of the tile that names the winner on the page (``Fastest``), and what a winner
+        has (``most images per second``); empty: no tile. Tiles stand in the order in which they
+        are declared.
     beside
         The measurement in whose cell it is shown as a note, as a floor beside its score.
     alarm
@@ -113,8 +124,64 @@ class Column:
     headline: int | None = None
     short: str = ""
     question: str = ""
+    answer: str = ""
     beside: str = ""
     alarm: Alarm | None = None
+
+    def named(self, name: str) -> Column | None:
+        """Return the declaration of a measurement of that name; None where it is not meant."""
+        if name == self.name:
+            return self
+        begin = self.name.removesuffix("*")
+        if begin == self.name or not name.startswith(begin) or name == begin:
+            return None
+        part = name.removeprefix(begin).replace("_", " ")
+        return replace(
+            self,
+            name=name,
+            title=self.title.replace("*", part),
+            meaning=self.meaning.replace("*", part),
+        )
+
+
+def find_column(columns: Iterable[Column], name: str) -> Column | None:
+    """Return what is declared of a measurement; a declaration of just that name comes first."""
+    found = [(column.name, named) for column in columns if (named := column.named(name))]
+    found.sort(key=lambda pair: (pair[0] != name, -len(pair[0])))
+    return found[0][1] if found else None
+
+
+SPEED_COLUMNS: tuple[Column, ...] = (
+    Column(
+        "latency",
+        title="Latency",
+        meaning="seconds for one image, one at a time",
+        unit="s",
+        higher_is_better=False,
+        headline=60,
+        short="s/image",
+    ),
+    Column(
+        "throughput",
+        title="Throughput",
+        meaning="images per second at the best batch size",
+        unit="images/s",
+        higher_is_better=True,
+        headline=70,
+        short="img/s",
+        question="Fastest",
+        answer="most images per second",
+    ),
+    Column(
+        "peak_memory",
+        title="Memory",
+        meaning="largest memory in use while translating",
+        unit="MB",
+        higher_is_better=False,
+        headline=80,
+    ),
+)
+"""What the suite itself measures of every method that translates, as metrics declare theirs."""
 
 
 @dataclass(frozen=True)
@@ -178,8 +245,8 @@ class MethodSpec:
     weights
         Pretrained files it uses, best first; any one of them is enough.
     explain
-        ``"module:function"`` behind ``bench explain``, called with
-        ``(content, style, out, ctx, size=, iterations=)``; empty when there is none.
+        ``"module:function"`` behind ``bench explain``, which follows
+        :class:`bench.api.Explanation`; empty when there is none.
     source
         The paper or project it follows.
     """
@@ -230,15 +297,21 @@ class ExtractorSpec:
     Parameters
     ----------
     name
-        What stands beside every number made with it.
+        What stands beside every number made with it; lower case, ``[a-z0-9._-]``.
+    summary
+        One line for ``bench list extractors``.
     implementation
         ``"module:Class"``; follows :class:`bench.api.FeatureExtractor` or
         :class:`bench.api.PerceptualDistance`, built as ``Class(config, paths, device)`` with
         the paths of `weights` in order.
     config
-        The pydantic model of its configuration.
+        The pydantic model of its configuration. It is part of the key of cached features.
     weights
         The files it is read from, all of them needed.
+    source
+        The paper or project it follows.
+    version
+        Another one makes cached features stale.
     """
 
     name: str
@@ -252,17 +325,38 @@ class ExtractorSpec:
 
 @dataclass(frozen=True)
 class MetricSpec:
-    """Declares a metric: ``implementation(context) -> Iterable[Measurement]``.
+    """Declares a metric. Importing it must not import torch.
 
-    The function takes a :class:`bench.api.MetricContext`; its configuration is
-    ``context.config``. `gives` names every measurement it may yield. `extractors` are the names
-    of networks it can stand on, best first; the first whose weights are to be had is used.
-
-    `needs` names what must be there for it: ``"samples"`` (two or more per input),
-    ``"pairs"`` (true targets), ``"layers"`` (what each pixel shows), ``"factors"`` (what made
-    the pictures). A metric whose needs are not met is left out with a reason.
-    `weights` are the pretrained files behind it, best first; any one of them is enough.
-    `explanation` says in a few lines what a number means, its range, its traps.
+    Parameters
+    ----------
+    name
+        How users call it, and the name of its first measurement; lower case, ``[a-z0-9_]``.
+    summary
+        One line for ``bench list metrics``.
+    implementation
+        ``"module:function"``; ``function(context) -> Iterable[Measurement]``, where `context`
+        is a :class:`bench.api.MetricContext`.
+    kind
+        The group of columns that its measurements stand in.
+    unit, higher_is_better
+        Of the measurement, for a metric that gives one of its own name and says no more of it.
+    needs
+        What must be there for it: ``"samples"`` (two or more per input), ``"pairs"`` (true
+        targets), ``"layers"`` (what each pixel shows), ``"factors"`` (what made the pictures).
+        A metric whose needs are not met is left out with a reason.
+    default
+        Measured where no metric is named.
+    explanation
+        In a few lines what a number means, its range, its traps.
+    source
+        The paper it follows.
+    config
+        The pydantic model of its configuration, ``context.config``.
+    gives
+        Every measurement it may yield; empty: the one of its own name.
+    extractors
+        Names of networks it can stand on, best first; the first whose weights are to be had is
+        used. Empty: it needs none.
     """
 
     name: str
@@ -274,11 +368,17 @@ class MetricSpec:
     needs: tuple[str, ...] = ()
     default: bool = True
     explanation: str = ""
-    weights: tuple[WeightFile, ...] = ()
     source: str = ""
     config: type[Config] = Config
     gives: tuple[Column, ...] = ()
     extractors: tuple[str, ...] = ()
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """Every measurement it may yield."""
+        return self.gives or (
+            Column(self.name, unit=self.unit, higher_is_better=self.higher_is_better),
+        )
 
 
 @dataclass(frozen=True)

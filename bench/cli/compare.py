@@ -44,7 +44,7 @@ def compare(
 
         for spec in load_plugins([]).reports.values():
             if spec.comparison:
-                made = resolve(spec.comparison)(comparison, page)
+                made = resolve(spec.comparison)(comparison, page, spec.config())
                 console.print(Text(f"page  {made}"), soft_wrap=True)
     broken = [
         text for text, rule in zip(fail_if or (), rules, strict=True) if fails(comparison, rule)

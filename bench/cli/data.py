@@ -28,7 +28,7 @@ def _built(
     name: str, root: Path | None, settings: dict[str, Any], plugin: list[Path] | None
 ) -> tuple[Dataset, Path]:
     """A dataset, not yet prepared, and its cache folder."""
-    from bench.data.job import build_dataset
+    from bench.data.opening import build_dataset
     from bench.plugins import load_plugins
     from bench.storage.weights import cache_folder
 

@@ -61,7 +61,7 @@ def doctor(weights_dir: o.WeightsDir = None, plugin: o.PluginFiles = None) -> No
     healthy = not registry.broken
     for broken in registry.broken:
         line(broken.name, f"broken: {broken.reason} ({broken.origin})", "red")
-    for kind in ("methods", "datasets", "reports", "launchers", "metrics"):
+    for kind in ("methods", "datasets", "reports", "launchers", "metrics", "extractors"):
         for spec in getattr(registry, kind).values():
             try:
                 resolve(spec.implementation)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bench.api import BenchError, Context
+from bench.api import BenchError, Context, Explanation
 from bench.cli import app
 from bench.cli import options as o
 
@@ -37,5 +37,5 @@ def explain(
             raise BenchError(f"{path} does not exist")
     check_writable(out)
     ctx = Context(choose_device(device), weights_dir=weights_dir)
-    page = resolve(spec.explain)(content, style, out, ctx, size=size, iterations=iterations)
-    typer.echo(page)
+    explanation: Explanation = resolve(spec.explain)
+    typer.echo(explanation(content, style, out, ctx, size=size, iterations=iterations))

@@ -24,7 +24,7 @@ _NAMED = 8
 def replay(
     run: Annotated[Path, typer.Argument(help="A run folder.")],
     methods: o.Methods = None,
-    data_root: o.DataRoot = None,
+    data_root: o.DataRoots = None,
     weights_dir: o.WeightsDir = None,
     device: o.Device = None,
     everything: Annotated[
@@ -69,7 +69,7 @@ def _show(console: Console, one: Replayed, everything: bool) -> None:
 
     equal = int(one.rows["equal"].sum())
     note = " (the code that scores has changed since)" if one.code_changed else ""
-    title = f"{one.label}, seed {one.seed}, {one.direction}"
+    title = f"{one.label} on {one.dataset}, seed {one.seed}, {one.direction}"
     console.print(Text(clean_text(f"{title}: {equal} of {len(one.rows)} values are equal{note}")))
     told: Counter[str] = Counter()
     for change in one.changed:

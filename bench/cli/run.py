@@ -10,14 +10,15 @@ import typer
 from bench.api import BenchError
 from bench.cli import app
 from bench.cli import options as o
+from bench.suite.presets import LAUNCHER
 
 
 @app.command()
 def run(
     suite: o.SuiteFile = None,
     methods: o.Methods = None,
-    dataset: o.DatasetName = None,
-    data_root: o.DataRoot = None,
+    dataset: o.DatasetNames = None,
+    data_root: o.DataRoots = None,
     directions: o.Directions = None,
     preset: o.PresetName = None,
     budget: o.BudgetText = None,
@@ -42,7 +43,7 @@ def run(
     fail_fast: Annotated[
         bool, typer.Option("--fail-fast", help="Begin no further trial once one has failed.")
     ] = False,
-    launcher: Annotated[str, typer.Option(help="Where trials run.")] = "local",
+    launcher: Annotated[str, typer.Option(help="Where trials run.")] = LAUNCHER,
     reports: Annotated[
         str | None, typer.Option(help="Names, joined with commas; else the usual.", metavar="A,B")
     ] = None,

@@ -9,8 +9,8 @@ from typing import Any, Self
 
 from bench.api import BenchError, Event
 from bench.cli.progress import RunListener
-from bench.data.job import Job
 from bench.storage.files import check_writable
+from bench.storage.jobs import Job
 
 
 class TensorBoardListener:

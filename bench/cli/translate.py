@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.api import BenchError
+from bench.api import BenchError, FramedMethod
 from bench.cli import app
 from bench.cli import options as o
+from bench.suite.presets import TRANSLATOR
 
 if TYPE_CHECKING:
     import torch
@@ -81,13 +82,16 @@ def _write(path: Path, image: torch.Tensor) -> None:
 
 def _keep_frames(translator: Translator, out: Path, stem: str, first: int) -> None:
     """Let a method write its frames as ``<name>_<sample>-frames/<iteration>.png``."""
+    method = translator.method
+    if not isinstance(method, FramedMethod):
+        raise BenchError(f"method {translator.spec.name} shows no frames: leave out --save-every")
 
     def on_frame(done: int, iteration: int, images: torch.Tensor) -> None:
         for offset, image in enumerate(images):
             folder = out / f"{stem}_{first + done + offset}-frames"
             _write(folder / f"{iteration:05d}.png", image)
 
-    translator.method.on_frame = on_frame  # type: ignore[attr-defined]
+    method.on_frame = on_frame
 
 
 def _open(
@@ -118,7 +122,7 @@ def _open(
 def translate(
     inputs: Annotated[list[Path], typer.Argument(help="Pictures, or folders of them.")],
     to: To,
-    method: MethodName = "munit",
+    method: MethodName = TRANSLATOR,
     weights: Weights = None,
     out: OutFolder = Path("translated"),
     samples: Annotated[int, typer.Option(min=1, help="Outputs per input.")] = 1,
@@ -206,7 +210,7 @@ def interpolate(
     image: Annotated[Path, typer.Argument(help="The picture whose content is kept.")],
     to: To,
     out: Annotated[Path, typer.Option("--out", "-o", help="A .png strip or a .gif.")],
-    method: MethodName = "munit",
+    method: MethodName = TRANSLATOR,
     weights: Weights = None,
     style_from: Annotated[
         list[Path] | None, typer.Option(help="Two pictures of the target domain to go between.")

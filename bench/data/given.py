@@ -12,8 +12,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bench.api import BenchError, Dataset, Direction, ImageItem, PrecomputedMethod
-from bench.data.job import select
+from bench.data.opening import select
 from bench.storage.cache import key_of
+
+
+class NothingToScore(BenchError):
+    """None of the pictures found belongs to an input that is asked for."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,7 @@ def take_stock(
     ------
     BenchError
         When something is at fault (a note on the error for each file or input), or nothing
-        is left.
+        is left; :class:`NothingToScore` where nothing belongs to these inputs at all.
     """
     inputs = {way: dataset.split("test", way.source) for way in directions}
     found = method.find(inputs, size)
@@ -87,7 +91,8 @@ def take_stock(
         if items and key in asked[way]
     )
     if not counts:
-        raise _listed(f"{label}: no picture belongs to an input that is asked for", problems)
+        message = f"{label}: no picture belongs to an input that is asked for"
+        raise _listed(message, problems, NothingToScore)
     usual = max(counts, key=lambda count: (counts[count], count))
     kept: dict[str, dict[str, Sequence[ImageItem]]] = {}
     short = []
@@ -115,10 +120,12 @@ def take_stock(
     return Stock(there, usual, tuple(problems), "; ".join(short))
 
 
-def _listed(message: str, problems: Sequence[str]) -> BenchError:
+def _listed(
+    message: str, problems: Sequence[str], kind: type[BenchError] = BenchError
+) -> BenchError:
     """An error with a note for each problem."""
     listed = f" ({len(problems)} listed below)" if problems else ""
-    error = BenchError(f"{message}{listed}: mend this, or go on without with --allow-missing")
+    error = kind(f"{message}{listed}: mend this, or go on without with --allow-missing")
     for problem in problems:
         error.add_note(problem)
     return error

@@ -6,25 +6,26 @@ anew, so a stale feature or an exchanged picture cannot hide behind its old numb
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from pydantic import TypeAdapter, ValidationError
 
-from bench.api import BenchError, Dataset, Direction, Event
+from bench.api import BenchError, Dataset, Direction, Event, Measurement
 from bench.data.given import Stock
 from bench.data.images import read_image
-from bench.data.job import Job, open_dataset, with_root
-from bench.execution.trial import SCORED, Trial
+from bench.data.opening import open_dataset, with_root
+from bench.execution.stages import score
+from bench.execution.stages.score import SCORED
+from bench.execution.workspace import Decoded, Workspace
 from bench.metrics.manifest import Changed, changes, picture_hashes
-from bench.metrics.scoring import score
 from bench.plugins import Registry
-from bench.storage.files import read_json_lines
+from bench.storage.jobs import Job, read_plan
 from bench.storage.tables import read_run
 
 TOLERANCE = 1e-3
@@ -40,7 +41,7 @@ class Replayed:
 
     Parameters
     ----------
-    label, seed, direction
+    label, dataset, seed, direction
         Which one.
     changed
         Pictures and networks that have another hash than when they were scored, by role;
@@ -53,6 +54,7 @@ class Replayed:
     """
 
     label: str
+    dataset: str
     seed: int
     direction: str
     changed: tuple[Changed, ...]
@@ -94,7 +96,7 @@ def replay(
     registry: Registry,
     *,
     labels: Sequence[str] | None = None,
-    data_root: Path | None = None,
+    data_root: Sequence[str | Path] | Path | None = None,
     weights_dir: Path | None = None,
     device: str | None = None,
 ) -> Iterator[Replayed]:
@@ -106,8 +108,11 @@ def replay(
         The run folder.
     labels
         Rows of the run to look at; None: all.
-    data_root, weights_dir, device
-        Where the dataset and the weights lie now, and where to compute; None: as in the run.
+    data_root
+        Where the dataset lies now: ``FOLDER``, or ``DATASET=FOLDER`` where the run has several.
+        None: as in the run.
+    weights_dir, device
+        Where the weights lie now, and where to compute; None: as in the run.
 
     Raises
     ------
@@ -116,7 +121,7 @@ def replay(
     """
     view = read_run(run)
     fine = set(view.trials.loc[view.trials["status"] == "ok", "trial"])
-    jobs = [job for job in _jobs(run) if job.trial in fine]
+    jobs = [job for job in read_plan(run) if job.trial in fine]
     for label in labels or ():
         if label not in {job.label for job in jobs}:
             names = ", ".join(dict.fromkeys(job.label for job in jobs))
@@ -130,66 +135,63 @@ def replay(
         moved["weights_dir"] = str(weights_dir)
     if device is not None:
         moved["device"] = device
-    spec = registry.dataset(jobs[0].dataset)
-    config = with_root(spec, jobs[0].dataset_config, data_root)
-    dataset = open_dataset(
-        spec, config, Path(jobs[0].cache), offline=jobs[0].offline, progress=lambda _text: None
-    )
-    decoded: dict[Any, Any] = {}
+    roots = _roots(jobs, data_root)
+    datasets = {
+        job.dataset_label: _opened(job, registry, roots)
+        for job in {job.dataset_label: job for job in jobs}.values()
+    }
+    decoded: dict[str, Decoded] = {label: {} for label in datasets}
     with TemporaryDirectory(prefix="bench-replay-") as features:
         for job in jobs:
-            known = {name for record in records[job.trial].values() for name in record["metrics"]}
-            metrics = tuple(name for name in registry.metrics if name in known)
-            trial = Trial(
-                replace(job, metrics=metrics, **moved), run, registry, _quiet, decoded=decoded
-            )
-            # As it is now, not as it was planned: what changed is to be named, not refused.
-            trial.dataset = dataset
-            if trial.spec.precomputed:
+            dataset, record = datasets[job.dataset_label], records[job.trial]
+            known = {name for entry in record.values() for name in entry.metrics}
+            precomputed = registry.method(job.method).precomputed
+            workspace = Workspace(
+                job.elsewhere(
+                    metrics=tuple(name for name in registry.metrics if name in known), **moved
+                ),
+                run,
+                registry,
+                _quiet,
+                decoded=decoded[job.dataset_label],
+                # As it is now, not as it was planned: what changed is to be named, not refused.
+                dataset=dataset,
                 # The run has its copies: where they came from need not be there any more.
-                trial.stock = _kept(job, dataset, records[job.trial])
+                stock=_kept(job, dataset, record) if precomputed else None,
+            )
             rows = view.measurements[view.measurements["trial"] == job.trial]
             # Timings are no scores: no picture gives them again.
             rows = rows[~rows["kind"].isin(["throughput", "resource"])]
-            for direction in _directions(job, dataset):
+            for direction in workspace.directions:
                 stored = rows[rows["direction"] == direction.name]
-                record = records[job.trial].get(direction.name)
-                if record is None:
-                    raise BenchError(f"{trial.folder / SCORED} has no record of {direction.name}")
-                yield _replay(trial, direction, record, stored, Path(features))
+                if direction.name not in record:
+                    raise BenchError(
+                        f"{workspace.folder / SCORED} has no record of {direction.name}"
+                    )
+                yield _replay(workspace, direction, record[direction.name], stored, Path(features))
 
 
 def _replay(
-    trial: Trial,
+    workspace: Workspace,
     direction: Direction,
-    record: Mapping[str, Any],
+    record: _Record,
     stored: pd.DataFrame,
     features: Path,
 ) -> Replayed:
-    before = record["pictures"]
-    folder = trial.images_folder(direction)
+    before = record.pictures
+    folder = workspace.outputs(direction)
     changed = [
         Changed("output file", name, "gone")
         for name in before["outputs"]
         if not _reads(folder / f"{name}.png")
     ]
-    now = {item.id for item in trial.inputs(direction)}
+    now = {item.id for item in workspace.inputs(direction)}
+    measured: list[Measurement] = []
     if not changed and now == before["inputs"].keys():
-        data, networks = trial.scoring_data(direction), dict[str, str]()
-        measured = score(
-            data,
-            trial.metrics,
-            device=trial.ctx.device,
-            weights_dir=trial.ctx.weights_dir,
-            offline=trial.ctx.offline,
-            cache=features,
-            emit=_quiet,
-            networks=networks,
-        )
-        found = picture_hashes(data, trial.job.samples)
-        changed += changes(before, found)
-        changed += changes({"network": record["networks"]}, {"network": networks})
-        rows = [{part.name: getattr(m, part.name) for part in fields(m)} for m in measured]
+        data = score.pictures(workspace, direction)
+        measured, networks = score.measure(workspace, data, features=features)
+        changed += changes(before, picture_hashes(data, workspace.job.samples))
+        changed += changes({"network": record.networks}, {"network": networks})
     else:
         # Without all pictures there is nothing that could be compared.
         gone = {"inputs": dict.fromkeys(now, "")}
@@ -198,45 +200,79 @@ def _replay(
             for change in changes({"inputs": before["inputs"]}, gone)
             if change.how != "changed"
         ]
-        rows = []
-    replayed = pd.DataFrame(rows, columns=[*_KEYS, "value", "n"])
+    rows = [[getattr(one, name) for name in (*_KEYS, "value", "n")] for one in measured]
     return Replayed(
-        label=trial.job.label,
-        seed=trial.job.seed,
+        label=workspace.job.label,
+        dataset=workspace.job.dataset_label,
+        seed=workspace.job.seed,
         direction=direction.name,
         changed=tuple(changed),
-        code_changed=record["code"] != trial.scoring_code(),
-        rows=compare_values(stored, replayed),
+        code_changed=record.code != score.code(workspace),
+        rows=compare_values(stored, pd.DataFrame(rows, columns=[*_KEYS, "value", "n"])),
     )
 
 
-def _jobs(run: Path) -> list[Job]:
-    try:
-        return [Job.from_json(json.dumps(values)) for values in read_json_lines(run / "plan.jsonl")]
-    except (OSError, TypeError, KeyError) as error:
-        raise BenchError(
-            f"{run / 'plan.jsonl'} cannot be read ({error}): the run was made by another version"
-        ) from None
+def _roots(jobs: Sequence[Job], given: Sequence[str | Path] | Path | None) -> Mapping[str, Path]:
+    """Where datasets lie now, by their labels."""
+    texts = [str(given)] if isinstance(given, str | Path) else [str(text) for text in given or ()]
+    labels = list(dict.fromkeys(job.dataset_label for job in jobs))
+    roots: dict[str, Path] = {}
+    for text in texts:
+        label, equals, folder = text.partition("=")
+        if equals and label in labels:
+            roots[label] = Path(folder)
+        elif len(labels) == 1:
+            roots[labels[0]] = Path(text)
+        else:
+            raise BenchError(
+                f"--data-root {text!r}: the run has several datasets, write DATASET=FOLDER with "
+                f"one of {', '.join(labels)}"
+            )
+    return roots
 
 
-def _record(folder: Path) -> Mapping[str, Mapping[str, Any]]:
+def _opened(job: Job, registry: Registry, roots: Mapping[str, Path]) -> Dataset:
+    """The dataset of a job, where it lies now."""
+    spec = registry.dataset(job.dataset)
+    config = with_root(spec, job.dataset_config, roots.get(job.dataset_label))
+    return open_dataset(
+        spec, config, Path(job.cache), offline=job.offline, progress=lambda _text: None
+    )
+
+
+@dataclass(frozen=True)
+class _Record:
+    """What is read of the manifest of one direction; see :mod:`bench.metrics.manifest`."""
+
+    code: str
+    metrics: list[str]
+    networks: dict[str, str]
+    pictures: dict[str, dict[str, str]]
+
+
+_RECORDS = TypeAdapter(dict[str, _Record])
+
+
+def _record(folder: Path) -> Mapping[str, _Record]:
+    file = folder / SCORED
     try:
-        record: Mapping[str, Mapping[str, Any]] = json.loads((folder / SCORED).read_text("utf-8"))
-    except (OSError, ValueError):
+        records = _RECORDS.validate_json(file.read_bytes())
+        if not all({"inputs", "outputs"} <= one.pictures.keys() for one in records.values()):
+            raise ValueError("it names no pictures")
+    except (OSError, ValidationError, ValueError):
         raise BenchError(
-            f"{folder / SCORED} is missing or damaged: only a run that recorded what it scored "
-            f"can be replayed"
+            f"{file} is missing or damaged: only a run that recorded what it scored can be replayed"
         ) from None
-    return record
+    return records
 
 
 def _directions(job: Job, dataset: Dataset) -> list[Direction]:
     return [Direction.parse(text, dataset.domains) for text in job.directions]
 
 
-def _kept(job: Job, dataset: Dataset, record: Mapping[str, Mapping[str, Any]]) -> Stock:
+def _kept(job: Job, dataset: Dataset, record: Mapping[str, _Record]) -> Stock:
     ways = [way for way in _directions(job, dataset) if way.name in record]
-    outputs = {way.key: dict.fromkeys(record[way.name]["pictures"]["inputs"], ()) for way in ways}
+    outputs = {way.key: dict.fromkeys(record[way.name].pictures["inputs"], ()) for way in ways}
     return Stock(outputs, job.samples, (), "")
 
 

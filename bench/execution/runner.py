@@ -12,22 +12,35 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Protocol
 
-from bench.analysis.validity import open_run
-from bench.api import BenchError, Declared, Event, RunView
-from bench.data.job import Job, images_per_direction
-from bench.plugins import Registry, load_plugins, resolve
+from bench.api import (
+    BenchError,
+    Declared,
+    Event,
+    Launcher,
+    Resources,
+    RunView,
+    Task,
+    TrialResult,
+)
+from bench.execution.contest import contest
+from bench.execution.dispatch import Dispatch
+from bench.execution.worker import JOB, RESULT, command_line
+from bench.plugins import Registry, load_plugins, make_config, resolve
 from bench.storage.cache import key_of
 from bench.storage.declared import write_declared
 from bench.storage.files import check_writable, write_atomic, write_json
+from bench.storage.jobs import Job, write_plan
 from bench.storage.locks import LOCK, locked
-from bench.storage.tables import SCHEMAS, table, write_table
+from bench.storage.tables import SCHEMAS, VERSION, check_version, read_result, table, write_table
 from bench.storage.weights import cache_folder
-from bench.suite.estimate import remember_pace
+from bench.suite.estimate import estimate, remember_pace
 from bench.suite.plan import Plan, make_plan
+from bench.suite.presets import LAUNCHER
 from bench.suite.schema import Suite, make_suite, read_suite, to_toml
 
 DONE = "DONE"
@@ -55,7 +68,7 @@ class Listener(Protocol):
         ...
 
     def finished(self, job: Job, row: Mapping[str, Any]) -> None:
-        """A trial ended; `row` has its status and reason."""
+        """A trial ended; `row` has its status, its reason, and facts about it."""
         ...
 
 
@@ -152,26 +165,26 @@ class _Recorder:
         self.run = run
         self.plan = plan
         self.listener = listener
-        self.results: dict[str, Mapping[str, Any]] = {}
-        counts = images_per_direction(plan.dataset, plan.directions, plan.jobs[0].test_limit)
-        self.images = sum(counts.values())
+        self.results: dict[str, TrialResult] = {}
+        self.images = {data.label: sum(data.inputs.values()) for data in plan.datasets}
         self.log = (run / "events.jsonl").open("a", encoding="utf-8")
 
-    def event(self, trial: str, event: Event) -> None:
-        entry = {"time": round(time.time(), 3), "trial": trial, **asdict(event)}
+    def event(self, trial: str, event: Event, when: float) -> None:
+        entry = {"time": round(when, 3), "trial": trial, **asdict(event)}
         self.log.write(json.dumps(entry) + "\n")
         self.log.flush()
         self.listener.event(trial, event)
 
-    def result(self, job: Job, result: Mapping[str, Any]) -> None:
-        row = result["trial"]
+    def result(self, job: Job, result: TrialResult) -> None:
         folder = self.run / "trials" / job.trial
-        write_json(folder / "result.json", result)
-        if row["status"] == "ok":
+        write_json(folder / RESULT, asdict(result))
+        row = {"status": result.status, "reason": result.reason, **result.facts}
+        if result.status == "ok":
             write_atomic(folder / DONE, job.fit_key + "\n")
-            remember_pace(job, row, self.images, Path(job.cache))
+            remember_pace(job, row, self.images[job.dataset_label], Path(job.cache))
         self.results[job.trial] = result
-        self.event(job.trial, Event("stage", "trial", f"{row['status']} {row['reason']}".strip()))
+        said = f"{result.status} {result.reason}".strip()
+        self.event(job.trial, Event("stage", "trial", said), time.time())
         self.listener.finished(job, row)
         self.write_tables()
 
@@ -182,9 +195,10 @@ class _Recorder:
             result = self.results.get(job.trial)
             if result is None:
                 continue
-            rows["trials"].append(job.columns | dict(result["trial"]))
+            ended = {"status": result.status, "reason": result.reason}
+            rows["trials"].append(job.columns | result.facts | ended)
             for name in ("measurements", "samples", "timings"):
-                rows[name] += result.get(name, [])
+                rows[name] += getattr(result, name)
         for name, entries in rows.items():
             write_table(self.run, name, table(name, entries))
 
@@ -198,21 +212,54 @@ def _prepare_folder(out: Path, resume: bool) -> None:
             raise BenchError(f"{out} is not empty and no run: choose another place with --out")
         if not resume:
             raise BenchError(f"{out} holds a run already: add --resume, or choose another --out")
+        check_version(out)
     check_writable(out)
 
 
-def _finished_before(run: Path, job: Job) -> Mapping[str, Any] | None:
-    """The stored result of a trial that ended well in an earlier attempt."""
+def _finished_before(run: Path, job: Job) -> TrialResult | None:
+    """The stored result of a trial that ended well in an earlier attempt, if it can be read."""
     folder = run / "trials" / job.trial
     try:
-        if (folder / DONE).read_text("utf-8").strip() != job.fit_key:
+        if Job.from_json((folder / JOB).read_text("utf-8")) != job:
             return None
-        if Job.from_json((folder / "job.json").read_text("utf-8")) != job:
-            return None
-        result: Mapping[str, Any] = json.loads((folder / "result.json").read_text("utf-8"))
-        return result
-    except (OSError, ValueError, TypeError, KeyError):
+        # Written last, and removed before a trial begins: it is of this very job.
+        result = read_result(folder / RESULT)
+    except (OSError, ValueError):
         return None
+    return result if result.status == "ok" else None
+
+
+def _write_facts(run: Path, suite: Suite, plan: Plan, registry: Registry) -> None:
+    """What the run is: its suite, plan, environment, and what its plugins declare."""
+    write_atomic(run / "suite.toml", to_toml(suite))
+    write_plan(run, plan.jobs)
+    baselines = sorted(name for name, spec in registry.methods.items() if spec.baseline)
+    facts = {"schema_version": VERSION, "baselines": baselines}
+    write_json(run / "environment.json", describe_environment() | facts)
+    metrics = [
+        spec
+        for name, spec in registry.metrics.items()
+        if (spec.default if suite.metrics is None else name in suite.metrics)
+    ]
+    write_declared(run, Declared.of(registry.methods.values(), metrics))
+
+
+def _task(run: Path, suite: Suite, plan: Plan, recorder: _Recorder, job: Job) -> Task:
+    """A trial as the launcher sees it."""
+    from bench.devices import choose_device
+
+    images = recorder.images[job.dataset_label]
+    return Task(
+        trial=job.trial,
+        label=job.label,
+        folder=run / "trials" / job.trial,
+        command=command_line(run, job.trial),
+        resources=Resources(
+            gpus=int(choose_device(job.device).type == "cuda"),
+            seconds=estimate(job, images, Path(job.cache)).seconds,
+        ),
+        timeout=suite.timeout,
+    )
 
 
 def execute(
@@ -222,11 +269,11 @@ def execute(
     out: Path | None = None,
     resume: bool = False,
     fail_fast: bool = False,
-    launcher: str = "local",
+    launcher: str = LAUNCHER,
     reports: Sequence[str] | None = None,
     listener: Listener | None = None,
 ) -> Execution:
-    """Run a suite: plan, trials, tables, reports.
+    """Run a suite: plan, trials, contest, reports.
 
     Parameters
     ----------
@@ -238,6 +285,8 @@ def execute(
         Go on with an unfinished run in `out`.
     fail_fast
         Begin no further trial once one has failed.
+    launcher
+        Where trials run.
     reports
         Those to write; None: the default ones.
 
@@ -254,7 +303,7 @@ def execute(
     listener = listener or Silent()
     for name in reports or ():
         registry.report(name)
-    launch = resolve(registry.launcher(launcher).implementation)(suite.workers, suite.timeout)
+    launch = _launcher(launcher, registry, suite)
     cache = cache_folder().resolve()
     check_writable(cache, "name another place with the environment variable BENCH_CACHE")
     choose_device(suite.device)
@@ -265,39 +314,46 @@ def execute(
     _prepare_folder(run, resume)
     with locked(run, wait=False):
         (run / DONE).unlink(missing_ok=True)
-        write_atomic(run / "suite.toml", to_toml(suite))
-        write_atomic(run / "plan.jsonl", "".join(job.to_json() + "\n" for job in plan.jobs))
-        write_json(run / "environment.json", describe_environment())
-        declared = Declared.of(registry.methods.values(), registry.metrics.values())
-        write_declared(run, declared)
+        _write_facts(run, suite, plan, registry)
         recorder = _Recorder(run, plan, listener)
         listener.planned(run, plan.jobs)
-        todo = []
-        for job in plan.jobs:
-            if job.skip:
-                recorder.result(job, {"trial": {"status": "skipped", "reason": job.skip}})
-            elif (result := _finished_before(run, job)) is not None:
-                recorder.result(job, result)
-            else:
-                todo.append(job)
+        todo = _to_do(run, plan, recorder)
+        trials = Dispatch(
+            launch,
+            partial(_task, run, suite, plan, recorder),
+            on_event=recorder.event,
+            on_result=recorder.result,
+        )
         try:
-            launch.launch(
-                todo,
-                run,
-                on_event=recorder.event,
-                on_result=recorder.result,
-                fail_fast=fail_fast,
-            )
+            trials.run(todo, workers=suite.workers, fail_fast=fail_fast)
         finally:
             recorder.write_tables()
             recorder.log.close()
-        view = open_run(run)
-        write_table(run, "comparisons", view.comparisons)
-        write_table(run, "checks", view.checks)
+        view = contest(run)
         report, problems = render_reports(view, registry, reports)
         if bool(view.trials["status"].isin(["ok", "skipped"]).all()):
             write_atomic(run / DONE, "")
         return Execution(view, report, problems)
+
+
+def _launcher(name: str, registry: Registry, suite: Suite) -> Launcher:
+    spec = registry.launcher(name)
+    config = make_config("launcher", name, spec.config, suite.launchers.get(name, {}))
+    made: Launcher = resolve(spec.implementation)(config, suite.workers)
+    return made
+
+
+def _to_do(run: Path, plan: Plan, recorder: _Recorder) -> list[Job]:
+    """The jobs that are to run; skipped ones, and those that ended well before, are reported."""
+    todo = []
+    for job in plan.jobs:
+        if job.skip:
+            recorder.result(job, TrialResult("skipped", job.skip))
+        elif (result := _finished_before(run, job)) is not None:
+            recorder.result(job, result)
+        else:
+            todo.append(job)
+    return todo
 
 
 def render_reports(
@@ -305,7 +361,8 @@ def render_reports(
 ) -> tuple[Path | None, tuple[str, ...]]:
     """Render the default reports (or `only` these); gives the page's path, and what failed.
 
-    One broken report keeps no other from being written.
+    Their options are those of the run's suite. One broken report keeps no other from being
+    written.
     """
     page: Path | None = None
     problems = []
@@ -314,7 +371,8 @@ def render_reports(
         spec = registry.report(name)
         out = view.path / "report"
         try:
-            made = Path(resolve(spec.implementation)(view, out))
+            config = make_config("report", name, spec.config, _options(view, name))
+            made = Path(resolve(spec.implementation)(view, out, config))
         except (Exception, SystemExit) as error:  # a plugin's fault must not cost the run
             reason = str(error).strip().splitlines()[0] if str(error).strip() else ""
             problems.append(f"report {name} failed: {type(error).__name__}: {reason}")
@@ -322,6 +380,13 @@ def render_reports(
         if made.suffix == ".html":
             page = made
     return page, tuple(problems)
+
+
+def _options(view: RunView, report: str) -> dict[str, Any]:
+    """What a run's suite says of a report."""
+    options = view.suite.get("reports", {})
+    found = options.get(report, {}) if isinstance(options, dict) else {}
+    return dict(found) if isinstance(found, dict) else {}
 
 
 def run(suite: Suite | Mapping[str, Any] | str | Path, **options: Any) -> RunView:

@@ -1,8 +1,9 @@
 """The process of one trial: ``python -m bench.execution.worker RUN TRIAL``.
 
-It reads the trial's ``job.json``, prints events as JSON lines on its standard output and
-writes ``result.json`` last. Whatever goes wrong becomes a status and a reason; a traceback
-goes to the trial's ``log.txt`` only.
+It reads the trial's ``job.json`` and keeps its own record beside it, whoever started it:
+``events.jsonl`` takes events as they happen, ``log.txt`` all that is printed, and
+``result.json`` is written last. Whatever goes wrong becomes a status and a reason; a traceback
+goes to the log only.
 """
 
 from __future__ import annotations
@@ -15,53 +16,67 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
-from bench.api import BenchError, Diverged, Event
-from bench.data.job import Job
+from bench.api import PARENT, BenchError, Diverged, Event, Status, TrialResult
 from bench.storage.files import write_json
+from bench.storage.jobs import Job
 from bench.storage.locks import locked
 
 RESULT = "result.json"
 JOB = "job.json"
-PARENT = "BENCH_LAUNCHER_PID"
-"""Environment variable with the launcher's process id; a worker does not outlive it."""
+EVENTS = "events.jsonl"
+LOG = "log.txt"
+
+
+def command_line(run: Path, trial: str) -> tuple[str, ...]:
+    """Return the command of a trial's worker."""
+    # -P: a file of the user's called like a module must not be taken for it.
+    return (sys.executable, "-P", "-m", "bench.execution.worker", str(run), trial)
 
 
 def _interrupt(signum: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def _emitter() -> Any:
-    """Events go to the real standard output; anything a plugin prints goes to the log."""
-    channel = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
-    os.dup2(2, 1)
+def _log_to(file: Path) -> None:
+    """Send all that this process prints to a file; events go elsewhere."""
+    log = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    for descriptor in (1, 2):
+        os.dup2(log, descriptor)
+    os.close(log)
+
+
+def _emitter(file: Path) -> Callable[[Event], None]:
+    """Append events to a file, a line each, with the time."""
+    channel = file.open("a", encoding="utf-8", buffering=1)
+    if channel.tell():
+        channel.write("\n")  # a worker that was killed may have left half a line
 
     def emit(event: Event) -> None:
-        channel.write(json.dumps(asdict(event)) + "\n")
+        channel.write(json.dumps({"time": round(time.time(), 3), **asdict(event)}) + "\n")
 
     return emit
 
 
-def _end_with_parent() -> None:
+def _end_with(parent: int) -> None:
     """Leave when the launcher is gone, even killed: its resumed run must find no rival."""
-    # By its own word where it left one: it may have been killed while we were starting.
-    parent = int(os.environ.get(PARENT) or os.getppid())
 
     def watch() -> None:
+        # By its own word: it may have been killed while we were starting.
         while os.getppid() == parent:
             time.sleep(0.25)
-        if os.getpgrp() == os.getpid():
+        if os.name == "posix" and os.getpgrp() == os.getpid():
             os.killpg(0, signal.SIGKILL)  # with whatever a plugin has started
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
 
 
-def classify(error: BaseException) -> tuple[str, str]:
+def classify(error: BaseException) -> tuple[Status, str]:
     """The status of a trial that ended with `error`, and the reason in one line."""
     from bench.devices import is_out_of_memory
 
@@ -80,32 +95,31 @@ def classify(error: BaseException) -> tuple[str, str]:
 
 def main(run: Path, trial_id: str) -> int:
     """Run one trial; 0 when it ended ``ok``."""
-    faulthandler.enable()
-    _end_with_parent()
-    # Until no other worker is busy with this trial.
-    with locked(run / "trials" / trial_id):
-        return _run(run, trial_id)
-
-
-def _run(run: Path, trial_id: str) -> int:
-    signal.signal(signal.SIGTERM, _interrupt)
-    emit = _emitter()
     folder = run / "trials" / trial_id
+    _log_to(folder / LOG)
+    faulthandler.enable()
+    if parent := os.environ.get(PARENT):
+        _end_with(int(parent))
+    # Until no other worker is busy with this trial.
+    with locked(folder):
+        return _run(run, folder)
+
+
+def _run(run: Path, folder: Path) -> int:
+    signal.signal(signal.SIGTERM, _interrupt)
     job = Job.from_json((folder / JOB).read_text("utf-8"))
-    result: dict[str, Any]
     try:
-        from bench.execution.trial import Trial
+        from bench.execution.trial import run_trial
+        from bench.execution.workspace import Workspace
         from bench.plugins import load_plugins
 
         registry = load_plugins([Path(file) for file in job.plugins])
-        trial = Trial(job, run, registry, emit)
-        result = asdict(trial.run())
+        result = run_trial(Workspace(job, run, registry, _emitter(folder / EVENTS)))
     except BaseException as error:  # a SystemExit of a plugin included
         traceback.print_exc()
-        status, reason = classify(error)
-        result = {"trial": {"status": status, "reason": reason}}
-    write_json(folder / RESULT, result)
-    return 0 if result["trial"]["status"] == "ok" else 1
+        result = TrialResult(*classify(error))
+    write_json(folder / RESULT, asdict(result))
+    return 0 if result.status == "ok" else 1
 
 
 if __name__ == "__main__":

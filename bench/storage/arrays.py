@@ -7,7 +7,6 @@ damaged or moved is noticed and its content computed anew.
 from __future__ import annotations
 
 import hashlib
-import os
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +14,8 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+
+from bench.storage.files import replacing
 
 
 @dataclass(frozen=True)
@@ -54,9 +55,9 @@ class ArrayCache:
         if self.folder is None:
             return
         for key, value in entries.items():
-            path = self._path(key)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = path.with_name(f".{path.name}.{os.getpid()}")
-            with temporary.open("wb") as file:
+            # Not forced to the disk: what a power cut spoils is noticed and computed again.
+            with (
+                replacing(self._path(key), sync=False) as temporary,
+                temporary.open("wb") as file,
+            ):
                 np.savez(file, key=np.array(key), value=value)
-            temporary.replace(path)

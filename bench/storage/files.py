@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,9 @@ __all__ = [
     "check_writable",
     "file_sha256",
     "filling",
+    "folder_name",
     "link_or_copy",
+    "objects_of",
     "read_json_lines",
     "replacing",
     "sha256_of",
@@ -44,13 +47,13 @@ def replacing(path: Path, *, sync: bool = True) -> Iterator[Path]:
     try:
         yield temporary
         if sync:
-            with temporary.open("rb") as file:
+            with temporary.open("r+b") as file:  # a reader may not sync on every platform
                 os.fsync(file.fileno())
         temporary.replace(path)
-    except BaseException:
+    finally:
+        # Also when all went well: a link to the very file it replaces keeps both names.
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
-        raise
 
 
 @contextmanager
@@ -105,26 +108,36 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json_lines(path: Path) -> list[Mapping[str, Any]]:
-    """The whole lines of a JSON-lines file; a line cut off by a kill is left out."""
-    rows = []
-    for line in path.read_text("utf-8").splitlines():
-        with suppress(ValueError):
-            rows.append(json.loads(line))
+    """Return the objects of a JSON-lines file; a line cut off by a kill or damaged is left out."""
+    return objects_of(path.read_bytes().splitlines())
+
+
+def objects_of(lines: Iterable[bytes]) -> list[Mapping[str, Any]]:
+    """Return the lines that are JSON objects."""
+    rows: list[Mapping[str, Any]] = []
+    for line in lines:
+        with suppress(ValueError, RecursionError):
+            if isinstance(row := json.loads(line), dict):
+                rows.append(row)
     return rows
 
 
 def link_or_copy(source: Path, target: Path) -> None:
     """Put a file at a second place: a hard link where the file system can, else a copy."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    temporary.unlink(missing_ok=True)
-    try:
-        os.link(source, temporary)
-    except OSError:
-        shutil.copyfile(source, temporary)
-    temporary.replace(target)
-    # Replacing a name by a link to the same file leaves the temporary name behind.
-    temporary.unlink(missing_ok=True)
+    with replacing(target, sync=False) as temporary:
+        temporary.unlink(missing_ok=True)
+        try:
+            os.link(source, temporary)
+        except OSError:
+            shutil.copyfile(source, temporary)
+
+
+def folder_name(label: str) -> str:
+    """Return a label as the name of a folder; two labels never have the same."""
+    safe = re.sub(r"[^A-Za-z0-9_.-]+", "-", label).strip("-.")[:40]
+    if safe == label:
+        return safe
+    return f"{safe or 'x'}-{hashlib.sha256(label.encode()).hexdigest()[:8]}"
 
 
 def check_writable(folder: Path, hint: str = "choose another place with --out") -> None:

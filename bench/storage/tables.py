@@ -1,29 +1,14 @@
-"""The tidy tables of a run, and reading a run folder back.
+"""The tidy tables of a run, and reading a run folder back, of this version or an earlier one.
 
-Every table has one kind of row:
+Every table has one kind of row; :mod:`bench.storage.rows` says what is in it. ``trials``,
+``measurements``, ``samples`` and ``timings`` hold what was done and measured;
+``comparisons`` and ``checks`` follow from them, and ``losses`` is gathered from the trials.
 
-``trials``
-    one trial: ``trial, method, label, dataset, seed, status, reason, config, budget,
-    pretrained, iterations, parameters, device, precision, fit_seconds, translate_seconds,
-    score_seconds, time_seconds, peak_memory_mb, cached`` (``config`` is canonical JSON,
-    ``pretrained`` the file of pretrained weights a method stands on, with its hash,
-    ``cached`` the stages taken from the cache, joined with ``+``).
-``measurements``
-    one number: ``trial, method, label, dataset, direction, seed, metric, kind, value, unit,
-    higher_is_better, n, low, high, interval, extractor, subset``.
-``samples``
-    one output picture and one value of it: ``trial, method, label, dataset, direction, seed,
-    input_id, sample, path, input_path, metric, value`` (``path`` is relative to the run
-    folder; ``metric`` is empty and ``value`` NaN where a picture has no value of its own).
-``timings``
-    one timed call: ``trial, method, label, dataset, direction, seed, mode, batch, round,
-    seconds, images`` (``mode`` is ``latency`` or ``throughput``).
-``checks``
-    one reason to believe the run, or not to: ``name, severity, passed, detail, verdict``
-    (``verdict`` is what the check alone makes of the run; the run's is the worst of them).
-
-``method`` is the plugin's name and ``label`` the row's name in tables: the same unless a
-suite runs one method in several configurations.
+Versions
+--------
+``environment.json`` carries ``schema_version``. A folder without one was made by 0.1 (version
+1) and is brought up to date while it is read; one of a newer version is refused. What is
+damaged is refused in one line too, for a number that cannot be read is no number.
 """
 
 from __future__ import annotations
@@ -31,145 +16,86 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, is_dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import pandas as pd
+from pydantic import TypeAdapter
 
-from bench.api import BenchError, RunView
+from bench.api import BenchError, RunView, TrialResult
 from bench.storage.declared import read_declared
-from bench.storage.files import replacing
-
-Status = Literal["ok", "skipped", "failed", "timeout", "oom", "diverged", "interrupted"]
-STATUSES: tuple[Status, ...] = (
-    "ok",
-    "skipped",
-    "failed",
-    "timeout",
-    "oom",
-    "diverged",
-    "interrupted",
+from bench.storage.files import read_json_lines, replacing
+from bench.storage.rows import (
+    STATUSES,
+    CheckRow,
+    ComparisonRow,
+    LossRow,
+    MeasurementRow,
+    Row,
+    SampleRow,
+    TimingRow,
+    TrialRow,
+    schema_of,
 )
 
-_S, _F, _I, _B = "string", "float64", "Int64", "boolean"
+__all__ = [
+    "CHECKS",
+    "COMPARISONS",
+    "LOSSES",
+    "SCHEMAS",
+    "STATUSES",
+    "VERSION",
+    "check_version",
+    "read_losses",
+    "read_result",
+    "read_run",
+    "table",
+    "write_table",
+]
+
+VERSION = 2
+"""The version of run folders that is written."""
 
 SCHEMAS: Mapping[str, Mapping[str, str]] = {
-    "trials": {
-        "trial": _S,
-        "method": _S,
-        "label": _S,
-        "dataset": _S,
-        "seed": _I,
-        "status": _S,
-        "reason": _S,
-        "config": _S,
-        "budget": _S,
-        "pretrained": _S,
-        "iterations": _I,
-        "parameters": _I,
-        "device": _S,
-        "precision": _S,
-        "fit_seconds": _F,
-        "translate_seconds": _F,
-        "score_seconds": _F,
-        "time_seconds": _F,
-        "peak_memory_mb": _F,
-        "cached": _S,
-    },
-    "measurements": {
-        "trial": _S,
-        "method": _S,
-        "label": _S,
-        "dataset": _S,
-        "direction": _S,
-        "seed": _I,
-        "metric": _S,
-        "kind": _S,
-        "value": _F,
-        "unit": _S,
-        "higher_is_better": _B,
-        "n": _I,
-        "low": _F,
-        "high": _F,
-        "interval": _S,
-        "extractor": _S,
-        "subset": _S,
-    },
-    "samples": {
-        "trial": _S,
-        "method": _S,
-        "label": _S,
-        "dataset": _S,
-        "direction": _S,
-        "seed": _I,
-        "input_id": _S,
-        "sample": _I,
-        "path": _S,
-        "input_path": _S,
-        "metric": _S,
-        "value": _F,
-    },
-    "timings": {
-        "trial": _S,
-        "method": _S,
-        "label": _S,
-        "dataset": _S,
-        "direction": _S,
-        "seed": _I,
-        "mode": _S,
-        "batch": _I,
-        "round": _I,
-        "seconds": _F,
-        "images": _I,
-    },
+    "trials": schema_of(TrialRow),
+    "measurements": schema_of(MeasurementRow),
+    "samples": schema_of(SampleRow),
+    "timings": schema_of(TimingRow),
 }
-"""Columns and pandas dtypes of the four tables, in order."""
+"""Columns and pandas dtypes of the tables of trials, in order."""
 
-COMPARISONS: Mapping[str, str] = {
-    "dataset": _S,
-    "direction": _S,
-    "metric": _S,
-    "extractor": _S,
-    "label_a": _S,
-    "label_b": _S,
-    "difference": _F,
-    "low": _F,
-    "high": _F,
-    "p": _F,
-    "p_adjusted": _F,
-    "test": _S,
-    "n": _I,
-}
-"""Columns of the comparisons between the methods of a run, on the same inputs: A minus B."""
+COMPARISONS = schema_of(ComparisonRow)
+CHECKS = schema_of(CheckRow)
+LOSSES = schema_of(LossRow)
 
-CHECKS: Mapping[str, str] = {
-    "name": _S,
-    "severity": _S,
-    "passed": _B,
-    "detail": _S,
-    "verdict": _S,
-}
-"""Columns of the checks, which follow from the four tables; see :mod:`bench.analysis.validity`."""
+_ALL = {**SCHEMAS, "comparisons": COMPARISONS, "checks": CHECKS, "losses": LOSSES}
 
-LOSSES: Mapping[str, str] = {"trial": _S, "iteration": _I, "loss": _S, "value": _F}
-"""Columns of the training curves, gathered from ``trials/<id>/losses.jsonl``."""
+_SINCE: Mapping[str, Mapping[str, int]] = {"trials": {"size": 2}}
+"""Columns that came with a later version than 1."""
+
+_LARGEST = 2**63
+"""Whole numbers from here on fit no column."""
+
+_RESULT = TypeAdapter(TrialResult)
 
 
-def table(name: str, rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
-    """Rows as a table with exactly the columns and types of its schema.
+def table(name: str, rows: Iterable[Mapping[str, Any] | Row]) -> pd.DataFrame:
+    """Return rows as a table with exactly the columns and types of its schema.
 
     Raises
     ------
     KeyError
         When a row has a column the schema does not know.
     """
-    schema = {"losses": LOSSES, "checks": CHECKS, "comparisons": COMPARISONS, **SCHEMAS}[name]
-    rows = list(rows)
-    for row in rows:
+    schema = _ALL[name]
+    entries = [asdict(row) if is_dataclass(row) else row for row in rows]
+    for row in entries:
         if unknown := row.keys() - schema.keys():
             raise KeyError(f"{name} has no column {sorted(unknown)}")
     columns = {
-        column: pd.Series([row.get(column) for row in rows], dtype=cast("Any", dtype))
+        column: pd.Series([row.get(column) for row in entries], dtype=cast("Any", dtype))
         for column, dtype in schema.items()
     }
     return pd.DataFrame(columns)
@@ -181,54 +107,168 @@ def write_table(run: Path, name: str, frame: pd.DataFrame) -> None:
         frame.to_parquet(temporary, index=False)
 
 
+def read_result(file: Path) -> TrialResult:
+    """Return what a trial gave, from its ``result.json``.
+
+    Raises
+    ------
+    OSError
+        When the file cannot be read.
+    ValueError
+        When it holds anything but a result whose rows fit their tables.
+    """
+    try:
+        result = _RESULT.validate_json(file.read_bytes())
+        table("trials", [result.facts])
+        for name in ("measurements", "samples", "timings"):
+            table(name, getattr(result, name))
+    except (KeyError, TypeError, OverflowError) as error:
+        raise ValueError(str(error.args[0])) from None
+    return result
+
+
 def read_losses(run: Path, trials: Sequence[str]) -> pd.DataFrame:
-    """The training curves of the given trials, long: one row per iteration and loss."""
+    """Return the training curves of trials, long: one row per iteration and loss.
+
+    A curve is there to be looked at: a line that is damaged is left out.
+    """
     rows = []
-    for trial in trials:
-        file = run / "trials" / trial / "losses.jsonl"
-        if not file.is_file():
-            continue
-        for line in file.read_text("utf-8").splitlines():
-            entry = json.loads(line)
+    for trial in (trial for trial in trials if isinstance(trial, str)):
+        entries: Sequence[Mapping[str, Any]] = []
+        with suppress(OSError):
+            entries = read_json_lines(run / "trials" / trial / "losses.jsonl")
+        for entry in entries:
+            iteration, losses = entry.get("iteration"), entry.get("losses")
+            if not (isinstance(iteration, int) and abs(iteration) < _LARGEST) or not isinstance(
+                losses, dict
+            ):
+                continue
             rows += [
-                {"trial": trial, "iteration": entry["iteration"], "loss": name, "value": value}
-                for name, value in entry["losses"].items()
+                {"trial": trial, "iteration": iteration, "loss": name, "value": value}
+                for name, value in losses.items()
+                if isinstance(value, float) or (isinstance(value, int) and abs(value) < _LARGEST)
             ]
     return table("losses", rows)
 
 
-def read_run(path: Path) -> RunView:
-    """A run folder as it was measured; :func:`bench.analysis.validity.judged` adds its checks.
+# ---------------------------------------------------------------------- a run folder
+
+
+def check_version(run: Path) -> int:
+    """Return the schema version of a run folder.
 
     Raises
     ------
     BenchError
-        When `path` is not the folder of a run that has tables.
+        When it is newer than this program, or ``environment.json`` is damaged.
     """
-    suite = path / "suite.toml"
-    if not suite.is_file():
-        raise BenchError(f"{path} is not a run folder: it has no suite.toml")
-    tables = {}
-    for name in SCHEMAS:
-        file = path / "tables" / f"{name}.parquet"
-        if not file.is_file():
-            raise BenchError(f"{file} is missing: finish the run with bench run --resume")
-        try:
-            tables[name] = pd.read_parquet(file)
-        except (OSError, ValueError) as error:
-            raise BenchError(
-                f"{file} is damaged ({str(error).splitlines()[0]}): write it again with "
-                f"bench run --resume --out {path}"
-            ) from None
-    file = path / "environment.json"
-    environment = json.loads(file.read_text("utf-8")) if file.is_file() else {}
+    return _version(run, _environment(run))
+
+
+def read_run(path: Path) -> RunView:
+    """Return a run folder as it was measured; :func:`bench.analysis.validity.judged` adds checks.
+
+    Raises
+    ------
+    BenchError
+        When `path` is not the folder of a run that has tables, is damaged, or newer than this
+        program.
+    """
+    suite = _suite(path)
+    environment = _environment(path)
+    version = _version(path, environment)
+    tables = {name: _read_table(path, name, version) for name in SCHEMAS}
+    compared = (path / "tables" / "comparisons.parquet").is_file()
     return RunView(
         path=path,
-        suite=tomllib.loads(suite.read_text("utf-8")),
+        suite=suite,
         environment=environment,
-        declared=read_declared(path, environment),
         losses=read_losses(path, list(tables["trials"]["trial"])),
-        comparisons=table("comparisons", []),
+        comparisons=(
+            _read_table(path, "comparisons", version) if compared else table("comparisons", [])
+        ),
         checks=table("checks", []),
+        declared=read_declared(path, environment),
         **tables,
     )
+
+
+def _read_table(path: Path, name: str, version: int) -> pd.DataFrame:
+    """Return one table with the columns and types of today."""
+    file = path / "tables" / f"{name}.parquet"
+    if not file.is_file():
+        raise BenchError(f"{file} is missing: finish the run with bench run --resume")
+    try:
+        frame = pd.read_parquet(file)
+        for column, since in _SINCE.get(name, {}).items():
+            if version < since and column not in frame:
+                frame[column] = pd.NA
+        if missing := [column for column in _ALL[name] if column not in frame]:
+            raise ValueError(f"it has no column {missing[0]}")
+        return frame[list(_ALL[name])].astype(dict(_ALL[name]))
+    except Exception as error:
+        # Readers of a damaged file raise nearly anything.
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise BenchError(
+            f"{file} is damaged ({reason[:160]}): write it again with "
+            f"bench run --resume --out {path}"
+        ) from None
+
+
+def _suite(path: Path) -> dict[str, Any]:
+    """Return the values of ``suite.toml``, with all datasets in one list."""
+    file = path / "suite.toml"
+    if not file.is_file():
+        raise BenchError(f"{path} is not a run folder: it has no suite.toml")
+    try:
+        values = tomllib.loads(file.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise _damaged(file, str(error)) from None
+    if (dataset := values.pop("dataset", None)) is not None:
+        values.setdefault("datasets", [dataset])
+    for name in ("methods", "datasets", "seeds", "directions"):
+        if not isinstance(values.get(name, []), list):
+            raise _damaged(file, f"{name} is no list")
+    return values
+
+
+_PARTS: Mapping[str, type] = {
+    "schema_version": int,
+    "baselines": list,
+    "versions": dict,
+    "hardware": dict,
+    "hardware_of": dict,
+    "runs": dict,
+}
+"""What readers of ``environment.json`` rely on."""
+
+
+def _environment(path: Path) -> dict[str, Any]:
+    file = path / "environment.json"
+    try:
+        values = json.loads(file.read_text("utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, RecursionError) as error:
+        raise _damaged(file, str(error)) from None
+    if not isinstance(values, dict):
+        raise _damaged(file, "it is no JSON object")
+    for name, kind in _PARTS.items():
+        if not isinstance(values.get(name, kind()), kind):
+            raise _damaged(file, f"{name} is no {kind.__name__}")
+    return values
+
+
+def _version(path: Path, environment: Mapping[str, Any]) -> int:
+    version: int = environment.get("schema_version", 1)
+    if version > VERSION:
+        raise BenchError(
+            f"{path} was made by a newer version of this program (schema {version}, known are 1 "
+            f"to {VERSION}): upgrade translation-bench to read it"
+        )
+    return version
+
+
+def _damaged(file: Path, reason: str) -> BenchError:
+    first = (reason.strip().splitlines() or ["it is empty"])[0]
+    return BenchError(f"{file} is damaged ({first[:160]}): restore it from a copy, or run again")

@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING
 import platformdirs
 
 from bench.api import BenchError, WeightFile
+from bench.storage.download import fetch
 from bench.storage.files import file_sha256
+from bench.storage.locks import locked
 
 if TYPE_CHECKING:
     import torch
@@ -80,23 +82,19 @@ def find(file: WeightFile, *, weights_dir: Path | None, offline: bool) -> Path |
         return _verified(cached, file)
     if offline or not (file.url and file.sha256):
         return None
-    import pooch  # heavy, and needed only to download
-
     try:
-        return Path(
-            pooch.retrieve(
-                file.url,
-                known_hash=f"sha256:{file.sha256}",
-                fname=file.name,
-                path=cached.parent,
-                progressbar=False,
+        # Trials that run at once need the same files: one fetches, the others wait for it.
+        with locked(cached.parent):
+            # Few attempts: a machine without a network is told so soon, and goes on without.
+            return fetch(
+                [file.url], cached, progress=_quietly, sha256=file.sha256, attempts=3, pause=0.5
             )
-        )
-    except (OSError, ValueError) as error:
-        raise BenchError(
-            f"downloading {file.name} from {file.url} failed ({error}); put the file into a folder "
-            f"and name it with --weights-dir"
-        ) from error
+    except BenchError as error:
+        raise BenchError(f"{error}, or into a folder that --weights-dir names") from None
+
+
+def _quietly(line: str) -> None:
+    """Take what a download says of itself: what came of it is all that matters here."""
 
 
 def require(

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from bench.api import Budget
-from bench.data.job import Job
 from bench.storage.cache import Cache, key_of
 from bench.storage.files import write_json
+from bench.storage.jobs import Job
 
 
 @dataclass(frozen=True)
@@ -28,12 +28,19 @@ def _pace_file(job: Job, cache: Path) -> Path:
     return cache / "paces" / f"{key}.json"
 
 
+def _paces(job: Job, cache: Path) -> dict[str, float]:
+    """What is known; a file that is damaged knows nothing."""
+    with suppress(OSError, ValueError):
+        values = json.loads(_pace_file(job, cache).read_text("utf-8"))
+        if isinstance(values, dict):
+            return {name: pace for name, pace in values.items() if isinstance(pace, int | float)}
+    return {}
+
+
 def remember_pace(job: Job, row: Mapping[str, Any], images: int, cache: Path) -> None:
     """Keep how long a finished trial took per iteration and per output."""
     cached = str(row.get("cached") or "").split("+")
-    paces: dict[str, float] = {}
-    with suppress(OSError, ValueError):
-        paces = json.loads(_pace_file(job, cache).read_text("utf-8"))
+    paces = _paces(job, cache)
     if "fit" not in cached and row.get("iterations") and row.get("fit_seconds"):
         paces["iteration"] = row["fit_seconds"] / row["iterations"]
     if "translate" not in cached and images and row.get("translate_seconds"):
@@ -46,9 +53,7 @@ def remember_pace(job: Job, row: Mapping[str, Any], images: int, cache: Path) ->
 
 def estimate(job: Job, images: int, cache: Path) -> Estimate:
     """The cost of a trial: known paces times its budget and outputs; cached stages cost nothing."""
-    paces: dict[str, float] = {}
-    with suppress(OSError, ValueError):
-        paces = json.loads(_pace_file(job, cache).read_text("utf-8"))
+    paces = _paces(job, cache)
     fitted = not job.budget or Cache(cache).get("fit", job.fit_key) is not None
     fit = 0.0
     if not fitted:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal, TypeVar, cast
 
 import tomli_w
 from pydantic import (
@@ -15,12 +15,15 @@ from pydantic import (
     Field,
     ValidationError,
     field_validator,
+    model_validator,
 )
 
 from bench.api import BenchError, Budget
 from bench.plugins import explain_validation
+from bench.suite.presets import PRESETS, Preset
 
-Preset = Literal["demo", "quick", "paper"]
+Options = dict[str, dict[str, Any]]
+"""Options of plugins of one kind, by name."""
 
 
 def _absolute(path: Path) -> Path:
@@ -29,6 +32,7 @@ def _absolute(path: Path) -> Path:
 
 # The suite is kept in the run folder and read from there when the run is resumed.
 AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
+Size = Annotated[int, Field(ge=16, le=4096)]
 
 
 class _Strict(BaseModel):
@@ -62,11 +66,26 @@ class MethodEntry(_Strict):
 
 
 class DatasetEntry(_Strict):
-    """The dataset of a suite; ``root`` is a local folder, ``config`` the plugin's own options."""
+    """One dataset of a suite.
+
+    ``label`` names it where a suite uses one dataset twice; ``root`` is a local folder;
+    ``size`` the side of its pictures where it is not the suite's; ``config`` the plugin's own
+    options.
+    """
 
     name: str = Field(min_length=1)
+    label: str = ""
     root: AbsolutePath | None = None
+    size: Size | None = None
     config: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        """The label, or the name where none is given."""
+        return self.label or self.name
+
+
+Entry = TypeVar("Entry", MethodEntry, DatasetEntry)
 
 
 class Suite(_Strict):
@@ -77,16 +96,20 @@ class Suite(_Strict):
     preset
         ``demo`` (minutes, embedded data), ``quick`` (small, real photographs) or ``paper``
         (the published configurations). It sets whatever is not given.
-    methods, dataset, directions, seeds
-        The trials: every method with every seed, both directions in one trial.
+    methods, datasets, directions, seeds
+        The trials: every method on every dataset with every seed, both directions in one
+        trial. ``dataset`` stands for a single one of ``datasets``.
     size
-        Side in pixels of the squares that are translated and scored.
+        Side in pixels of the squares that are translated and scored, where a dataset names no
+        other.
     samples
         Outputs per input for methods that can give several.
     budget
         Training budget for every trained method; else each method's own for the preset.
     metrics
         Names; None: every default metric that applies.
+    metric_options, extractors, launchers, reports
+        Options of plugins of these kinds, by name.
     test_limit
         At most this many test inputs per direction, spread evenly; None: all.
     device, precision
@@ -106,13 +129,17 @@ class Suite(_Strict):
     name: str = "bench"
     preset: Preset = "demo"
     methods: tuple[MethodEntry, ...]
-    dataset: DatasetEntry
+    datasets: tuple[DatasetEntry, ...]
     directions: tuple[str, ...] = Field(default=("a2b", "b2a"), min_length=1)
-    size: int = Field(default=256, ge=16, le=4096)
+    size: Size = 256
     samples: int = Field(default=1, ge=1, le=1000)
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
     budget: str | None = None
     metrics: tuple[str, ...] | None = None
+    metric_options: Options = Field(default_factory=dict)
+    extractors: Options = Field(default_factory=dict)
+    launchers: Options = Field(default_factory=dict)
+    reports: Options = Field(default_factory=dict)
     test_limit: int | None = Field(default=None, ge=1)
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
     precision: Literal["auto", "fp32", "tf32", "bf16"] = "auto"
@@ -123,6 +150,17 @@ class Suite(_Strict):
     offline: bool = False
     plugins: tuple[AbsolutePath, ...] = ()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _one_dataset(cls, values: Any) -> Any:
+        """``dataset`` is a list of one; an alias that files, Python and version 0.1 use."""
+        if not isinstance(values, Mapping) or "dataset" not in values:
+            return values
+        if "datasets" in values:
+            raise ValueError("name either dataset or datasets, not both")
+        rest = {key: value for key, value in values.items() if key != "dataset"}
+        return rest | {"datasets": [values["dataset"]]}
+
     @field_validator("methods", mode="before")
     @classmethod
     def _names(cls, value: Any) -> Any:
@@ -131,14 +169,16 @@ class Suite(_Strict):
             return [method_entry(item) if isinstance(item, str) else item for item in value]
         return value
 
-    @field_validator("dataset", mode="before")
+    @field_validator("datasets", mode="before")
     @classmethod
-    def _dataset_name(cls, value: Any) -> Any:
-        return {"name": value} if isinstance(value, str) else value
+    def _dataset_names(cls, value: Any) -> Any:
+        if isinstance(value, list | tuple):
+            return [{"name": item} if isinstance(item, str) else item for item in value]
+        return value
 
-    @field_validator("methods")
+    @field_validator("methods", "datasets")
     @classmethod
-    def _unique(cls, value: tuple[MethodEntry, ...]) -> tuple[MethodEntry, ...]:
+    def _unique(cls, value: tuple[Entry, ...]) -> tuple[Entry, ...]:
         if not value:
             raise ValueError("name one at least")
         titles = [entry.title for entry in value]
@@ -171,32 +211,6 @@ def _checked_budget(value: str | None) -> str | None:
     return value
 
 
-PRESETS: Mapping[Preset, Mapping[str, Any]] = {
-    "demo": {
-        "dataset": "seasons",
-        "size": 64,
-        "samples": 3,
-        "test_limit": 32,
-        "methods": ["munit", "neural_style", "cyclegan", "color_transfer", "identity"],
-    },
-    "quick": {
-        "dataset": "yosemite",
-        "size": 128,
-        "samples": 3,
-        "test_limit": 48,
-        "methods": ["munit", "neural_style", "cyclegan", "color_transfer", "identity"],
-    },
-    "paper": {
-        "dataset": "yosemite",
-        "size": 256,
-        "samples": 10,
-        "seeds": [0, 1, 2],
-        "methods": ["munit", "neural_style", "cyclegan", "color_transfer", "identity"],
-    },
-}
-"""What each preset sets where neither file nor command line does."""
-
-
 def method_entry(text: str) -> dict[str, Any]:
     """Read ``name``, ``name:folder`` or ``name:label=folder`` as the values of an entry.
 
@@ -224,10 +238,15 @@ def make_suite(values: Mapping[str, Any], where: str = "suite") -> Suite:
     if not isinstance(preset, str) or preset not in PRESETS:
         raise BenchError(f"{where}: preset {preset!r} is unknown (there are: {', '.join(PRESETS)})")
     merged = {**PRESETS[cast("Preset", preset)], **values}
+    if "dataset" in values and "datasets" not in values:
+        del merged["datasets"]
     try:
         return Suite.model_validate(merged)
     except ValidationError as error:
-        raise BenchError(explain_validation(where, error, Suite.model_fields)) from None
+        said = explain_validation(where, error, (*Suite.model_fields, "dataset"))
+        if "dataset" in values:  # which is not told of as the first of a list
+            said = said.replace("datasets.0", "dataset")
+        raise BenchError(said) from None
 
 
 def read_suite(path: Path) -> dict[str, Any]:
@@ -251,7 +270,9 @@ def read_suite(path: Path) -> dict[str, Any]:
         entries = [method_entry(one) if isinstance(one, str) else one for one in entries]
         values["methods"] = entries
     _from_folder(path.parent, values, "weights_dir")
-    _from_folder(path.parent, values.get("dataset"), "root")
+    datasets = values.get("datasets", [values.get("dataset")])
+    for entry in datasets if isinstance(datasets, list) else []:
+        _from_folder(path.parent, entry, "root")
     for entry in entries if isinstance(entries, list) else []:
         for key in ("weights", "root"):
             _from_folder(path.parent, entry, key)

@@ -192,7 +192,8 @@ def run_training(
         ``ctx.work_dir`` (when set) holds ``last.pt`` and ``losses.jsonl``; training resumes
         from it. Progress goes to ``ctx.emit``.
     checkpoint_seconds
-        Time between checkpoints (None: `CHECKPOINT_SECONDS`); has no influence on results.
+        Time between checkpoints (None: that of `ctx`, else `CHECKPOINT_SECONDS`); has no
+        influence on results.
     watchers
         What looks on; see :mod:`bench.training.watch`.
 
@@ -202,6 +203,8 @@ def run_training(
         At the first logged loss or checkpointed weight that is not finite; the last good
         checkpoint stays.
     """
+    if checkpoint_seconds is None:
+        checkpoint_seconds = ctx.checkpoint_seconds
     pause = CHECKPOINT_SECONDS if checkpoint_seconds is None else checkpoint_seconds
     work = ctx.work_dir
     checkpoint = work / CHECKPOINT if work is not None else None
@@ -242,7 +245,7 @@ def run_training(
         now = time.monotonic()
         last = total is not None and iteration >= total
         log = (iteration - 1) % every == 0 or last
-        show = now - emitted > 0.5 or last
+        show = now - emitted > min(0.5, pause) or last
         if log or show:
             values = _read(losses, iteration - 1)
             if log:

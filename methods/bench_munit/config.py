@@ -81,3 +81,7 @@ class MUNITConfig(Config):
     # speed; does not change results beyond rounding
     compile: bool = Field(False, description="torch.compile the networks for training")
     capture: bool = Field(True, description="replay the step as a CUDA graph where there is CUDA")
+
+    def judged(self) -> bool:
+        """Return whether the best weights are kept: which are, the judge says."""
+        return self.keep == "best"

@@ -14,6 +14,7 @@ from bench_html.render import environment
 
 if TYPE_CHECKING:
     from bench.analysis.compare import RunComparison
+    from bench.api import Config
 
 _PARTS = (
     ("Worse", "Differences against B that chance does not explain.", ("worse", "missing")),
@@ -27,7 +28,7 @@ _PARTS = (
 )
 
 
-def render_comparison(comparison: RunComparison, out: Path) -> Path:
+def render_comparison(comparison: RunComparison, out: Path, config: Config | None = None) -> Path:
     """Write ``compare.html`` into `out`, and return its path."""
     out.mkdir(parents=True, exist_ok=True)
     frame = comparison.differences

@@ -17,13 +17,13 @@ from bench_html.chart import theme
 from bench_html.render import render
 
 if TYPE_CHECKING:
-    from bench.api import RunView
+    from bench.api import Config, RunView
 
 _WIDTH = 420
 """Width of an exported figure in CSS pixels: one column of a paper at 96 per inch."""
 
 
-def render_figures(run: RunView, out: Path) -> Path:
+def render_figures(run: RunView, out: Path, config: Config | None = None) -> Path:
     """Write every figure as SVG, PNG (three times the resolution) and PDF.
 
     Returns
@@ -57,7 +57,7 @@ def _converted(spec: dict[str, Any]) -> dict[str, bytes]:
     }
 
 
-def render_zip(run: RunView, out: Path) -> Path:
+def render_zip(run: RunView, out: Path, config: Config | None = None) -> Path:
     """Pack the page, the tables and the figures of a run into one file.
 
     The archive holds what the page needs (thumbnails, not the full-size pictures), the

@@ -33,14 +33,14 @@ from bench_html.thumbs import make_sheet
 
 if TYPE_CHECKING:
     from bench.analysis.columns import TableColumn
-    from bench.api import RunView
+    from bench.api import Config, RunView
     from bench_html.figures import Figure
     from bench_html.findings import Finding
 
 _HERE = Path(__file__).parent
 
 
-def render(run: RunView, out: Path) -> Path:
+def render(run: RunView, out: Path, config: Config | None = None) -> Path:
     """Write ``index.html`` and its thumbnails into `out`.
 
     Parameters
@@ -49,6 +49,8 @@ def render(run: RunView, out: Path) -> Path:
         The run; its pictures are read from ``run.path``.
     out
         The report's folder, usually ``<run>/report``; made when it is not there.
+    config
+        It has no options.
 
     Returns
     -------

@@ -10,11 +10,13 @@ from bench.analysis.tables import table_files
 from bench.storage.files import replacing, write_atomic
 
 if TYPE_CHECKING:
-    from bench.api import RunView
+    from bench.api import Config, RunView
 
 
-def render(run: RunView, out: Path) -> Path:
+def render(run: RunView, out: Path, config: Config | None = None) -> Path:
     """Write ``summary.{csv,md,tex,parquet}``, ``measurements.csv`` and ``checks.csv`` into `out`.
+
+    There is nothing to configure.
 
     Returns
     -------

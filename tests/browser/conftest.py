@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from factories import MAKERS, make_run
 
 from bench_html.render import render
+from tests.factories import MAKERS, make_run
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

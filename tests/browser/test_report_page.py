@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pytest
-from factories import HOSTILE
 
 from bench.analysis.columns import columns
 from bench.analysis.summary import summary
 from bench.analysis.tables import csv_table, latex_table, markdown_table
 from bench.storage.tables import read_run
+from tests.factories import HOSTILE
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

@@ -9,8 +9,9 @@ import pytest
 
 from bench.analysis.anchors import violations
 from bench.api import Declared
-from bench.execution import trial
-from bench.execution.trial import Trial
+from bench.execution.stages import time
+from bench.execution.trial import run_trial
+from bench.execution.workspace import Workspace
 from bench.plugins import load_plugins
 from bench.suite.plan import make_plan
 from bench.suite.schema import make_suite
@@ -55,10 +56,10 @@ def measured(yosemite_root: Path, tmp_path_factory: pytest.TempPathFactory) -> p
     decoded: dict = {}
     rows = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(trial, "time_method", lambda _: ([], []))
+        patch.setattr(time, "run", lambda *_: time.Timed())
         for job in make_plan(suite, registry, root / "cache").jobs:
-            run = Trial(job, root / "run", registry, lambda _: None, decoded=decoded).run()
-            rows += run.measurements
+            workspace = Workspace(job, root / "run", registry, lambda _: None, decoded=decoded)
+            rows += run_trial(workspace).measurements
     frame = pd.DataFrame(rows)
     return frame[frame["subset"] == "all"]
 

@@ -8,7 +8,6 @@ import sys
 
 import pytest
 import torch
-from ranks import broken, states_of_ranks
 
 from bench.api import BenchError, Budget, Context, Diverged, TrainData
 from bench.training import parallel
@@ -16,6 +15,7 @@ from bench.training.sampling import batch
 from bench_munit.config import MUNITConfig
 from bench_munit.method import MUNIT
 from bench_munit.trainer import MUNITTrainer, draw_styles
+from tests.ranks import broken, states_of_ranks
 
 TINY = {"gen_dim": 2, "mlp_dim": 4, "n_res": 1, "dis_dim": 2, "dis_num_scales": 1, "crop_size": 16}
 CPU = torch.device("cpu")

@@ -10,7 +10,7 @@ import torch
 
 from bench.api import A2B, Picture
 from bench.data.images import pixel_digest
-from bench.metrics.scoring import ScoringData
+from bench.metrics.context import ScoringData
 
 
 def picture(pixels: np.ndarray, key: str = "x") -> Picture:

@@ -154,7 +154,7 @@ def trial(place: Path, label: str) -> Path:
     (folder,) = (
         path.parent
         for path in (place / "run" / "trials").glob("*/job.json")
-        if json.loads(path.read_text("utf-8"))["label"] == label
+        if json.loads(path.read_text("utf-8"))["method_part"]["label"] == label
     )
     return folder
 

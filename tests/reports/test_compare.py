@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from factories import MAKERS, make_run
 from rich.console import Console
 
 from bench.analysis.compare import RunComparison, compare
 from bench.analysis.rules import Rule, fails, parse_rule
 from bench.api import BenchError, RunView
 from bench.cli.tables import comparison_lines
+from tests.factories import MAKERS, make_run
 
 
 @pytest.fixture(scope="module")

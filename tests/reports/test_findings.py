@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from factories import make_run
 
 from bench.api import RunView
 from bench_html import findings, gallery
 from bench_html.alike import distinct, groups
+from tests.factories import make_run
 
 
 def found(run: RunView, tmp_path: Path) -> list[findings.Finding]:

@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from factories import HOSTILE, MAKERS, Maker, make_run
 from PIL import Image
 
 from bench.api import RunView
 from bench_html import figures, gallery, thumbs
 from bench_html.export import render_figures, render_zip
 from bench_html.render import json_script, render
+from tests.factories import HOSTILE, MAKERS, Maker, make_run
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from factories import MAKERS, make_run
 from rich.console import Console
 from typer.testing import CliRunner
 
@@ -22,7 +21,9 @@ from bench.api import Anchor, BenchError, Column, Declared, RunView
 from bench.cli import app
 from bench.cli.tables import run_lines
 from bench.storage.tables import read_run
+from bench_html import findings, gallery
 from bench_html.render import render
+from tests.factories import MAKERS, make_run
 
 SMALL: dict[str, Any] = {"inputs": 2, "samples": 2, "size": 16, "failures": False}
 
@@ -103,6 +104,33 @@ def test_the_terminal_does_not_put_speeds_side_by_side(whole: RunView) -> None:
         console.print(line)
     text: str = console.file.getvalue()  # type: ignore[attr-defined]
     assert "s/image" not in text and "not comparable" in text
+
+
+def test_runs_of_0_1_get_a_level_for_their_dataset_and_newer_ones_keep_it(tmp_path: Path) -> None:
+    old = [
+        made(tmp_path / name, methods=(method,), truths=2, twins=("view-001",))
+        for name, method in (("first", "munit"), ("second", "cyclegan"), ("third", "identity"))
+    ]
+    (old[0] / "audit" / "pairs.csv").write_text("kind\n", "utf-8")
+    run = merge([merge(old[:2], tmp_path / "two").path, old[2]], tmp_path / "three")
+    way = "yosemite/summer2winter"
+    assert set(run.samples["input_path"].str.rpartition("/")[0]) == {
+        f"inputs/{way}",
+        "inputs/yosemite/winter2summer",
+    }
+    files = {
+        file.relative_to(run.path).as_posix()
+        for part in ("inputs", "truths", "audit")
+        for file in (run.path / part).rglob("*.*")
+    }
+    assert f"truths/{way}/view-000/1.png" in files and "audit/pairs.csv" in files
+    assert all(name.split("/")[1] in ("yosemite", "pairs.csv") for name in files)
+    # The page finds all of it, as in a run of 0.1 itself.
+    for view in (run, read_run(old[0])):
+        shown = gallery.build(view, tmp_path / "page" / view.path.name, {})
+        assert [item["truth"]["n"] for item in shown.description["ways"][0]["inputs"]] == [2, 2]
+        titles = [finding.title for finding in findings.find(view, shown)]
+        assert "1 of 2 test inputs of summer2winter are training images" in titles
 
 
 def test_seeds_from_two_machines_are_one_row(tmp_path: Path) -> None:

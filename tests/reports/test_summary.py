@@ -10,7 +10,6 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from factories import HOSTILE, make_run
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
@@ -24,6 +23,7 @@ from bench.analysis.validity import checks
 from bench.api import Kind, RunView
 from bench.cli.tables import run_lines
 from bench.storage.tables import table
+from tests.factories import HOSTILE, make_run
 
 
 @pytest.fixture(scope="module")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
-from factories import make_run
 
 from bench.analysis.summary import summary
 from bench_tables.render import render
+from tests.factories import make_run
 
 
 def test_writes_every_form_and_nothing_else(tmp_path: Path) -> None:

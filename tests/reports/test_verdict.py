@@ -8,7 +8,6 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from factories import make_run
 from typer.testing import CliRunner, Result
 
 import bench
@@ -17,6 +16,7 @@ from bench.api import RunView, Verdict
 from bench.cli import app
 from bench.execution.runner import Execution, render_reports
 from bench.storage.tables import write_table
+from tests.factories import make_run
 
 BEHIND = {"valid": None, "remarks": "Timings were steady", "invalid": "The anchors are in order"}
 """The check that does not pass."""

@@ -13,8 +13,8 @@ from rich.console import Console
 
 from bench.api import BenchError, Event
 from bench.cli.progress import LiveListener, PlainListener, RunListener
-from bench.data.job import Job
 from bench.plugins import load_plugins
+from bench.storage.jobs import Job
 from bench.suite.plan import make_plan
 from bench.suite.schema import make_suite
 from tests import toys
@@ -41,7 +41,8 @@ def _listeners(out: io.StringIO) -> list[RunListener]:
 @pytest.mark.parametrize("which", [0, 1], ids=["plain", "live"])
 def test_names_stay_text(job: Job, name: str, which: int) -> None:
     out = io.StringIO()
-    job = dataclasses.replace(job, label=name)
+    part = dataclasses.replace(job.method_part, label=name)
+    job = dataclasses.replace(job, method_part=part)
     with _listeners(out)[which] as listener:
         listener.planned(Path("run"), [job])
         for done in (1, 2):

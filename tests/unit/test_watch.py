@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from bench.api import A2B, BenchError, Budget, Context, Event, TrainData
+from bench.api import A2B, BenchError, Budget, Config, Context, Event, TrainData
 from bench.data.images import read_image
 from bench.metrics.extractors.efficientnet import EfficientNetLite0
 from bench.metrics.files import EFFICIENTNET
@@ -205,7 +205,7 @@ def test_the_judge_is_kid_with_the_embedded_network():
     if path is None:
         pytest.skip("EfficientNet-Lite0 is not installed (the extra `embedded`)")
     real, outputs = pictures(5, 1), pictures(4, 2) // 2
-    network = EfficientNetLite0(path, CPU)
+    network = EfficientNetLite0(Config(), [path], CPU)
     y, x = (network.features(images).double().numpy() for images in (real, outputs))
     expected = kid(*(kernel(p, 1280) for p in (x @ x.T, y @ y.T, x @ y.T)))
     judge = Judge(weights_dir=None, offline=True)(real)

@@ -1,10 +1,8 @@
-"""What a worker gets to do: a job, and the dataset it is about."""
+"""Opening a dataset, and which of its pictures are used."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,75 +11,6 @@ from bench.plugins import make_config, resolve
 
 if TYPE_CHECKING:
     from bench.api import DatasetSpec
-
-
-@dataclass(frozen=True)
-class Job:
-    """Everything a worker needs to run one trial; plain values, so it travels as JSON.
-
-    ``samples`` pictures are made for each input; a deterministic method makes one, which is
-    scored as if it were drawn ``repeats`` times, so that its diversity reads 0.
-    ``pretrained`` names the pretrained file the method uses, and its hash.
-    ``given`` is the digest of pictures that were made elsewhere, of which some may be missing
-    where ``allow_missing`` says so. ``skip`` holds the reason why the trial is not run;
-    ``fit_key`` is the cache key of its first stage, from which those of the later stages follow.
-    """
-
-    trial: str
-    method: str
-    label: str
-    config: dict[str, Any]
-    budget: str
-    weights: str | None
-    dataset: str
-    dataset_config: dict[str, Any]
-    fingerprint: str
-    directions: tuple[str, ...]
-    size: int
-    samples: int
-    repeats: int
-    seed: int
-    test_limit: int | None
-    metrics: tuple[str, ...] | None
-    device: str
-    precision: str
-    weights_dir: str | None
-    offline: bool
-    plugins: tuple[str, ...]
-    cache: str
-    fit_key: str
-    pretrained: str = ""
-    skip: str = ""
-    given: str = ""
-    allow_missing: bool = False
-
-    @property
-    def columns(self) -> dict[str, Any]:
-        """What the table of trials says of it before it ran."""
-        return {
-            "trial": self.trial,
-            "method": self.method,
-            "label": self.label,
-            "dataset": self.dataset,
-            "seed": self.seed,
-            "config": json.dumps(self.config, sort_keys=True),
-            "budget": self.budget,
-            "pretrained": self.pretrained,
-        }
-
-    def to_json(self) -> str:
-        """One line."""
-        return json.dumps(asdict(self), sort_keys=True)
-
-    @classmethod
-    def from_json(cls, text: str) -> Job:
-        """What :meth:`to_json` gave."""
-        values = json.loads(text)
-        for name in ("directions", "plugins"):
-            values[name] = tuple(values[name])
-        if values["metrics"] is not None:
-            values["metrics"] = tuple(values["metrics"])
-        return cls(**values)
 
 
 def open_dataset(
