@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from factories import MAKERS, make_run
 
 from bench.analysis.contest import comparisons
 from bench.analysis.validity import open_run
 from bench.api import RunView
 from bench.stats import holm, paired_permutation
 from bench.storage.tables import COMPARISONS
+from tests.factories import MAKERS, make_run
 
 
 @pytest.fixture(scope="module")
