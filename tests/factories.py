@@ -21,7 +21,8 @@ import pandas as pd
 from PIL import Image
 
 from bench.analysis.validity import open_run
-from bench.api import Alarm, Column, Declared, MetricSpec, RunView
+from bench.api import Declared, RunView
+from bench.metrics.plugin import METRICS
 from bench.storage.declared import write_declared
 from bench.storage.jobs import DatasetPart, Job, MachinePart, MethodPart, ScoringPart
 from bench.storage.tables import table
@@ -38,73 +39,8 @@ HOSTILE = (
 )
 """Names that must stay what they are: text."""
 
-COLUMNS = (
-    Column(
-        "kid",
-        "KID",
-        "distance to real target images, unbiased at any number of images",
-        higher_is_better=False,
-        headline=10,
-        short="KID",
-        question="Most realistic",
-    ),
-    Column(
-        "fid",
-        "FID",
-        "distance to real target images; grows as the number of images shrinks",
-        higher_is_better=False,
-        headline=20,
-        short="FID",
-    ),
-    Column(
-        "fid_floor",
-        "FID floor",
-        "what real target images score against each other at this n",
-        headline=21,
-        short="floor",
-        beside="fid",
-    ),
-    Column("fid_excess", "FID excess", "FID minus its floor", higher_is_better=False),
-    Column(
-        "lpips_diversity",
-        "Diversity",
-        "LPIPS between samples of one input; 0 is one answer only",
-        higher_is_better=True,
-        headline=40,
-        short="divers.",
-        question="Most varied",
-    ),
-    Column(
-        "lpips_input",
-        "Change",
-        "LPIPS between input and output; 0 leaves the input as it is",
-        higher_is_better=False,
-        headline=50,
-        short="change",
-        question="Keeps the scene best",
-    ),
-    Column(
-        "lpips_truth",
-        "Distance to truth",
-        "LPIPS to the nearest true translation",
-        higher_is_better=False,
-        question="Closest to the truth",
-    ),
-    Column(
-        "memorised",
-        meaning="share of outputs closer to a training image than real images are",
-        higher_is_better=False,
-        alarm=Alarm("comes close to training images", "copies of training images", above=0.05),
-    ),
-    Column(
-        "spread",
-        meaning="how varied the outputs are, relative to real target images",
-        alarm=Alarm("hardly varies from input to input", "collapse onto one look", below=0.25),
-    ),
-)
-"""What the metrics of these runs declare."""
-
-DECLARED = Declared.of(BASELINES, [MetricSpec("factory", "", "", "quality", gives=COLUMNS)])
+DECLARED = Declared.of(BASELINES, METRICS)
+"""What is declared of these runs' measurements, and of their anchors."""
 
 
 @dataclass(frozen=True)

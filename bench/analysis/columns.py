@@ -54,7 +54,7 @@ class TableColumn:
         Images (or timings) behind one number: the smallest and the largest.
     headline
         Whether a short table shows it.
-    short, question, beside, alarm
+    short, question, answer, beside, alarm
         As declared, see :class:`bench.api.Column`.
     hardware
         What its trials ran on, where a run was made on several machines; else empty.
@@ -74,6 +74,7 @@ class TableColumn:
     headline: bool
     short: str = ""
     question: str = ""
+    answer: str = ""
     beside: str = ""
     alarm: Alarm | None = None
     hardware: str = ""
@@ -103,7 +104,7 @@ def columns(run: RunView) -> list[TableColumn]:
     for name, rows in in_columns(run).groupby("column", sort=False):
         first = rows.iloc[0]
         metric = str(first["metric"])
-        declared = run.declared.columns.get(metric)
+        declared = run.declared.column(metric)
         told = declared or Column(metric)
         stated = next((bool(v) for v in rows["higher_is_better"] if not pd.isna(v)), None)
         made = TableColumn(
@@ -121,6 +122,7 @@ def columns(run: RunView) -> list[TableColumn]:
             headline=told.headline is not None,
             short=told.short,
             question=told.question,
+            answer=told.answer,
             beside=told.beside,
             alarm=told.alarm,
             hardware=str(first["hardware"]),

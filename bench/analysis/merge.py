@@ -143,14 +143,13 @@ def _protocol(run: RunView, dataset: str) -> dict[str, str]:
 
 def _size(run: RunView, dataset: str) -> str:
     """Return the image size that a suite sets for a dataset, as text."""
-    own = {_title(entry): entry.get("size") for entry in _datasets(run.suite)}
+    own = {_title(entry): entry.get("size") for entry in _entries(run.suite, "datasets")}
     return str(own.get(dataset) or run.suite.get("size", ""))
 
 
-def _datasets(suite: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the datasets of a suite; one of version 0.1 has a single one, maybe by name."""
-    entries = suite.get("datasets") or [suite.get("dataset", {})]
-    return [{"name": entry} if isinstance(entry, str) else dict(entry) for entry in entries]
+def _entries(suite: Mapping[str, Any], kind: str) -> list[dict[str, Any]]:
+    """Return the methods or datasets of a suite; one may stand there by its name alone."""
+    return [{"name": e} if isinstance(e, str) else dict(e) for e in suite.get(kind, ())]
 
 
 def _title(entry: Mapping[str, Any]) -> str:
@@ -297,17 +296,15 @@ def _suite(runs: Mapping[str, RunView], labels: Mapping[str, Mapping[str, str]])
     datasets: dict[str, dict[str, Any]] = {}
     seeds: set[int] = set()
     for name, run in runs.items():
-        for entry in run.suite.get("methods", ()):
-            entry = {"name": entry} if isinstance(entry, str) else dict(entry)
+        for entry in _entries(run.suite, "methods"):
             title = _title(entry)
             entry["label"] = labels[name].get(title, title)
             methods[entry["label"]] = entry
-        for entry in _datasets(run.suite):
+        for entry in _entries(run.suite, "datasets"):
             size = entry.get("size") or run.suite.get("size")
             datasets.setdefault(_title(entry), entry | ({"size": size} if size else {}))
         seeds |= set(run.suite.get("seeds", ()))
-    suite = {key: v for key, v in next(iter(runs.values())).suite.items() if key != "dataset"}
-    return suite | {
+    return dict(next(iter(runs.values())).suite) | {
         "methods": list(methods.values()),
         "datasets": list(datasets.values()),
         "seeds": sorted(seeds),

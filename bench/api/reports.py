@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,15 @@ from pydantic import TypeAdapter, ValidationError
 
 from bench.api.errors import BenchError
 from bench.api.metrics import Verdict
-from bench.api.specs import SPEED_COLUMNS, Column, MethodSpec, MetricSpec, Role, Rule
+from bench.api.specs import (
+    SPEED_COLUMNS,
+    Column,
+    MethodSpec,
+    MetricSpec,
+    Role,
+    Rule,
+    find_column,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,7 +40,7 @@ class Declared:
     Parameters
     ----------
     columns
-        Every measurement that was declared, by name.
+        Every measurement that was declared, by name; ask :meth:`column` for one.
     anchors
         The baselines, by method name.
     """
@@ -42,18 +50,19 @@ class Declared:
 
     @classmethod
     def of(cls, methods: Iterable[MethodSpec], metrics: Iterable[MetricSpec]) -> Declared:
-        """Return what these plugins declare; a metric that names no columns gives one."""
-        columns = {column.name: column for column in SPEED_COLUMNS}
+        """Return what these plugins declare, and what the harness measures of every method."""
+        columns = {}
         for metric in metrics:
-            alone = Column(
-                metric.name,
-                meaning=metric.summary,
-                unit=metric.unit,
-                higher_is_better=metric.higher_is_better,
-            )
-            columns |= {column.name: column for column in metric.gives or (alone,)}
+            for column in metric.columns:
+                own = column.name == metric.name and not column.meaning
+                columns[column.name] = replace(column, meaning=metric.summary) if own else column
+        columns |= {column.name: column for column in SPEED_COLUMNS}
         anchors = {m.name: Anchor(m.role, m.rules) for m in methods if m.baseline}
         return cls(columns, anchors)
+
+    def column(self, metric: str) -> Column | None:
+        """Return what is declared of a measurement, by its name or by the beginning of it."""
+        return self.columns.get(metric) or find_column(self.columns.values(), metric)
 
     def __or__(self, other: Declared) -> Declared:
         """Return what either declares; where both do, `other` counts."""

@@ -28,7 +28,7 @@ def report(
 ) -> None:
     """Write the tables and the page of a run again, from what it measured.
 
-    With --merge, runs of one dataset that were made on several machines share one page.
+    With --merge, runs that were made on several machines share one page.
     """
     from bench.analysis.validity import open_run
     from bench.api import BenchError

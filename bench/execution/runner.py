@@ -233,8 +233,7 @@ def _write_facts(run: Path, suite: Suite, plan: Plan, registry: Registry) -> Non
     """What the run is: its suite, plan, environment, and what its plugins declare."""
     write_atomic(run / "suite.toml", to_toml(suite))
     write_plan(run, plan.jobs)
-    baselines = sorted(name for name, spec in registry.methods.items() if spec.baseline)
-    facts = {"schema_version": VERSION, "baselines": baselines}
+    facts = {"schema_version": VERSION}
     write_json(run / "environment.json", describe_environment() | facts)
     metrics = [
         spec

@@ -101,13 +101,14 @@ def _dataset(
     """Return what the page says of one dataset."""
     pairs, near = twice
     mine = present(known, table)
+    asked = {metric: place for place, metric in enumerate(run.declared.columns)}
     cells = [cell for facts in directions for rows in facts["series"] for cell in rows["cells"]]
     return {
         "name": name,
         "directions": [str(d) for d in dict.fromkeys(table["direction"]) if d],
         "counts": _counts(table),
         "sentences": sentences(table, mine),
-        "questions": questions(table, mine),
+        "questions": questions(table, sorted(mine, key=lambda c: asked.get(c.metric, -1))),
         "columns": shown_columns(mine),
         "groups": table_groups(table, mine),
         "extractors": sorted({column.extractor for column in mine if column.extractor}),

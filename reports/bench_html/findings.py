@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from bench.analysis.text import clean_text, format_interval, format_number, join_names
+from bench.storage.files import folder_name
 from bench_html.alike import groups
 
 if TYPE_CHECKING:
@@ -128,17 +129,17 @@ def near_pairs(run: RunView, dataset: str) -> tuple[list[dict[str, str]], Path |
 
 def looked_for(run: RunView) -> str:
     """Return what was looked for, in words."""
-    measured = set(run.measurements["metric"])
-    alarms = [c.alarm for name, c in run.declared.columns.items() if c.alarm and name in measured]
     looked = ["inputs left unchanged", "outputs shared by several inputs"]
-    looked += [alarm.watched for alarm in alarms]
+    for metric in run.measurements["metric"].unique():
+        column = run.declared.column(str(metric))
+        if column is not None and column.alarm is not None:
+            looked.append(column.alarm.watched)
     return f"Looked for {join_names(looked)}."
 
 
 def _audits(run: RunView, dataset: str) -> Iterator[Path]:
     """Give the folders that may hold an audit: the dataset's, or the run's where it has one."""
-    if _plain(dataset):
-        yield run.path / "audit" / dataset
+    yield run.path / "audit" / folder_name(dataset)
     if run.trials["dataset"].nunique() < 2:
         yield run.path / "audit"
 
@@ -233,7 +234,7 @@ def _alarms(run: RunView, series: _Series, metrics: Sequence[str]) -> list[Findi
     ]
     found = []
     for row in mine.to_dict("records"):
-        column = run.declared.columns.get(str(row["metric"]))
+        column = run.declared.column(str(row["metric"]))
         if column is not None and (limit := _beyond(column, row)):
             name = column.title or column.name.replace("_", " ")
             interval = format_interval(row["value"], row["low"], row["high"])

@@ -45,7 +45,7 @@ def questions(table: pd.DataFrame, known: Sequence[TableColumn]) -> list[Questio
     table
         The rows of the summary that are about the dataset.
     known
-        Its columns.
+        Its columns, in the order in which they ask.
     """
     result = []
     for column in known:
@@ -70,7 +70,7 @@ def questions(table: pd.DataFrame, known: Sequence[TableColumn]) -> list[Questio
         if answers:
             where = f" on {column.hardware}" if column.hardware else ""
             side = "highest" if column.higher_is_better else "lowest"
-            meaning = f"{side} {column.title}: {column.meaning}" if column.meaning else column.title
+            meaning = column.answer or f"{side} {column.title}: {column.meaning}".rstrip(": ")
             result.append(Question(f"{column.question}{where}", meaning, tuple(answers)))
     return result
 
@@ -86,7 +86,7 @@ def sentences(table: pd.DataFrame, known: Sequence[TableColumn]) -> list[str]:
     Parameters
     ----------
     table, known
-        As for :func:`questions`.
+        As for :func:`questions`; the columns in table order.
     """
     said: list[str] = []
     quality, change = leading(known, "quality"), leading(known, "content")

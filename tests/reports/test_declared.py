@@ -28,7 +28,7 @@ from bench.cli.tables import run_lines
 from bench.storage.declared import read_declared, write_declared
 from bench.storage.tables import write_table
 from bench_html.render import render
-from tests.factories import COLUMNS, DECLARED, Maker, make_run
+from tests.factories import DECLARED, Maker, make_run
 
 SHARPNESS = Column(
     "sharpness",
@@ -109,7 +109,8 @@ def test_the_declared_side_counts_where_it_is_declared(run: RunView) -> None:
 def test_a_column_beside_another_is_a_note_in_its_cells(run: RunView) -> None:
     page = render(run, run.path / "report").read_text("utf-8")
     assert "<small>floor 61.0</small>" in page and "FID floor <span" not in page
-    alone = Declared({c.name: replace(c, beside="") for c in COLUMNS}, DECLARED.anchors)
+    columns = {n: replace(c, beside="") for n, c in DECLARED.columns.items()}
+    alone = Declared(columns, DECLARED.anchors)
     page = render(replace(run, declared=alone), run.path / "alone").read_text("utf-8")
     assert "<small>floor 61.0</small>" not in page and "FID floor <span" in page
 
@@ -128,7 +129,7 @@ def test_however_many_headlines_there_are_the_terminal_has_room(run: RunView) ->
 
 def test_what_was_declared_is_kept_with_the_run(run: RunView, tmp_path: Path) -> None:
     assert open_run(run.path).declared == run.declared
-    whole = Declared({c.name: c for c in COLUMNS}, {"mirror": Anchor("untouched", MIRROR.rules)})
+    whole = Declared(DECLARED.columns, {"mirror": Anchor("untouched", MIRROR.rules)})
     write_declared(tmp_path, whole)
     assert read_declared(tmp_path, {}) == whole
     (tmp_path / "declared.json").write_text('{"columns": {"kid": {"title": "KID"}}}', "utf-8")
@@ -158,8 +159,34 @@ def test_a_run_of_the_first_version_gets_what_is_declared_today(tmp_path: Path) 
     assert open_run(tmp_path).verdict == "invalid"
 
 
-def test_a_metric_that_names_no_columns_gives_one() -> None:
+def test_what_a_metric_says_of_itself_completes_its_column() -> None:
     metric = MetricSpec("blur", "how blurred", "", "quality", unit="px", higher_is_better=False)
-    declared = Declared.of([], [metric])
-    assert declared.columns["blur"] == Column("blur", "", "how blurred", "px", False)
-    assert set(declared.columns) == {"blur", *(column.name for column in SPEED_COLUMNS)}
+    parts = MetricSpec("mood", "a mood", "", "quality", gives=(Column("mood"), Column("mood_*")))
+    declared = Declared.of([], [metric, parts])
+    assert declared.column("blur") == Column("blur", "", "how blurred", "px", False)
+    assert declared.column("mood") == Column("mood", meaning="a mood")
+    assert declared.column("mood_of_the_sky") == Column("mood_of_the_sky")
+    assert declared.column("mo") is None and declared.column("mood_") is None
+    speed = [column.name for column in SPEED_COLUMNS]
+    assert list(declared.columns) == ["blur", "mood", "mood_*", *speed]
+
+
+def test_a_column_of_parts_is_declared_by_its_beginning(run: RunView) -> None:
+    rows = run.measurements[run.measurements["metric"] == "sharpness"]
+    parts = rows.assign(metric="sharp_sky", higher_is_better=True)
+    declared = Declared({"sharp_*": Column("sharp_*", "Sharp *", "in the *", "", False, 2)})
+    known = columns(replace(run, measurements=parts, declared=declared))
+    assert [(c.name, c.title, c.meaning) for c in known] == [
+        ("sharp_sky", "Sharp sky", "in the sky")
+    ]
+    assert known[0].headline and known[0].higher_is_better is False
+
+
+def test_tiles_stand_as_declared_and_say_what_the_winner_has(run: RunView) -> None:
+    page = render(run, run.path / "report").read_text("utf-8")
+    places = [
+        page.index(f"<h2>{title}</h2>")
+        for title in ("Most realistic", "Most varied", "Keeps the scene best", "Fastest")
+    ]
+    assert places == sorted(places)
+    assert "closest to real pictures of the target domain" in page

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.api import MetricSpec
+from bench.api import Alarm, Column, MetricSpec
 from bench.metrics.declared.extractors import FEATURES
 
 _HERE = "bench.metrics"
@@ -13,13 +13,21 @@ METRICS: tuple[MetricSpec, ...] = (
         summary="share of outputs closer to a training image than real images are",
         implementation=f"{_HERE}.content:memorised",
         kind="quality",
-        higher_is_better=False,
         explanation=(
             "Share of outputs that are nearer to some target training image than all but 5% of "
             "the real test images are. About 0.05 for outputs as fresh as real photographs, 1 for "
             "a method that returns training images."
         ),
         extractors=FEATURES,
+        gives=(
+            Column(
+                "memorised",
+                higher_is_better=False,
+                alarm=Alarm(
+                    "comes close to training images", "copies of training images", above=0.05
+                ),
+            ),
+        ),
     ),
     MetricSpec(
         name="duplicates",
@@ -56,5 +64,13 @@ METRICS: tuple[MetricSpec, ...] = (
             "merit."
         ),
         extractors=FEATURES,
+        gives=(
+            Column(
+                "spread",
+                alarm=Alarm(
+                    "hardly varies from input to input", "collapse onto one look", below=0.25
+                ),
+            ),
+        ),
     ),
 )
