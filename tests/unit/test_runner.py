@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 import torch
 
-from bench.api import BenchError, Diverged, Event, LauncherSpec, ReportSpec
+from bench.api import BenchError, Config, Diverged, Event, LauncherSpec, ReportSpec
 from bench.data.job import Job
 from bench.devices import choose_device, choose_precision, describe_device, is_out_of_memory
 from bench.execution import runner
@@ -211,15 +211,15 @@ def test_a_lock_alone_is_no_foreign_folder(
 def test_reports_fail_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     view = make_run(tmp_path / "run")
 
-    def good(run: Any, out: Path) -> Path:
+    def good(run: Any, out: Path, config: Config) -> Path:
         out.mkdir(parents=True, exist_ok=True)
         (out / "good.html").write_text("x", "utf-8")
         return out / "good.html"
 
-    def bad(run: Any, out: Path) -> Path:
+    def bad(run: Any, out: Path, config: Config) -> Path:
         raise ValueError("first\nsecond")
 
-    def exits(run: Any, out: Path) -> Path:
+    def exits(run: Any, out: Path, config: Config) -> Path:
         raise SystemExit(3)
 
     module = SimpleNamespace(good=good, bad=bad, exits=exits)
