@@ -103,6 +103,7 @@ def score(
         dataset = PHOTOGRAPHS
     if not outputs or (dataset is None) == (reference is None):
         raise BenchError("name the folders of outputs, and either --dataset or --reference FOLDER")
+    # Long because each option goes on by its name.
     view: RunView | None = None
     _refuse(ctx, ("inputs",) if reference is None else _OF_DATASET, reference is None)
     if csv is not None:

@@ -86,6 +86,11 @@ class WrongDtype(Sound):
         return super().translate(images, direction, samples=samples, seeds=seeds).double()
 
 
+class CarriesGradients(Sound):
+    def translate(self, images, direction, *, samples, seeds):  # type: ignore[no-untyped-def]
+        return super().translate(images, direction, samples=samples, seeds=seeds).requires_grad_()
+
+
 class MissesADirection(Sound):
     def translate(self, images, direction, *, samples, seeds):  # type: ignore[no-untyped-def]
         strength = {"a2b": 1.0}[direction.key]
@@ -390,6 +395,12 @@ class OwnLoop(Trained):
         self.ctx.emit(Event("progress", "fit", done=done, total=total, unit="it"))
 
 
+class NoSeconds(OwnLoop):
+    def fit(self, data: Any, budget: Any) -> None:
+        if budget.seconds is None:
+            super().fit(data, budget)
+
+
 class ForgetsItsOptimizer(OwnLoop):
     def resume(self, state: Any, optimizer: torch.optim.Optimizer) -> int:
         self.net.load_state_dict(state["net"])
@@ -420,6 +431,11 @@ class NeedsIterations(OwnLoop):
         for _ in range(budget.iterations):
             pass
         super().fit(data, budget)
+
+
+class WritesElsewhere(Trained):
+    def save_official(self, folder: Path) -> list[Path]:
+        return [folder.parent / "weights.safetensors"]
 
 
 class AnswersWithKeyError(Trained):

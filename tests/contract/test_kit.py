@@ -62,6 +62,7 @@ BROKEN = [
         "(B, samples, 3, H, W)",
     ),
     ("WrongDtype", "outputs are torch.float64", ".float()"),
+    ("CarriesGradients", "outputs carry gradients", ".detach()"),
     ("ChangesInput", "changes its input", "write into a copy"),
     ("Trained", "it has fit, and is declared untrained", "trained=True and budgets"),
     ("MissesADirection", "b2a: translate raises KeyError: 'b2a'", 'directions=("a2b",)'),
@@ -106,6 +107,8 @@ BROKEN_TRAINING = [
     ("TakesAnyState", "takes a state of another model", "raise BenchError"),
     ("AnswersWithKeyError", "answers a state of another model with KeyError", "raise BenchError"),
     ("OtherWeights", "from_weights gives another method", "read the widths"),
+    ("NoSeconds", "fit changes nothing in a budget of 0.05 seconds", "measure the pace"),
+    ("WritesElsewhere", "save_official does not give the files it wrote", "into the folder"),
     ("SwallowsOptions", "takes options that do not exist", "refuses unknown names"),
 ]
 
