@@ -62,7 +62,6 @@ def code(workspace: Workspace) -> str:
     implementations += [known[name].implementation for name in sorted(named & known.keys())]
     return code_hash(
         __name__,
-        "bench.metrics.extractors",
         *map(plugin_modules, implementations),
         follow=(*SHARED, "bench.metrics"),
     )
@@ -93,7 +92,7 @@ def key(workspace: Workspace, direction: Direction, translated: str) -> str:
         repeats=workspace.job.repeats,
         code=code(workspace),
         metrics=[_declared(spec) for spec in specs],
-        extractors=[[one.metric, one.extractor] for one in networks],
+        extractors=[[one.metric, one.extractor, one.digest] for one in networks],
         inputs=_content(items),
         truths=[_content(dataset.truth(item, direction)) for item in items],
         compared=[
