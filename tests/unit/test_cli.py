@@ -42,6 +42,7 @@ def command(
         ("methods", ["munit", "neural_style", "cyclegan", "bicyclegan", "identity"]),
         ("datasets", ["yosemite", "seasons", "image_folder"]),
         ("metrics", ["kid", "fid", "lpips_diversity"]),
+        ("extractors", ["inception-v3", "efficientnet-lite0", "st-lpips-alex", "lpips-0.0-alex"]),
         ("reports", ["tables", "html"]),
         ("launchers", ["local"]),
     ],
