@@ -8,6 +8,7 @@ from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from bench.api import Direction, Measurement, TrialResult
+from bench.storage.rows import MeasurementRow, SampleRow, TimingRow
 
 if TYPE_CHECKING:
     from bench.execution.stages.fit import Fitted
@@ -28,7 +29,8 @@ def measurement_row(base: Row, measurement: Measurement) -> Row:
         The columns that say which trial and direction it is of.
     """
     names = [part.name for part in fields(measurement) if part.name != "per_sample"]
-    return base | {name: getattr(measurement, name) for name in names}
+    values = {name: getattr(measurement, name) for name in names}
+    return asdict(MeasurementRow(**base, **values))
 
 
 def trial_result(
@@ -73,7 +75,7 @@ def trial_result(
     for direction, base in bases.items():
         result.samples += _sample_rows(workspace, direction, base, scored)
     for direction, timings in timed.timings.items():
-        result.timings += [bases[direction] | asdict(timing) for timing in timings]
+        result.timings += [asdict(TimingRow(**bases[direction], **asdict(one))) for one in timings]
     return result
 
 
@@ -96,20 +98,23 @@ def _sample_rows(
     run, outputs = workspace.run, workspace.outputs(direction)
     inputs, samples = workspace.beside("inputs", direction), workspace.job.samples
 
-    def row(input_id: str, k: int) -> Row:
-        return base | {
-            "input_id": input_id,
-            "sample": k,
-            "path": (outputs / input_id / f"{k}.png").relative_to(run).as_posix(),
-            "input_path": (inputs / f"{input_id}.png").relative_to(run).as_posix(),
-        }
+    def row(input_id: str, k: int, **value: Any) -> Row:
+        made = SampleRow(
+            **base,
+            input_id=input_id,
+            sample=k,
+            path=(outputs / input_id / f"{k}.png").relative_to(run).as_posix(),
+            input_path=(inputs / f"{input_id}.png").relative_to(run).as_posix(),
+            **value,
+        )
+        return asdict(made)
 
     seen: set[tuple[str, int]] = set()
     for measurement in scored.measurements[direction]:
         for input_id, k, value in measurement.per_sample:
             if k < samples:  # beyond that it is the same picture again, see Job.repeats
                 seen.add((input_id, k))
-                yield row(input_id, k) | {"metric": measurement.metric, "value": value}
+                yield row(input_id, k, metric=measurement.metric, value=value)
     for item, k in product(workspace.inputs(direction), range(samples)):
         if (item.id, k) not in seen:
             yield row(item.id, k)

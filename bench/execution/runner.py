@@ -36,6 +36,7 @@ from bench.storage.declared import write_declared
 from bench.storage.files import check_writable, write_atomic, write_json
 from bench.storage.jobs import Job, write_plan
 from bench.storage.locks import LOCK, locked
+from bench.storage.rows import TrialRow
 from bench.storage.tables import SCHEMAS, VERSION, check_version, read_result, table, write_table
 from bench.storage.weights import cache_folder
 from bench.suite.estimate import estimate, remember_pace
@@ -190,13 +191,13 @@ class _Recorder:
 
     def write_tables(self) -> None:
         """The tables of trials from what is known so far; a trial not yet ended has no row."""
-        rows: dict[str, list[Mapping[str, Any]]] = {name: [] for name in SCHEMAS}
+        rows: dict[str, list[Any]] = {name: [] for name in SCHEMAS}
         for job in self.plan.jobs:
             result = self.results.get(job.trial)
             if result is None:
                 continue
             ended = {"status": result.status, "reason": result.reason}
-            rows["trials"].append(job.columns | result.facts | ended)
+            rows["trials"].append(TrialRow(**job.columns | result.facts | ended))
             for name in ("measurements", "samples", "timings"):
                 rows[name] += getattr(result, name)
         for name, entries in rows.items():

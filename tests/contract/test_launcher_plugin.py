@@ -92,7 +92,18 @@ def test_a_launcher_in_one_file_runs_a_suite(place: Place) -> None:
     assert fits and {row["trial"].split("-")[0] for row in fits} == {"toy"}
 
 
+def _of_the_docs() -> str:
+    """The launcher that docs/plugins.md shows."""
+    text = (Path(__file__).parents[2] / "docs" / "plugins.md").read_text("utf-8")
+    return next(
+        block.partition("```")[0]
+        for block in text.split("```python\n")[1:]
+        if "bench_launchers" in block
+    )
+
+
 def test_fail_fast_and_failures_are_the_runs_business(place: Place) -> None:
+    (place.root / "nightly.py").write_text(_of_the_docs(), "utf-8")
     bad = place.root / "bad.py"
     bad.write_text(
         "from bench.api import MethodSpec, hookimpl\n"
@@ -102,7 +113,8 @@ def test_fail_fast_and_failures_are_the_runs_business(place: Place) -> None:
         "utf-8",
     )
     args = ("run", "-m", "gone,negative", "--plugin", "toy_plugin.py", "--plugin", "bad.py")
-    args += ("--plugin", "serial_launcher.py", "--launcher", "serial", "--data-root", "data")
+    args += ("--plugin", "nightly.py", "--launcher", "nightly", "--data-root", "data")
+    args += ("--set", "nightly.nice=5")
     done = toys.bench(
         *args, *ARGS, *QUIET, "--out", "run", "--fail-fast", cwd=place.root, cache=place.cache
     )
