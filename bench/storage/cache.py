@@ -52,6 +52,10 @@ class Cache:
     def _entry(self, kind: str, key: str) -> Path:
         return self.root / "stages" / kind / key[:2] / key
 
+    def has(self, kind: str, key: str) -> bool:
+        """Return whether there is an entry, unverified: enough to tell what a run will cost."""
+        return (self._entry(kind, key) / MANIFEST).is_file()
+
     def get(self, kind: str, key: str) -> Path | None:
         """The verified folder of an entry, or None."""
         entry = self._entry(kind, key)

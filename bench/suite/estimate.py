@@ -54,7 +54,7 @@ def remember_pace(job: Job, row: Mapping[str, Any], images: int, cache: Path) ->
 def estimate(job: Job, images: int, cache: Path) -> Estimate:
     """The cost of a trial: known paces times its budget and outputs; cached stages cost nothing."""
     paces = _paces(job, cache)
-    fitted = not job.budget or Cache(cache).get("fit", job.fit_key) is not None
+    fitted = not job.budget or Cache(cache).has("fit", job.fit_key)
     fit = 0.0
     if not fitted:
         budget = Budget.parse(job.budget)

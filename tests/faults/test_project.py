@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
@@ -49,6 +50,25 @@ def test_light_commands_import_nothing_heavy(args: tuple[str, ...], tmp_path: Pa
     modules = _imported(*args, cwd=tmp_path)
     assert "bench" in modules and "typer" in modules
     assert modules & set(HEAVY) == set()
+
+
+POSIX_ONLY = {"fcntl", "grp", "pty", "pwd", "resource", "syslog", "termios", "tty"}
+
+
+@pytest.mark.parametrize("root", ["bench", "methods", "datasets", "reports"])
+def test_no_import_needs_posix(root: str) -> None:
+    found = []
+    for file in sorted((ROOT / root).rglob("*.py")):
+        waiting: list[ast.AST] = [ast.parse(file.read_text("utf-8"))]
+        while waiting:
+            node = waiting.pop()
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            found += [f"{file}: {name}" for name in names if name in POSIX_ONLY]
+            # What stands in a function is imported where it is used.
+            if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+                waiting += ast.iter_child_nodes(node)
+    assert found == []
 
 
 @pytest.mark.slow
