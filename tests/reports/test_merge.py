@@ -20,11 +20,18 @@ from bench.analysis.validity import checks
 from bench.api import Anchor, BenchError, Column, Declared, RunView
 from bench.cli import app
 from bench.cli.tables import run_lines
-from bench.storage.jobs import write_plan
+from bench.storage.jobs import (
+    DatasetPart,
+    Job,
+    MachinePart,
+    MethodPart,
+    ScoringPart,
+    write_plan,
+)
 from bench.storage.tables import read_run
 from bench_html import findings, gallery
 from bench_html.render import render
-from tests.factories import MAKERS, make_run, plan_entry
+from tests.factories import MAKERS, make_run
 
 SMALL: dict[str, Any] = {"inputs": 2, "samples": 2, "size": 16, "failures": False}
 
@@ -37,6 +44,23 @@ def made(path: Path, cpu: str = "", **options: Any) -> Path:
     environment["hardware"] = {"device": "cpu", "cpu": cpu or "Small CPU", "threads": 2}
     file.write_text(json.dumps(environment), "utf-8")
     return path
+
+
+def planned(path: Path, content: str = "", **sizes: int) -> None:
+    """A plan with a job for each dataset, of this size."""
+    jobs = [
+        Job(
+            trial=f"munit-{name}",
+            seed=0,
+            fit_key="",
+            method_part=MethodPart("munit", "munit", {}),
+            dataset_part=DatasetPart(name, name, {}, content or name, ("a2b", "b2a"), size),
+            scoring=ScoringPart(),
+            machine=MachinePart("cpu", "fp32", None, True, (), ""),
+        )
+        for name, size in sizes.items()
+    ]
+    write_plan(path, jobs)
 
 
 @pytest.fixture(scope="module")
@@ -109,14 +133,14 @@ def test_the_terminal_does_not_put_speeds_side_by_side(whole: RunView) -> None:
 
 def test_runs_of_0_1_get_a_level_for_their_dataset_and_newer_ones_keep_it(tmp_path: Path) -> None:
     old = [
-        made(tmp_path / name, methods=(method,), truths=2, twins=("view-001",))
+        made(tmp_path / name, methods=(method,), truths=2, twins=("view-001",), version=1)
         for name, method in (("first", "munit"), ("second", "cyclegan"), ("third", "identity"))
     ]
     (old[0] / "audit" / "pairs.csv").write_text("kind\n", "utf-8")
     run = merge([merge(old[:2], tmp_path / "two").path, old[2]], tmp_path / "three")
-    way = "yosemite/summer2winter"
+    here = "yosemite/summer2winter"
     assert set(run.samples["input_path"].str.rpartition("/")[0]) == {
-        f"inputs/{way}",
+        f"inputs/{here}",
         "inputs/yosemite/winter2summer",
     }
     files = {
@@ -124,8 +148,8 @@ def test_runs_of_0_1_get_a_level_for_their_dataset_and_newer_ones_keep_it(tmp_pa
         for part in ("inputs", "truths", "audit")
         for file in (run.path / part).rglob("*.*")
     }
-    assert f"truths/{way}/view-000/1.png" in files and "audit/pairs.csv" in files
-    assert all(name.split("/")[1] in ("yosemite", "pairs.csv") for name in files)
+    assert {f"truths/{here}/view-000/1.png", "audit/yosemite/pairs.csv"} < files
+    assert all(name.split("/")[1] == "yosemite" for name in files)
     # The page finds all of it, as in a run of 0.1 itself.
     for view in (run, read_run(old[0])):
         shown = gallery.build(view, tmp_path / "page" / view.path.name, {})
@@ -186,15 +210,10 @@ def test_runs_that_differ_are_refused_in_one_line(
 
 def test_other_pictures_under_the_same_name_are_refused(tmp_path: Path) -> None:
     parts = [made(tmp_path / name, pictures=False) for name in ("a", "b")]
-    for part, print_ in zip(parts, ("aaaa", "bbbb"), strict=True):
-        write_plan(part, [plan_entry("yosemite", 256, fingerprint=print_)])
+    for part, content in zip(parts, ("aaaa", "bbbb"), strict=True):
+        planned(part, content, yosemite=8)
     with pytest.raises(BenchError, match="the content is aaaa in the first and bbbb"):
         merge(parts, tmp_path / "merged")
-
-
-def planned(path: Path, **sizes: int) -> None:
-    """A plan with a job for each dataset, of this size."""
-    write_plan(path, [plan_entry(name, size) for name, size in sizes.items()])
 
 
 @pytest.mark.parametrize("version", [1, 2])
