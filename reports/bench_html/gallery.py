@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -174,7 +174,8 @@ def _firsts(root: Path, directions: Sequence[_Direction]) -> dict[tuple[int, int
 def _collect(run: RunView) -> tuple[list[_Direction], list[str]]:
     """Return the directions with all their pictures, and the metrics that have values by picture.
 
-    Inputs and trials keep the order of the table, not that of the sample numbers.
+    Inputs and trials keep the order of the table, not that of the sample numbers; headline
+    metrics come first, for the first is shown below the pictures.
     """
     directions: dict[tuple[str, str], _Direction] = {}
     metrics: dict[str, None] = {}
@@ -205,7 +206,19 @@ def _collect(run: RunView) -> tuple[list[_Direction], list[str]]:
         direction.truths = {i: paths for i, paths in found.items() if paths}
     # Directions of one dataset stand together, whatever order its trials ended in.
     order = list(dict.fromkeys(direction.dataset for direction in directions.values()))
-    return sorted(directions.values(), key=lambda d: order.index(d.dataset)), list(metrics)
+    return sorted(directions.values(), key=lambda d: order.index(d.dataset)), _by_headline(
+        run, metrics
+    )
+
+
+def _by_headline(run: RunView, metrics: Iterable[str]) -> list[str]:
+    """Return metrics with those of short tables first, in the order in which they stand there."""
+
+    def place(metric: str) -> float:
+        column = run.declared.column(metric)
+        return float("inf") if column is None or column.headline is None else column.headline
+
+    return sorted(metrics, key=place)
 
 
 def _truths(root: Path, input_path: str) -> list[str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -93,6 +94,13 @@ def test_every_picture_is_listed_and_there(run: RunView, page: Path) -> None:
                 assert cell["n"] == cell["in"] == 3
                 for sample in range(3):
                     assert (page.parent / f"{cell['base']}/{sample}.png").is_file()
+
+
+def test_headline_metrics_come_first_below_the_pictures(run: RunView, tmp_path: Path) -> None:
+    extra = run.samples.assign(metric="spread", value=1.0)
+    samples = pd.concat([extra, run.samples], ignore_index=True)
+    made = gallery.build(replace(run, samples=samples), tmp_path, {}).description
+    assert made["metrics"] == ["lpips_diversity", "lpips_input", "spread"]
 
 
 def test_a_strip_shows_its_samples_in_order(run: RunView, page: Path) -> None:
