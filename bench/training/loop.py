@@ -22,7 +22,6 @@ from torch import nn
 
 from bench.api import BenchError, Diverged, Event
 from bench.nn.state import load_state, write_torch
-from bench.training import parallel
 
 if TYPE_CHECKING:
     from bench.api import Budget, Context
@@ -169,7 +168,7 @@ def _synchronize(device: torch.device) -> None:
 def _spent(begun: float, budget: Budget, device: torch.device) -> bool:
     """Whether a budget in seconds is used up while the pace is still being measured."""
     _synchronize(device)
-    return bool(parallel.agree(time.monotonic() - begun > (budget.seconds or 0.0)))
+    return time.monotonic() - begun > (budget.seconds or 0.0)
 
 
 def run_training(
@@ -213,8 +212,6 @@ def run_training(
             iteration, kept = load_checkpoint(checkpoint, trainer)
             total = total if total is not None else kept
             earlier = seconds_spent(checkpoint.parent) or 0.0
-    if parallel.rank() > 0:  # the first one writes, and looks on, for all
-        work, checkpoint, watchers = None, None, ()
     curve = _Curve(work / LOSSES if work is not None else None, iteration)
     for watcher in watchers:
         watcher.resume(iteration)
@@ -233,7 +230,7 @@ def run_training(
         ):
             _synchronize(ctx.device)
             pace = measured / (time.monotonic() - clock)
-            total = int(parallel.agree(max(iteration, round(pace * (budget.seconds or 0.0)))))
+            total = max(iteration, round(pace * (budget.seconds or 0.0)))
             if checkpoint is not None:
                 _check_weights(trainer, iteration)
                 save_checkpoint(checkpoint, trainer, iteration, total)

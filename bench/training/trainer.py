@@ -12,7 +12,6 @@ import torch
 from torch import nn
 
 from bench.api import Event
-from bench.training import parallel
 from bench.training.capture import CapturedStep, prepare_optimizer
 from bench.training.loop import set_learning_rate
 from bench.training.sampling import batch
@@ -81,7 +80,7 @@ class StepTrainer:
             self.data,
             domain,
             seed=self.ctx.seed,
-            step=parallel.draw_step(iteration),
+            step=iteration,
             batch_size=self.batch_size,
             crop=self.crop,
             load=self.load,
@@ -92,7 +91,6 @@ class StepTrainer:
         for optimizer in self.optimizers.values():
             if not self._ready:  # not earlier: a checkpoint may have brought optimiser state
                 prepare_optimizer(optimizer, self.ctx.device)
-                parallel.average_gradients(optimizer)
             set_learning_rate(optimizer, rate)
         self._ready = True
 

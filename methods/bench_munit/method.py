@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
 import torch
@@ -13,7 +12,6 @@ from bench.api import BenchError
 from bench.nn.init import init_weights
 from bench.nn.norms import SampleNorm
 from bench.nn.state import load_state
-from bench.training import parallel
 from bench.training.compiling import compiled
 from bench.training.loop import run_training
 from bench.training.precision import apply_float32_policy, autocast
@@ -88,12 +86,6 @@ class MUNIT:
 
     def fit(self, data: TrainData, budget: Budget) -> None:
         """Train both generators; resumes from ``ctx.work_dir``."""
-        if self.config.devices > 1 and parallel.world() == 1:
-            state = {name: tensor.cpu() for name, tensor in self.state_dict().items()}
-            data = replace(data, a=data.a.cpu(), b=data.b.cpu())
-            args = (self.config, state, data, budget)
-            self.load_state_dict(parallel.spawn(self.config.devices, self.ctx, _fit_rank, *args))
-            return
         trainer = MUNITTrainer(
             self.config, self.ctx, self._generator("a"), self._generator("b"), data
         )
@@ -103,7 +95,7 @@ class MUNIT:
             sheet = Sheet(view._row, data, self.ctx, multiple_of=2**config.n_downsample)
             watchers.append(SampleGrids(config.sample_every, sheet, self.ctx))
         best = None
-        if config.keep == "best" and parallel.rank() == 0:
+        if config.keep == "best":
             multiple = 2**config.n_downsample
             quality = judged(view.translate, data, self.ctx, multiple_of=multiple)
             best = BestWeights(dict(view.generators.items()), quality, self.ctx)
@@ -199,17 +191,6 @@ class MUNIT:
         path = folder / "gen_00000000.pt"
         write_original(path, {d: module.state_dict() for d, module in self.generators.items()})
         return [path]
-
-
-def _fit_rank(
-    ctx: Context, config: MUNITConfig, state: Mapping[str, Tensor], data: TrainData, budget: Budget
-) -> Mapping[str, Tensor]:
-    """One rank of a training on several devices."""
-    method = MUNIT(config, ctx)
-    method.load_state_dict(state)
-    a, b = (images.to(ctx.device) for images in (data.a, data.b))
-    method.fit(replace(data, a=a, b=b), budget)
-    return method.state_dict()
 
 
 _GAIN = {"kaiming": 1.0, "normal": 0.02, "xavier": 2**0.5, "orthogonal": 2**0.5}

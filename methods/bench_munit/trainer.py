@@ -10,7 +10,6 @@ import torch
 
 from bench.api import BenchError, Event
 from bench.nn.init import init_weights
-from bench.training import parallel
 from bench.training.loop import step_decay
 from bench.training.precision import autocast
 from bench.training.seeding import generator
@@ -149,7 +148,7 @@ class MUNITTrainer(StepTrainer):
         # The original steps its schedule before the iteration, hence the 1.
         factor = step_decay(iteration + 1, total, steps=config.lr_steps, gamma=config.gamma)
         self.set_rate(config.lr * factor)
-        styles = draw_styles(config, self.ctx.seed, parallel.draw_step(iteration))
+        styles = draw_styles(config, self.ctx.seed, iteration)
         return self.run(
             self.images("a", iteration),
             self.images("b", iteration),

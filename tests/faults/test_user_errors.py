@@ -73,6 +73,7 @@ def data(tmp_path: Path) -> Path:
         (["--set", "identty.x=1"], ["'identty' is unknown", "did you mean 'identity'?", "dataset"]),
         (["-m", "munit", "--set", "munit.gen_dimm=8"], ["gen_dimm", "did you mean 'gen_dim'?"]),
         (["-m", "munit", "--set", "munit.gen_dim=many"], ["gen_dim", "'many'"]),
+        (["-m", "munit", "--set", "munit.devices=2"], ["option 'devices' is unknown"]),
         (["--weights-dir", "nowhere"], ["nowhere", "not a folder"]),
         (["--plugin", "nowhere.py"], ["nowhere.py", "does not exist"]),
         (["-m", "outputs"], ["needs the folder", "outputs:FOLDER"]),
@@ -104,6 +105,8 @@ def test_wrong_option(
         ("[dataset]\nroot = 'x'", ["dataset.name"]),
         ("[dataset]\nname = 'image_folder'\nrot = 'x'", ["dataset", "rot"]),
         ("[[methods]]\nname = 'identity'\nbudgett = '9it'", ["budgett"]),
+        # Written for a version that trained on several devices.
+        ("[[methods]]\nname = 'munit'\nconfig = {devices = 1}", ["option 'devices' is unknown"]),
         ("seeds = [0.5]", ["seeds"]),
         ("size = 'big'", ["size", "'big'"]),
         ("seeds = [99999999999999999999]", ["seeds"]),
