@@ -247,6 +247,93 @@ def test_slow_steps_do_not_outrun_a_short_budget(monkeypatch: pytest.MonkeyPatch
     assert run_training(trainer, Budget(seconds=90), Context(CPU)) == 3
 
 
+class _Captured(Line):
+    """Slow at first, then a capture, then fast; time passes as it says."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        super().__init__(self._tick)
+        self.clock = _Clock()
+        monkeypatch.setattr(loop.time, "monotonic", self.clock)
+        self.closed = 0
+
+    def _tick(self, step: int) -> float:
+        self.clock.now += 0.025 if step < 3 else 0.6 + 0.012 if step == 3 else 0.012
+        self.steps = step + 1
+        return 0.0
+
+    steps = 0
+
+    @property
+    def settled(self) -> bool:
+        return self.steps > 3
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+def test_the_pace_is_that_of_the_graph(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A minute at 12 ms, less what came before: not the pace of a capture and seven replays."""
+    trainer = _Captured(monkeypatch)
+    done = run_training(trainer, Budget(seconds=60), Context(CPU, work_dir=tmp_path))
+    assert done == 4 + round((60 - 3 * 0.025 - 0.612) / 0.012) == 4947
+    assert trainer.clock.now == pytest.approx(60, abs=0.02)
+    known = [step for step, total in trainer.seen if total is not None]
+    assert known[0] >= 4 + 2.0 / 0.012  # measured over two seconds at least
+    assert known[0] <= 4 + 2.5 / 0.012
+    # Reading losses waits for a GPU: it is seldom done while the pace is measured.
+    logged = [line["iteration"] for line in _curve(tmp_path)]
+    assert len([i for i in logged if i < known[0]]) < 25
+    assert 180 < len(logged) < 280
+
+
+def test_a_trainer_is_closed_however_training_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = _Captured(monkeypatch)
+    run_training(trainer, Budget(iterations=3), Context(CPU))
+    assert trainer.closed == 1
+    trainer.fault = lambda step: float("nan")
+    with pytest.raises(Diverged):
+        run_training(trainer, Budget(iterations=3), Context(CPU))
+    assert trainer.closed == 2
+
+
+def test_a_budget_that_a_capture_outlasts_ends_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = _Captured(monkeypatch)
+    assert run_training(trainer, Budget(seconds=0.05), Context(CPU)) == 2
+
+
+def test_time_of_earlier_attempts_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stopped before the pace was known, a training goes on with what is left of its budget."""
+    ctx = Context(CPU, work_dir=tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        stopping = _stopping(monkeypatch, 0.5, 5)
+        run_training(stopping, Budget(seconds=20), ctx, checkpoint_seconds=-1)
+    assert torch.load(tmp_path / "last.pt", weights_only=True)["total"] is None
+    assert run_training(_timed(monkeypatch, 0.5), Budget(seconds=20), ctx) == 40
+
+
+@pytest.mark.parametrize(("cost", "expected"), [(0.1, 30.0), (4.0, 200.0)])
+def test_writing_checkpoints_takes_a_fiftieth_at_most(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cost: float, expected: float
+) -> None:
+    trainer = _timed(monkeypatch, 1.0)
+    clock, saved = loop.time.monotonic, []
+    assert isinstance(clock, _Clock)
+
+    def slow(*args: Any) -> None:
+        saved.append(clock.now)
+        clock.now += cost
+
+    monkeypatch.setattr(loop, "save_checkpoint", slow)
+    run_training(trainer, Budget(iterations=1000), Context(CPU, work_dir=tmp_path))
+    gaps = [later - sooner - cost for sooner, later in pairwise(saved[:-1])]
+    assert gaps and all(expected <= gap <= expected + 2 for gap in gaps)
+    monkeypatch.setattr(loop, "save_checkpoint", lambda *args: saved.append(-1.0))
+    run_training(
+        trainer, Budget(iterations=20), Context(CPU, work_dir=tmp_path), checkpoint_seconds=-1
+    )
+    assert saved.count(-1.0) == 20  # one asked for is written, whatever it costs
+
+
 def test_progress_reaches_the_end() -> None:
     events: list[Event] = []
     run_training(Line(), Budget(iterations=25), Context(CPU, emit=events.append))
