@@ -59,10 +59,13 @@ def _generators(content: Mapping[str, Any]) -> dict[str, Mapping[str, Tensor]] |
     if (modules := modules_in(content)) is not None:
         kind = "ema" if "ema_a" in modules else "gen"
         content = {domain: modules.get(f"{kind}_{domain}") for domain in "ab"}
-    parts = {domain: content.get(domain) for domain in "ab"}
-    if all(isinstance(p, dict) and all(map(torch.is_tensor, p.values())) for p in parts.values()):
-        return parts
-    return None
+    parts: dict[str, Mapping[str, Tensor]] = {}
+    for domain in "ab":
+        part = content.get(domain)
+        if not isinstance(part, dict) or not all(map(torch.is_tensor, part.values())):
+            return None
+        parts[domain] = part
+    return parts
 
 
 def read_generators(path: Path) -> dict[str, Tensor]:
