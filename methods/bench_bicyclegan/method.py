@@ -21,6 +21,7 @@ from bench.training.precision import apply_float32_policy, autocast
 from bench.training.sampling import check_sides
 from bench.training.seeding import derive_seed, generator, normal, normal_per_seed
 from bench.training.trainer import StepTrainer, adam
+from bench.training.transfer import to_device
 from bench.training.watch import SampleGrids, Sheet
 from bench_bicyclegan.checkpoints import DIRECTIONS, infer_widths, read_networks, write_official
 from bench_bicyclegan.config import BicycleGANConfig
@@ -54,7 +55,12 @@ class BicycleGANTrainer(StepTrainer):
         self, config: BicycleGANConfig, ctx: Context, ways: Mapping[str, Parts], data: TrainData
     ) -> None:
         super().__init__(
-            ctx, data, batch_size=config.batch_size, crop=config.crop, load=config.load
+            ctx,
+            data,
+            batch_size=config.batch_size,
+            crop=config.crop,
+            load=config.load,
+            capture=config.capture,
         )
         self.config = config
         modules: dict[str, nn.Module] = {}
@@ -89,11 +95,11 @@ class BicycleGANTrainer(StepTrainer):
         self.set_rate(config.lr * linear_decay(iteration, total_iterations, config.constant))
         # Encoded branch's noise and drawn codes: (direction, branch, half, nz).
         shape = (len(self.nets), 2, config.batch_size // 2, config.nz)
-        draws = normal(shape, ctx.seed, "bicyclegan", "codes", iteration).to(ctx.device)
+        draws = normal(shape, ctx.seed, "bicyclegan", "codes", iteration)
         devices = [ctx.device] if ctx.device.type == "cuda" else []
         with torch.random.fork_rng(devices):
             torch.manual_seed(derive_seed(ctx.seed, "bicyclegan", "dropout", iteration))
-            return self.run(self.images("a", iteration), self.images("b", iteration), draws)
+            return self.advance(iteration, draws)
 
     def update(
         self, a: torch.Tensor, b: torch.Tensor, draws: torch.Tensor
@@ -289,7 +295,7 @@ class BicycleGAN:
 
     def sample_styles(self, seeds: torch.Tensor) -> torch.Tensor:
         """Standard normal codes ``(*seeds.shape, nz)`` for int64 `seeds` of any shape."""
-        return normal_per_seed(seeds, (self.config.nz,)).to(self.ctx.device)
+        return to_device(normal_per_seed(seeds, (self.config.nz,)), self.ctx.device)
 
     def state_dict(self) -> dict[str, torch.Tensor]:
         """Generators and encoders, flat: ``a2b.gen.model.down.0.weight`` and so on."""

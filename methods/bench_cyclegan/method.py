@@ -55,7 +55,12 @@ class CycleGANTrainer(StepTrainer):
         self, config: CycleGANConfig, ctx: Context, generators: nn.ModuleDict, data: TrainData
     ) -> None:
         super().__init__(
-            ctx, data, batch_size=config.batch_size, crop=config.crop, load=config.load
+            ctx,
+            data,
+            batch_size=config.batch_size,
+            crop=config.crop,
+            load=config.load,
+            capture=config.capture,
         )
         self.config = config
         modules: dict[str, nn.Module] = dict(generators.items())
@@ -80,14 +85,10 @@ class CycleGANTrainer(StepTrainer):
 
     def step(self, iteration: int, total_iterations: int | None) -> Mapping[str, torch.Tensor]:
         """Run one iteration; see :class:`bench.training.loop.Trainer`."""
-        config, device = self.config, self.ctx.device
+        config = self.config
         self.set_rate(config.lr * linear_decay(iteration, total_iterations, config.constant))
-        return self.run(
-            self.images("a", iteration),
-            self.images("b", iteration),
-            self.pools["a"].decide(iteration, config.batch_size).to(device),
-            self.pools["b"].decide(iteration, config.batch_size).to(device),
-        )
+        decisions = (pool.decide(iteration, config.batch_size) for pool in self.pools.values())
+        return self.advance(iteration, *decisions)
 
     def update(
         self, a: torch.Tensor, b: torch.Tensor, decisions_a: torch.Tensor, decisions_b: torch.Tensor

@@ -16,6 +16,7 @@ from bench.training.compiling import compiled
 from bench.training.loop import run_training
 from bench.training.precision import apply_float32_policy, autocast
 from bench.training.seeding import generator, normal_per_seed
+from bench.training.transfer import to_device
 from bench.training.watch import BestWeights, SampleGrids, Sheet, judged
 from bench_munit.checkpoints import read_generators, with_widths, write_original
 from bench_munit.networks import Generator
@@ -149,7 +150,7 @@ class MUNIT:
 
     def sample_styles(self, seeds: Tensor) -> Tensor:
         """Style codes ``(*seeds.shape, style_dim)`` from N(0, I), one for each seed."""
-        return normal_per_seed(seeds, (self.config.style_dim,)).to(self.ctx.device)
+        return to_device(normal_per_seed(seeds, (self.config.style_dim,)), self.ctx.device)
 
     @torch.no_grad()
     def translate(

@@ -20,7 +20,7 @@ from bench.training import loop
 from bench.training.capture import CapturedStep, prepare_optimizer
 from bench.training.loop import linear_decay, run_training, set_learning_rate, step_decay
 from bench.training.pool import ImagePool
-from bench.training.sampling import augment, batch, batch_indices
+from bench.training.sampling import Batches, augment, batch, batch_indices
 from bench.training.seeding import derive_seed, generator, normal_per_seed
 
 CPU = torch.device("cpu")
@@ -422,6 +422,39 @@ def test_pairs_stay_pairs() -> None:
         a = batch(data, "a", seed=1, step=step, batch_size=2, crop=8, load=12)
         b = batch(data, "b", seed=1, step=step, batch_size=2, crop=8, load=12)
         torch.testing.assert_close(a, -b, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(("load", "crop"), [(None, None), (None, 16), (28, 16), (20, None)])
+@pytest.mark.parametrize("paired", [False, True])
+def test_batches_are_the_same_wherever_images_lie(
+    load: int | None, crop: int | None, paired: bool
+) -> None:
+    images = torch.randint(0, 256, (5, 3, 20, 24), dtype=torch.uint8)
+    data = TrainData(images, 255 - images, ("a", "b"), paired)
+    how = {"seed": 3, "batch_size": 2, "crop": crop, "load": load}
+    for domain in ("a", "b"):
+        kept, sent = (Batches(data, domain, CPU, resident=here, **how) for here in (True, False))
+        for step in (4, 0, 1, 9):
+            expected = batch(data, domain, step=step, **how)
+            assert torch.equal(kept.batch(step), expected)
+            assert torch.equal(sent.batch(step), expected)
+            chosen, _ = sent.inputs(step)
+            assert chosen.dtype == torch.uint8 and chosen.shape == (2, 3, 20, 24)
+
+
+def test_what_is_cut_is_what_slices_give() -> None:
+    """The places of a batch are looked up; the plain way slices, image by image."""
+    images = torch.randint(0, 256, (4, 3, 20, 24), dtype=torch.uint8)
+    for step in range(8):
+        rng = generator(5, "augment", "a", step)
+        plain = []
+        for image in images.float().div(127.5).sub(1.0):
+            flip, top, left = torch.rand(3, generator=rng).tolist()
+            y, x = int(top * 5), int(left * 9)
+            cut = image[:, y : y + 16, x : x + 16]
+            plain.append(cut.flip(-1) if flip < 0.5 else cut)
+        out = augment(images, seed=5, domain="a", step=step, crop=16, load=None)
+        assert torch.equal(out, torch.stack(plain))
 
 
 def test_augment_crops_and_flips_every_place() -> None:
