@@ -52,6 +52,8 @@ class StepTrainer:
 
     modules: Mapping[str, nn.Module]
     optimizers: Mapping[str, torch.optim.Optimizer]
+    step: Callable[[int, int | None], Mapping[str, torch.Tensor]]
+    """As :meth:`bench.training.loop.Trainer.step`."""
     update: Callable[..., Mapping[str, torch.Tensor]]
     """``(a, b, *draws) -> losses``: both domains' images ``(B, 3, H, W)`` in ``[-1, 1]``, and what
     ``advance`` was given. Updates all weights once; reads nothing back."""

@@ -6,6 +6,7 @@ never meet; one iteration trains both directions on the same pairs, so one trial
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, Any, Self
 
 import torch
@@ -22,6 +23,7 @@ from bench.training.sampling import check_sides
 from bench.training.seeding import derive_seed, generator, normal, normal_per_seed
 from bench.training.trainer import StepTrainer, adam
 from bench.training.transfer import to_device
+from bench.training.tuning import tuned
 from bench.training.watch import SampleGrids, Sheet
 from bench_bicyclegan.checkpoints import DIRECTIONS, infer_widths, read_networks, write_official
 from bench_bicyclegan.config import BicycleGANConfig
@@ -229,7 +231,12 @@ class BicycleGAN:
         trainer = BicycleGANTrainer(self.config, self.ctx, self.ways, data)
         sheet = Sheet(self._row, data, self.ctx, multiple_of=1)
         grids = SampleGrids(self.config.sample_every, sheet, self.ctx)
-        run_training(trainer, budget, self.ctx, watchers=[grids])
+
+        def rehearse(ctx: Context) -> BicycleGANTrainer:
+            return BicycleGANTrainer(self.config, ctx, copy.deepcopy(self.ways), data)
+
+        with tuned(trainer, rehearse, self.ctx, budget, enabled=self.config.tune):
+            run_training(trainer, budget, self.ctx, watchers=[grids])
 
     def _row(
         self, image: torch.Tensor, direction: Direction, seeds: list[int]

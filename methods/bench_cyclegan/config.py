@@ -48,3 +48,8 @@ class CycleGANConfig(Config):
 
     # speed; does not change results beyond rounding
     capture: bool = Field(True, description="replay the step as a CUDA graph where there is CUDA")
+    tune: bool = Field(
+        True,
+        description="before a long training on a GPU, try whether cuDNN's search for kernels and "
+        "channels-last memory are faster",
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 from typing import TYPE_CHECKING, Any, Self
 
@@ -18,6 +19,7 @@ from bench.training.precision import apply_float32_policy, autocast
 from bench.training.sampling import check_sides
 from bench.training.seeding import generator
 from bench.training.trainer import StepTrainer, adam
+from bench.training.tuning import tuned
 from bench.training.watch import SampleGrids, Sheet
 from bench_cyclegan.checkpoints import (
     DIRECTIONS,
@@ -195,7 +197,12 @@ class CycleGAN:
             self._row, data, self.ctx, styles=1, multiple_of=2**self.config.n_downsampling
         )
         grids = SampleGrids(self.config.sample_every, sheet, self.ctx)
-        run_training(trainer, budget, self.ctx, watchers=[grids])
+
+        def rehearse(ctx: Context) -> CycleGANTrainer:
+            return CycleGANTrainer(self.config, ctx, copy.deepcopy(self.generators), data)
+
+        with tuned(trainer, rehearse, self.ctx, budget, enabled=self.config.tune):
+            run_training(trainer, budget, self.ctx, watchers=[grids])
 
     def _row(
         self, image: torch.Tensor, direction: Direction, seeds: list[int]

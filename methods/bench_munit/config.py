@@ -75,3 +75,8 @@ class MUNITConfig(Config):
     # speed; does not change results beyond rounding
     compile: bool = Field(False, description="torch.compile the networks for training")
     capture: bool = Field(True, description="replay the step as a CUDA graph where there is CUDA")
+    tune: bool = Field(
+        True,
+        description="before a long training on a GPU, try whether cuDNN's search for kernels and "
+        "channels-last memory are faster",
+    )

@@ -17,6 +17,7 @@ from bench.training.loop import run_training
 from bench.training.precision import apply_float32_policy, autocast
 from bench.training.seeding import generator, normal_per_seed
 from bench.training.transfer import to_device
+from bench.training.tuning import tuned
 from bench.training.watch import BestWeights, SampleGrids, Sheet, judged
 from bench_munit.checkpoints import read_generators, with_widths, write_original
 from bench_munit.networks import Generator
@@ -91,6 +92,11 @@ class MUNIT:
             self.config, self.ctx, self._generator("a"), self._generator("b"), data
         )
         config, view = self.config, self._view(trainer.averaged)
+
+        def rehearse(ctx: Context) -> MUNITTrainer:
+            gen_a, gen_b = copy.deepcopy((self._generator("a"), self._generator("b")))
+            return MUNITTrainer(config, ctx, gen_a, gen_b, data)
+
         watchers: list[Watcher] = []
         if config.sample_every:
             sheet = Sheet(view._row, data, self.ctx, multiple_of=2**config.n_downsample)
@@ -101,7 +107,10 @@ class MUNIT:
             quality = judged(view.translate, data, self.ctx, multiple_of=multiple)
             best = BestWeights(dict(view.generators.items()), quality, self.ctx)
             watchers.append(best)
-        with compiled(trainer.nets.parts(), self.ctx, enabled=config.compile):
+        with (
+            tuned(trainer, rehearse, self.ctx, budget, enabled=config.tune and not config.compile),
+            compiled(trainer.nets.parts(), self.ctx, enabled=config.compile),
+        ):
             run_training(trainer, budget, self.ctx, watchers=watchers)
         if best is not None:
             best.restore()
