@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 export MALLOC_MMAP_THRESHOLD_ ?= 1073741824
 export MALLOC_TRIM_THRESHOLD_ ?= 1073741824
 
-.PHONY: demo test slow speed lint browser clean
+.PHONY: demo test coverage slow speed lint mypy browser hooks clean
 .DEFAULT_GOAL := demo
 
 $(STAMP): pyproject.toml constraints.txt
@@ -26,6 +26,11 @@ demo: $(STAMP)
 test: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 -m "not browser and not gpu and not slow"
 
+# Which lines and branches the tests of `make test` reach, worker processes too: htmlcov/index.html.
+coverage: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 \
+		-m "not browser and not gpu and not slow" --cov --cov-report=term --cov-report=html
+
 # What takes longer than about ten seconds a test.
 slow: $(STAMP)
 	$(BIN)/python -m pytest -m "slow and not browser and not gpu"
@@ -36,11 +41,17 @@ browser: $(STAMP)
 speed: $(STAMP)
 	$(BIN)/python -m pytest tests/speed --benchmark-enable --benchmark-only
 
-lint: $(STAMP)
+lint: $(STAMP) mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy bench
 	$(BIN)/lint-imports
 
+mypy: $(STAMP)
+	$(BIN)/mypy bench methods datasets reports
+
+# Checks before each commit, by the tools of .venv: nothing is fetched.
+hooks: $(STAMP)
+	$(BIN)/pre-commit install
+
 clean:
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) build dist htmlcov .coverage* *.egg-info .mypy_cache .pytest_cache .ruff_cache

@@ -13,24 +13,27 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from bench.analysis.compare import compare
+    from bench.analysis.validity import open_run as open
     from bench.api import BenchError
-    from bench.compare import compare
-    from bench.metrics import score
-    from bench.runner import run
+    from bench.execution.runner import run
+    from bench.metrics.frame import score_frame as score
     from bench.translator import load
 
-__all__ = ["BenchError", "compare", "load", "run", "score"]
+__all__ = ["BenchError", "compare", "load", "open", "run", "score"]
 
 _HOMES = {
-    "BenchError": "bench.api",
-    "compare": "bench.compare",
-    "load": "bench.translator",
-    "run": "bench.runner",
-    "score": "bench.metrics",
+    "BenchError": "bench.api:BenchError",
+    "compare": "bench.analysis.compare:compare",
+    "load": "bench.translator:load",
+    "open": "bench.analysis.validity:open_run",
+    "run": "bench.execution.runner:run",
+    "score": "bench.metrics.frame:score_frame",
 }
 
 
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
-        return getattr(import_module(_HOMES[name]), name)
+        module, _, attribute = _HOMES[name].partition(":")
+        return getattr(import_module(module), attribute)
     raise AttributeError(f"module 'bench' has no attribute {name!r}")

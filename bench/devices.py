@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import resource
 import sys
 
 import torch
@@ -56,6 +55,12 @@ def peak_memory_mb(device: torch.device) -> float:
     """Highest memory so far, MB: of tensors on a GPU, of the whole process on the CPU."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 1e6
+    try:
+        import resource  # there is none on Windows
+    except ImportError:
+        import psutil
+
+        return float(psutil.Process().memory_info()._asdict()["peak_wset"]) / 1e6
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak * (1e-6 if sys.platform == "darwin" else 1.024e-3)
 

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING
 import pluggy
 
 if TYPE_CHECKING:
-    from bench.api import DatasetSpec, LauncherSpec, MethodSpec, MetricSpec, ReportSpec
+    from bench.api import (
+        DatasetSpec,
+        ExtractorSpec,
+        LauncherSpec,
+        MethodSpec,
+        MetricSpec,
+        ReportSpec,
+    )
 
 hookspec = pluggy.HookspecMarker("bench")
 
@@ -26,6 +33,11 @@ def bench_datasets() -> Sequence[DatasetSpec]:  # type: ignore[empty-body]
 @hookspec
 def bench_metrics() -> Sequence[MetricSpec]:  # type: ignore[empty-body]
     """The metrics a plugin offers."""
+
+
+@hookspec
+def bench_extractors() -> Sequence[ExtractorSpec]:  # type: ignore[empty-body]
+    """The networks behind metrics that a plugin offers."""
 
 
 @hookspec

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
 
-from bench.images import to_uint8, write_png
+from bench.data.images import to_uint8, write_png
+from bench.storage.files import replacing
 
 
 def lerp(first: torch.Tensor, last: torch.Tensor, t: float) -> torch.Tensor:
@@ -39,9 +39,7 @@ def write_strip(path: Path, images: torch.Tensor) -> None:
     if path.suffix.lower() == ".png":
         write_png(path, np.concatenate(list(frames), axis=1))
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.gif")
     there_and_back = [*frames, *frames[-2:0:-1]]
     first, *rest = [Image.fromarray(frame) for frame in there_and_back]
-    first.save(temporary, save_all=True, append_images=rest, duration=120, loop=0)
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        first.save(temporary, "GIF", save_all=True, append_images=rest, duration=120, loop=0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import hashlib
 import importlib
 import importlib.metadata
 import importlib.util
@@ -11,10 +10,10 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import pluggy
 
@@ -24,16 +23,18 @@ from bench.api import (
     Config,
     Context,
     DatasetSpec,
+    ExtractorSpec,
     LauncherSpec,
     Method,
     MethodSpec,
     MetricSpec,
+    PretrainedMethod,
     ReportSpec,
 )
 
 GROUP = "bench"
 
-Spec = TypeVar("Spec", MethodSpec, DatasetSpec, MetricSpec, ReportSpec, LauncherSpec)
+Spec = TypeVar("Spec", MethodSpec, DatasetSpec, MetricSpec, ExtractorSpec, ReportSpec, LauncherSpec)
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ class Registry:
     methods: dict[str, MethodSpec] = field(default_factory=dict)
     datasets: dict[str, DatasetSpec] = field(default_factory=dict)
     metrics: dict[str, MetricSpec] = field(default_factory=dict)
+    extractors: dict[str, ExtractorSpec] = field(default_factory=dict)
     reports: dict[str, ReportSpec] = field(default_factory=dict)
     launchers: dict[str, LauncherSpec] = field(default_factory=dict)
     broken: list[BrokenPlugin] = field(default_factory=list)
@@ -68,6 +70,10 @@ class Registry:
     def metric(self, name: str) -> MetricSpec:
         """The metric of that name; raises `BenchError` with near misses."""
         return self._pick(self.metrics, name, "metric")
+
+    def extractor(self, name: str) -> ExtractorSpec:
+        """The extractor of that name; raises `BenchError` with near misses."""
+        return self._pick(self.extractors, name, "extractor")
 
     def report(self, name: str) -> ReportSpec:
         """The report of that name; raises `BenchError` with near misses."""
@@ -130,26 +136,28 @@ def _checked(hook: str, kind: type, specs: Iterable[Any]) -> Iterator[Any]:
 
 def _collect(registry: Registry, manager: pluggy.PluginManager) -> None:
     """Ask every plugin for its specs; the first to use a name keeps it."""
-    kinds: list[tuple[str, dict[str, Any], type]] = [
-        ("bench_methods", registry.methods, MethodSpec),
-        ("bench_datasets", registry.datasets, DatasetSpec),
-        ("bench_metrics", registry.metrics, MetricSpec),
-        ("bench_reports", registry.reports, ReportSpec),
-        ("bench_launchers", registry.launchers, LauncherSpec),
+    hooks: list[tuple[pluggy.HookCaller, dict[str, Any], type]] = [
+        (manager.hook.bench_methods, registry.methods, MethodSpec),
+        (manager.hook.bench_datasets, registry.datasets, DatasetSpec),
+        (manager.hook.bench_metrics, registry.metrics, MetricSpec),
+        (manager.hook.bench_extractors, registry.extractors, ExtractorSpec),
+        (manager.hook.bench_reports, registry.reports, ReportSpec),
+        (manager.hook.bench_launchers, registry.launchers, LauncherSpec),
     ]
-    for name, plugin in manager.list_name_plugin():
-        origin = getattr(plugin, "__file__", None) or "?"
-        for hook, known, kind in kinds:
-            implementation = getattr(plugin, hook, None)
-            if implementation is None or manager.parse_hookimpl_opts(plugin, hook) is None:
-                continue
+    for hook, known, kind in hooks:
+        # One call for each plugin, not one for all: what one of them raises harms no other.
+        for implementation in hook.get_hookimpls():
             try:
-                for spec in _checked(hook, kind, implementation()):
+                for spec in _checked(
+                    hook.name, kind, cast("Iterable[Any]", implementation.function())
+                ):
                     if spec.name in known:
                         raise BenchError(f"{spec.name!r} is already offered by another plugin")
                     known[spec.name] = spec
             except (Exception, SystemExit) as error:
-                registry.broken.append(BrokenPlugin(name, origin, _reason(error)))
+                origin = getattr(implementation.plugin, "__file__", None) or "?"
+                broken = BrokenPlugin(implementation.plugin_name, origin, _reason(error))
+                registry.broken.append(broken)
 
 
 def load_plugins(files: Sequence[Path] = ()) -> Registry:
@@ -220,12 +228,13 @@ def load_weights(
     Raises
     ------
     BenchError
-        When the weights do not fit, or as :func:`make_config`.
+        When the method reads no weights, when they do not fit, or as :func:`make_config`.
     """
-    model = resolve(spec.implementation)
+    model: object = resolve(spec.implementation)
+    if not (isinstance(model, type) and issubclass(model, PretrainedMethod)):
+        raise BenchError(f"{spec.name} reads no file of weights: it has no from_weights(path, ctx)")
     with _explained(f"method {label}", spec.config):
-        method: Method = model.from_weights(path, ctx, **config)
-        return method
+        return model.from_weights(path, ctx, **config)
 
 
 @contextmanager
@@ -250,26 +259,3 @@ def explain_validation(where: str, error: Any, fields: Iterable[str]) -> str:
     more = f" — and {len(error.errors()) - 1} more" if len(error.errors()) > 1 else ""
     message = first["msg"].removeprefix("Value error, ")
     return f"{where}: {key}: {message}{shown}{more}"
-
-
-@lru_cache(maxsize=64)
-def code_hash(*modules: str) -> str:
-    """SHA-256 over the Python sources of the named modules or packages; imports nothing new.
-
-    It stands for "the code that made this" in cache keys.
-    """
-    digest = hashlib.sha256()
-    for name in modules:
-        loaded = sys.modules.get(name)
-        file = getattr(loaded, "__file__", None)
-        if file is None:
-            spec = importlib.util.find_spec(name)
-            file = spec.origin if spec is not None else None
-        if file is None:
-            raise BenchError(f"the source of {name} cannot be found")
-        path = Path(file)
-        sources = sorted(path.parent.rglob("*.py")) if path.name == "__init__.py" else [path]
-        for source in sources:
-            digest.update(f"{name}/{source.relative_to(path.parent)}".encode())
-            digest.update(source.read_bytes())
-    return digest.hexdigest()

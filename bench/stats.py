@@ -7,13 +7,15 @@ variation and are kept apart.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from scipy import special
+
+from bench.api import Interval
 
 T = TypeVar("T", bound=Hashable)
 Floats = npt.NDArray[np.float64]
@@ -22,23 +24,18 @@ RESAMPLES = 1000
 """Bootstrap draws behind an interval."""
 
 
-@dataclass(frozen=True)
-class Interval:
-    """A point with the ends of its interval and the name of the method that made it."""
-
-    value: float
-    low: float | None
-    high: float | None
-    method: str | None
-
-
 def multinomial_weights(n: int, draws: int, rng: np.random.Generator) -> Floats:
     """How often each of `n` things is drawn in a bootstrap sample of size n: ``(draws, n)``."""
     return rng.multinomial(n, np.full(n, 1.0 / n), size=draws).astype(np.float64)
 
 
 def bootstrap_mean(
-    values: npt.ArrayLike, *, level: float = 0.95, draws: int = RESAMPLES, seed: int = 0
+    values: npt.ArrayLike,
+    *,
+    level: float = 0.95,
+    draws: int = RESAMPLES,
+    seed: int = 0,
+    weights: Floats | None = None,
 ) -> Interval:
     """The mean of one value per input with a percentile interval over resampled inputs.
 
@@ -46,6 +43,9 @@ def bootstrap_mean(
     ----------
     values
         ``(n,)``, one number per input (average its samples first).
+    weights
+        ``(draws, n)``: the resamples themselves, for many means over the same inputs;
+        None: `draws` of them from `seed`.
 
     Returns
     -------
@@ -60,7 +60,9 @@ def bootstrap_mean(
         return Interval(mean, None, None, None)
     if bool((x == x[0]).all()):
         return Interval(float(x[0]), float(x[0]), float(x[0]), "bootstrap over inputs")
-    means = multinomial_weights(len(x), draws, np.random.default_rng(seed)) @ x / len(x)
+    if weights is None:
+        weights = multinomial_weights(len(x), draws, np.random.default_rng(seed))
+    means = weights @ x / len(x)
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return Interval(mean, float(low), float(high), "bootstrap over inputs")
 
@@ -165,19 +167,44 @@ def paired_permutation(
     x, y = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
     if x.shape != y.shape or x.ndim != 1 or len(x) == 0:
         raise ValueError(f"paired values need one shape (n,), got {x.shape} and {y.shape}")
-    d = x - y
-    observed = abs(d.mean())
-    n = len(d)
-    if n <= _EXACT_UP_TO:
+    return paired_permutations((x - y)[None], draws=draws, seed=seed)[0]
+
+
+def paired_permutations(
+    differences: npt.ArrayLike, *, draws: int = 10_000, seed: int = 0
+) -> list[Comparison]:
+    """:func:`paired_permutation` of many pairs at once, under the same sign patterns.
+
+    Parameters
+    ----------
+    differences
+        ``(pairs, n)``: for each pair ``a - b`` on every input. What is drawn depends on n
+        alone, so a pair's result does not depend on which others are tested beside it, and
+        hundreds of pairs cost little more than one.
+    """
+    d = np.asarray(differences, dtype=np.float64)
+    if d.ndim != 2 or d.shape[1] == 0:
+        raise ValueError(f"paired differences need the shape (pairs, n), got {d.shape}")
+    n = d.shape[1]
+    exact = n <= _EXACT_UP_TO
+    if exact:
         bits = (np.arange(2**n)[:, None] >> np.arange(n)) & 1
-        means = np.abs((1.0 - 2.0 * bits) @ d) / n
-        p = float((means >= observed * (1 - 1e-12)).mean())
+        signs = (1 - 2 * bits).astype(np.int8)
     else:
-        rng = np.random.default_rng(seed)
-        signs = rng.integers(0, 2, size=(draws, n), dtype=np.int8) * 2.0 - 1.0
-        means = np.abs(signs @ d) / n
-        p = float((1 + (means >= observed * (1 - 1e-12)).sum()) / (draws + 1))
-    return Comparison(bootstrap_mean(d, seed=seed), p)
+        drawn = np.random.default_rng(seed).integers(0, 2, size=(draws, n), dtype=np.int8)
+        signs = drawn * np.int8(2) - np.int8(1)
+    least = np.abs(d.mean(1)) * (1 - 1e-12)
+    # As floats, the patterns of a thousand inputs would fill the caches many times over.
+    extreme = sum(
+        (np.abs(block.astype(np.float64) @ d.T) / n >= least).sum(0)
+        for block in np.array_split(signs, -(-len(signs) // 1024))
+    )
+    p = extreme / len(signs) if exact else (1 + extreme) / (draws + 1)
+    weights = multinomial_weights(n, RESAMPLES, np.random.default_rng(seed))
+    return [
+        Comparison(bootstrap_mean(row, weights=weights), float(one))
+        for row, one in zip(d, np.asarray(p), strict=True)
+    ]
 
 
 def holm(p_values: Mapping[T, float]) -> dict[T, float]:
@@ -188,25 +215,6 @@ def holm(p_values: Mapping[T, float]) -> dict[T, float]:
         running = max(running, min(1.0, (len(p_values) - rank) * p))
         adjusted[key] = running
     return {key: adjusted[key] for key in p_values}
-
-
-def compare_all(
-    values: Mapping[str, npt.ArrayLike], *, draws: int = 10_000, seed: int = 0
-) -> dict[tuple[str, str], Comparison]:
-    """Every pair of methods on the same inputs, p-values adjusted by Holm over the pairs.
-
-    Parameters
-    ----------
-    values
-        Method to one value per input, all in the same order of inputs.
-    """
-    names = list(values)
-    pairs = [(a, b) for i, a in enumerate(names) for b in names[i + 1 :]]
-    raw = {
-        (a, b): paired_permutation(values[a], values[b], draws=draws, seed=seed) for a, b in pairs
-    }
-    adjusted = holm({pair: comparison.p for pair, comparison in raw.items()})
-    return {pair: Comparison(raw[pair].difference, adjusted[pair]) for pair in pairs}
 
 
 # ----------------------------------------------------------------------------- rankings
@@ -295,30 +303,3 @@ def _strengths(wins: Floats) -> Floats:
         if done:
             break
     return np.asarray(np.log(strength))
-
-
-def pareto_front(
-    points: Mapping[str, Sequence[float]], *, higher_is_better: Sequence[bool]
-) -> frozenset[str]:
-    """The methods that no other one beats on one axis without losing on another.
-
-    Parameters
-    ----------
-    points
-        Method to one value per axis. A value that is not finite takes its method out.
-    higher_is_better
-        One for each axis.
-    """
-    signs = np.where(np.asarray(higher_is_better, dtype=bool), 1.0, -1.0)
-    usable = {
-        name: signs * np.asarray(point, dtype=np.float64)
-        for name, point in points.items()
-        if np.isfinite(np.asarray(point, dtype=np.float64)).all()
-    }
-    return frozenset(
-        name
-        for name, mine in usable.items()
-        if not any(
-            bool((other >= mine).all() and (other > mine).any()) for other in usable.values()
-        )
-    )

@@ -8,52 +8,24 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 
-from bench.api import BenchError, Context, Direction, Domain, Event, Method, MethodSpec
+from bench.api import (
+    BenchError,
+    CodedMethod,
+    Context,
+    Direction,
+    Domain,
+    Event,
+    ExemplarMethod,
+    Method,
+    MethodSpec,
+    MixingMethod,
+)
 from bench.devices import choose_device, choose_precision
+from bench.nn.padding import pad_to_multiple, translate_padded
 from bench.plugins import load_plugins, load_weights, make_config, resolve
 from bench.training.precision import apply_float32_policy
 from bench.training.seeding import derive_seed
-
-
-def pad_to_multiple(images: torch.Tensor, multiple: int) -> torch.Tensor:
-    """Grow height and width at the right and bottom to a multiple, by reflection.
-
-    Where a side is too short to reflect, its last row or column is repeated.
-    """
-    height, width = images.shape[-2:]
-    down, right = -height % multiple, -width % multiple
-    if not (down or right):
-        return images
-    reflects = down < height and right < width
-    return F.pad(images, (0, right, 0, down), mode="reflect" if reflects else "replicate")
-
-
-def translate_padded(
-    method: Method,
-    multiple: int,
-    images: torch.Tensor,
-    direction: Direction,
-    *,
-    samples: int,
-    seeds: torch.Tensor,
-) -> torch.Tensor:
-    """``method.translate`` for any size: padded before, cropped after, its promise checked.
-
-    Raises
-    ------
-    BenchError
-        When the method breaks the contract: another shape.
-    """
-    padded = pad_to_multiple(images, multiple)
-    out = method.translate(padded, direction, samples=samples, seeds=seeds)
-    expected = (len(images), samples, *padded.shape[1:])
-    if tuple(out.shape) != expected:
-        raise BenchError(
-            f"{type(method).__name__}.translate gave shape {tuple(out.shape)}, expected {expected}"
-        )
-    return out[..., : images.shape[-2], : images.shape[-1]]
 
 
 class Translator:
@@ -176,7 +148,7 @@ class Translator:
     @property
     def styles_per_output(self) -> int:
         """How many style pictures the method mixes in one output."""
-        return int(getattr(self.method, "styles_per_output", 1))
+        return self.method.styles_per_output if isinstance(self.method, MixingMethod) else 1
 
     def _translate_like(
         self,
@@ -186,9 +158,10 @@ class Translator:
         samples: int,
         seed: int,
     ) -> torch.Tensor:
-        if hasattr(self.method, "encode"):
+        method = self.method
+        if isinstance(method, CodedMethod):
             return self._decode_all(batch, way, self.encode(style_from, way.target)[1])
-        if not self.spec.exemplar:
+        if not isinstance(method, ExemplarMethod):
             raise BenchError(f"{self.spec.name} takes no style from a picture")
         together = self.styles_per_output
         if len(style_from) % together:
@@ -199,7 +172,7 @@ class Translator:
         outputs = []
         for first in range(0, len(style_from), together):
             pool = style_from[first : first + together].mul(255).round().to(torch.uint8)
-            self.method.use_exemplars(pool, way)  # type: ignore[attr-defined]
+            method.use_exemplars(pool, way)
             outputs.append(self._translate_seeded(batch, way, samples, seed))
         return torch.cat(outputs, dim=1)
 
@@ -218,23 +191,20 @@ class Translator:
     def encode(self, images: torch.Tensor, domain: str) -> tuple[torch.Tensor, torch.Tensor]:
         """Images to ``(content, style)`` codes; see :class:`bench.api.CodedMethod`."""
         batch = pad_to_multiple(self._images(images), self.spec.multiple_of)
-        content, style = self._coded().encode(batch, self._domain(domain))
-        return content, style
+        return self._coded().encode(batch, self._domain(domain))
 
     @torch.no_grad()
     def decode(self, content: torch.Tensor, style: torch.Tensor, domain: str) -> torch.Tensor:
         """Codes to images ``(B, 3, H, W)`` in ``[0, 1]``."""
-        images: torch.Tensor = self._coded().decode(content, style, self._domain(domain))
-        return images
+        return self._coded().decode(content, style, self._domain(domain))
 
     def sample_styles(self, count: int, seed: int = 0) -> torch.Tensor:
         """``(count, …)`` style codes as a method with codes draws them."""
         seeds = torch.tensor([derive_seed("styles", seed, k) for k in range(count)])
-        styles: torch.Tensor = self._coded().sample_styles(seeds)
-        return styles.to(self.device)
+        return self._coded().sample_styles(seeds).to(self.device)
 
-    def _coded(self) -> Any:
-        if not hasattr(self.method, "encode"):
+    def _coded(self) -> CodedMethod:
+        if not isinstance(self.method, CodedMethod):
             raise BenchError(f"{self.spec.name} has no content and style codes")
         return self.method
 
@@ -279,7 +249,7 @@ def load(
         On an unknown name or option, or weights that do not fit.
     """
     spec = load_plugins(plugins).method(name)
-    if spec.given:
+    if spec.precomputed:
         raise BenchError(f"method {name} brings pictures that exist: it cannot translate")
     chosen = choose_device(device)
     ctx = Context(

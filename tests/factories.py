@@ -1,7 +1,7 @@
 """Synthetic run folders for tests: real tables, real pictures, no training.
 
-``make_run`` writes everything a finished run leaves behind (suite, environment, the four
-tables, training curves, PNG pictures) with numbers that hang together: a method's
+``make_run`` writes everything a finished run leaves behind (suite, environment, declarations,
+the four tables, training curves, PNG pictures) with numbers that hang together: a method's
 diversity measures what its samples really differ by, anchors order as they should, and a
 failed trial is a row. Small by default; any size on request.
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,13 @@ import numpy.typing as npt
 import pandas as pd
 from PIL import Image
 
-from bench.api import RunView
-from bench.results import read_run, table
+from bench.analysis.validity import open_run
+from bench.api import Declared, RunView
+from bench.metrics.plugin import METRICS
+from bench.storage.declared import write_declared
+from bench.storage.jobs import DatasetPart, Job, MachinePart, MethodPart, ScoringPart
+from bench.storage.tables import table
+from bench_baselines import SPECS as BASELINES
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -33,6 +38,9 @@ HOSTILE = (
     "</textarea><img src=x onerror=alert(1)>",
 )
 """Names that must stay what they are: text."""
+
+DECLARED = Declared.of(BASELINES, METRICS)
+"""What is declared of these runs' measurements, and of their anchors."""
 
 
 @dataclass(frozen=True)
@@ -157,6 +165,9 @@ def make_run(
     seeds: Sequence[int] = (0,),
     directions: Sequence[str] = ("summer2winter", "winter2summer"),
     dataset: str = "yosemite",
+    datasets: Sequence[str] = (),
+    declared: Declared = DECLARED,
+    version: int = 2,
     failures: bool = True,
     hostile: bool = False,
     photos: Path | None = None,
@@ -180,6 +191,12 @@ def make_run(
         Test pictures per direction, outputs per picture, side in pixels.
     seeds
         Training seeds: one trial for each method and seed.
+    dataset, datasets
+        One dataset, or several; on each further one, methods of one answer do worse.
+    declared
+        What the plugins of the run declared.
+    version
+        1: a folder as version 0.1 left it, by direction alone and without declarations.
     failures
         Adds one trial for each way to fail.
     hostile
@@ -192,7 +209,7 @@ def make_run(
         True: one picture of each method and sample is linked for all inputs (for runs of
         tens of thousands of pictures).
     truths
-        True translations of each input.
+        True translations of each input, in the last dataset.
     twins
         Names of inputs that are training images, too.
     """
@@ -208,88 +225,122 @@ def make_run(
     def text(plain: str) -> str:
         return f"{next(bad)}{plain}" if hostile else plain
 
-    dataset_name = text(dataset)
     direction_names = {d: text(d) for d in directions}
     extra = text("sharpness")
-    sources: dict[str, list[tuple[str, str, Pixels]]] = {}
-    for direction in directions:
-        found = _sources(inputs, size, rng, winter=direction.startswith("winter"), photos=photos)
-        sources[direction] = [(name, text(name), pixels) for name, pixels in found]
-        for name, _, pixels in sources[direction]:
-            if pictures:
-                _save(path / "inputs" / direction / f"{name}.png", pixels)
-            for k in range(truths):
-                true = Maker("truth", 0, 0.5 + 0.4 * k, 0, 0)
-                looks = _translate(pixels, true, rng, to_winter=direction.endswith("winter"))
-                _save(path / "truths" / direction / name / f"{k}.png", looks)
-        if twins:
-            found = {
-                text: [["a", f"{name}-again"]]
-                for name, text, _ in sources[direction]
-                if name in twins
-            }
-            (path / "audit").mkdir(exist_ok=True)
-            (path / "audit" / f"{direction}.json").write_text(json.dumps(found), "utf-8")
-
-    for maker in makers:
-        label = text(given.get(maker.name, maker.name))
-        for training_seed in seeds:
-            trial = f"{maker.name}-{dataset}-s{training_seed}"
-            base = {
-                "trial": trial,
-                "method": maker.name,
-                "label": label,
-                "dataset": dataset_name,
-                "seed": training_seed,
-            }
-            rows["trials"].append(
-                base
-                | {
-                    "status": "ok",
-                    "reason": None,
-                    "config": json.dumps({"name": text("style_dim"), "width": 64}),
-                    "budget": "600it" if maker.trained else None,
-                    "iterations": 600 if maker.trained else None,
-                    "parameters": maker.parameters or None,
-                    "device": text("cpu"),
-                    "precision": text("fp32"),
-                    "fit_seconds": 90.0 if maker.trained else None,
-                    "translate_seconds": maker.seconds * inputs * samples * 2,
-                    "score_seconds": 8.5,
-                    "time_seconds": maker.seconds * 40 + 1,
-                    "peak_memory_mb": 300 + maker.parameters / 1e5,
-                    "cached": "fit" if training_seed else "",
-                }
-            )
-            if maker.losses:
-                _losses(path / "trials" / trial, maker, rng, text)
-            for direction in directions:
-                where = base | {"direction": direction_names[direction]}
-                _outputs(
+    places = tuple(datasets) or (dataset,)
+    for number, name in enumerate(places):
+        dataset_name = text(name)
+        folder = Path(name) if version > 1 else Path()
+        last = number + 1 == len(places)
+        sources: dict[str, list[tuple[str, str, Pixels]]] = {}
+        for direction in directions:
+            sources[direction] = list(
+                _inputs(
                     path,
-                    where,
-                    maker,
-                    direction,
-                    sources[direction],
-                    rows,
+                    folder / direction,
+                    _sources(
+                        inputs, size, rng, winter=direction.startswith("winter"), photos=photos
+                    ),
                     rng,
-                    samples=samples,
+                    text,
                     pictures=pictures,
-                    share=share_pictures,
+                    truths=truths if last else 0,
+                    twins=twins,
                 )
-                _measure(where, maker, rows, rng, inputs, samples, text, extra)
-                _time(where, maker, rows, rng)
-    if failures:
-        _failures(rows, dataset_name, text)
-    _write(path, rows, makers, dataset, samples, seeds, directions, text)
-    return read_run(path)
+            )
+        for maker in makers:
+            label = text(given.get(maker.name, maker.name))
+            skill = replace(maker, kid=maker.kid * (1 if maker.spread else 1 + 0.8 * number))
+            for training_seed in seeds:
+                base = {
+                    "trial": f"{maker.name}-{name}-s{training_seed}",
+                    "method": maker.name,
+                    "label": label,
+                    "dataset": dataset_name,
+                    "seed": training_seed,
+                }
+                rows["trials"].append(base | _ended(maker, text, inputs * samples, training_seed))
+                if maker.losses:
+                    _losses(path / "trials" / str(base["trial"]), maker, rng, text)
+                for direction in directions:
+                    where = base | {"direction": direction_names[direction]}
+                    _outputs(
+                        path,
+                        where,
+                        maker,
+                        folder / direction,
+                        sources[direction],
+                        rows,
+                        rng,
+                        samples=samples,
+                        pictures=pictures,
+                        share=share_pictures,
+                    )
+                    _measure(where, skill, rows, rng, inputs, samples, text, extra)
+                    if truths and last:
+                        _measure_truth(where, skill, rows, inputs)
+                    _time(where, maker, rows, rng)
+        if failures:
+            _failures(rows, dataset_name, text)
+    _write(path, rows, makers, places, samples, seeds, directions, text, declared, version)
+    return open_run(path)
+
+
+def _inputs(
+    path: Path,
+    folder: Path,
+    found: Iterator[tuple[str, Pixels]],
+    rng: np.random.Generator,
+    text: Any,
+    *,
+    pictures: bool,
+    truths: int,
+    twins: Sequence[str],
+) -> Iterator[tuple[str, str, Pixels]]:
+    """The inputs of one direction, their true translations, and which were trained on."""
+    again: dict[str, list[list[str]]] = {}
+    for name, pixels in found:
+        shown = text(name)
+        if pictures:
+            _save(path / "inputs" / folder / f"{name}.png", pixels)
+        for k in range(truths):
+            true = Maker("truth", 0, 0.5 + 0.4 * k, 0, 0)
+            looks = _translate(pixels, true, rng, to_winter=folder.name.endswith("winter"))
+            _save(path / "truths" / folder / name / f"{k}.png", looks)
+        if name in twins:
+            again[shown] = [["a", f"{name}-again"]]
+        yield name, shown, pixels
+    if twins:
+        file = path / "audit" / folder.parent / f"{folder.name}.json"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(again), "utf-8")
+
+
+def _ended(maker: Maker, text: Any, pictures: int, training_seed: int) -> dict[str, Any]:
+    """How a trial was set up and how it ended."""
+    return {
+        "status": "ok",
+        "reason": None,
+        "config": json.dumps({"name": text("style_dim"), "width": 64}),
+        "budget": "600it" if maker.trained else None,
+        "iterations": 600 if maker.trained else None,
+        "parameters": maker.parameters or None,
+        "device": text("cpu"),
+        "precision": text("fp32"),
+        "fit_seconds": 90.0 if maker.trained else None,
+        "translate_seconds": maker.seconds * pictures * 2,
+        "score_seconds": 8.5,
+        "time_seconds": maker.seconds * 40 + 1,
+        "peak_memory_mb": 300 + maker.parameters / 1e5,
+        "cached": "fit" if training_seed else "",
+    }
 
 
 def _outputs(
     path: Path,
     where: Mapping[str, Any],
     maker: Maker,
-    direction: str,
+    folder: Path,
     sources: Sequence[tuple[str, str, Pixels]],
     rows: dict[str, list[dict[str, Any]]],
     rng: np.random.Generator,
@@ -299,6 +350,7 @@ def _outputs(
     share: bool,
 ) -> None:
     """The pictures of one trial and direction, and their rows: two per picture."""
+    direction = folder.name
     to_winter = direction.endswith("winter")
     first: dict[int, Path] = {}
     for name, input_id, source in sources:
@@ -318,7 +370,7 @@ def _outputs(
                 "input_id": input_id,
                 "sample": sample,
                 "path": file.as_posix(),
-                "input_path": f"inputs/{direction}/{name}.png",
+                "input_path": (Path("inputs") / folder / f"{name}.png").as_posix(),
             }
             value = maker.strength * 0.45 + 0.03 * rng.normal() if maker.strength else 0.0
             rows["samples"].append(row | {"metric": "lpips_input", "value": abs(value)})
@@ -331,7 +383,7 @@ def _outputs(
                 "path": Path(
                     "trials", where["trial"], "images", direction, name, "0.png"
                 ).as_posix(),
-                "input_path": f"inputs/{direction}/{name}.png",
+                "input_path": (Path("inputs") / folder / f"{name}.png").as_posix(),
                 "metric": "lpips_diversity",
                 "value": abs(spread) if samples > 1 else None,
             }
@@ -439,6 +491,21 @@ def _measure(
     )
 
 
+def _measure_truth(
+    where: Mapping[str, Any], maker: Maker, rows: dict[str, list[dict[str, Any]]], inputs: int
+) -> None:
+    """The distance to the truth, where there is one."""
+    value = abs(maker.strength - 0.9) * 0.3 + maker.kid
+    row = {"metric": "lpips_truth", "kind": "truth", "value": value, "unit": ""}
+    row |= {"higher_is_better": False, "low": value * 0.95, "high": value * 1.05, "n": inputs}
+    rows["measurements"].append(
+        dict(where)
+        | row
+        | {"interval": "bootstrap 95%", "extractor": "stlpips-alex"}
+        | {"subset": "all"}
+    )
+
+
 def _near(value: float) -> tuple[float, float]:
     return value * 0.96, value * 1.05
 
@@ -495,7 +562,7 @@ def _failures(rows: dict[str, list[dict[str, Any]]], dataset: str, text: Any) ->
     for number, (status, reason) in enumerate(reasons.items()):
         rows["trials"].append(
             {
-                "trial": f"broken{number}-s0",
+                "trial": f"broken{number}-{dataset}-s0",
                 "method": f"broken{number}",
                 "label": text(f"broken_{status}"),
                 "dataset": dataset,
@@ -511,28 +578,26 @@ def _write(
     path: Path,
     rows: Mapping[str, Sequence[Mapping[str, Any]]],
     makers: Sequence[Maker],
-    dataset: str,
+    datasets: Sequence[str],
     samples: int,
     seeds: Sequence[int],
     directions: Sequence[str],
     text: Any,
+    declared: Declared,
+    version: int,
 ) -> None:
     (path / "tables").mkdir(exist_ok=True)
     for name, content in rows.items():
         table(name, content).to_parquet(path / "tables" / f"{name}.parquet", index=False)
-    suite = {
+    suite: dict[str, Any] = {
         "name": text("demo"),
         "preset": "quick",
-        "dataset": dataset,
         "methods": [maker.name for maker in makers],
         "samples": samples,
         "seeds": list(seeds),
         "directions": list(directions),
     }
-    # A JSON string is a TOML basic string, a JSON list of them a TOML array.
-    lines = [f"{key} = {json.dumps(value)}" for key, value in suite.items()]
-    (path / "suite.toml").write_text("\n".join(lines) + "\n", "utf-8")
-    environment = {
+    environment: dict[str, Any] = {
         "python": "3.11.2",
         "torch": "2.11.0",
         "platform": text("Linux-6.1-x86_64"),
@@ -541,6 +606,16 @@ def _write(
         "started": "2026-01-05T10:00:00Z",
         "packages": {"torch": "2.11.0", "lpips": "0.1.4", text("other"): text("1.0")},
     }
+    if version > 1:
+        suite["datasets"] = list(datasets)
+        environment["schema_version"] = version
+        write_declared(path, declared)
+    else:
+        (suite["dataset"],) = datasets
+        environment["baselines"] = sorted(declared.anchors)
+    # A JSON string is a TOML basic string, a JSON list of them a TOML array.
+    lines = [f"{key} = {json.dumps(value)}" for key, value in suite.items()]
+    (path / "suite.toml").write_text("\n".join(lines) + "\n", "utf-8")
     (path / "environment.json").write_text(json.dumps(environment), "utf-8")
 
 
@@ -550,3 +625,16 @@ def only(run: RunView, **where: Any) -> pd.DataFrame:
     for column, value in where.items():
         frame = frame[frame[column] == value]
     return frame
+
+
+def plan_entry(dataset: str, size: int, *, fingerprint: str = "") -> Job:
+    """A job of a plan: one trial of ``munit`` on a dataset of this size."""
+    return Job(
+        trial=f"munit-{dataset}-s0",
+        seed=0,
+        fit_key="",
+        method_part=MethodPart("munit", "munit", {}),
+        dataset_part=DatasetPart(dataset, dataset, {}, fingerprint, ("a2b", "b2a"), size),
+        scoring=ScoringPart(),
+        machine=MachinePart("cpu", "fp32", None, True, (), ""),
+    )

@@ -111,16 +111,16 @@ class Fixed:
         pass
 
 
-def brightness(scoring):
+def brightness(context):
     """Mean of all outputs, and of each."""
     pause("score")
     values = [
         (key, k, float(picture.load().mean()) / 255)
-        for key, samples in scoring.data.outputs.items()
+        for key, samples in context.outputs.items()
         for k, picture in enumerate(samples)
     ]
     mean = sum(value for *_, value in values) / len(values)
-    return [scoring.measurement("brightness", mean, n=len(values), per_sample=values)]
+    return [context.measurement("brightness", mean, n=len(values), per_sample=values)]
 
 
 @hookimpl

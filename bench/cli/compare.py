@@ -27,24 +27,24 @@ def compare(
     from rich.console import Console
     from rich.text import Text
 
-    from bench.compare import compare as compare_runs
-    from bench.compare import terminal_lines
-    from bench.rules import fails, parse_rule
-    from bench.store import check_writable
+    from bench.analysis.compare import compare as compare_runs
+    from bench.analysis.rules import fails, parse_rule
+    from bench.cli.tables import comparison_lines
+    from bench.storage.files import check_writable
 
     rules = [parse_rule(text) for text in fail_if or ()]
     comparison = compare_runs(run_a, run_b)
     if page is not None:
         check_writable(page, "choose another place with --page")
     console = Console()
-    for renderable in terminal_lines(comparison, everything=everything):
+    for renderable in comparison_lines(comparison, everything=everything):
         console.print(renderable)
     if page is not None:
         from bench.plugins import load_plugins, resolve
 
         for spec in load_plugins([]).reports.values():
             if spec.comparison:
-                made = resolve(spec.comparison)(comparison, page)
+                made = resolve(spec.comparison)(comparison, page, spec.config())
                 console.print(Text(f"page  {made}"), soft_wrap=True)
     broken = [
         text for text, rule in zip(fail_if or (), rules, strict=True) if fails(comparison, rule)

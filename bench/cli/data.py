@@ -28,9 +28,9 @@ def _built(
     name: str, root: Path | None, settings: dict[str, Any], plugin: list[Path] | None
 ) -> tuple[Dataset, Path]:
     """A dataset, not yet prepared, and its cache folder."""
-    from bench.job import build_dataset
+    from bench.data.opening import build_dataset
     from bench.plugins import load_plugins
-    from bench.weights import cache_folder
+    from bench.storage.weights import cache_folder
 
     spec = load_plugins(plugin or []).dataset(name)
     return build_dataset(spec, settings, root), cache_folder() / "datasets" / name
@@ -103,7 +103,7 @@ def make(
 ) -> None:
     """Write a dataset as an ordinary trainA/trainB/testA/testB folder of PNGs."""
     from bench.data import check_new, make_folder
-    from bench.store import check_writable
+    from bench.storage.files import check_writable
 
     given = {"size": size, "train": train, "test": test}
     values = {key: value for key, value in given.items() if value is not None}
@@ -134,7 +134,7 @@ def audit(
     """Look for duplicates within and across splits; they spoil every score."""
     from bench.metrics.audit import audit as look
     from bench.metrics.audit import write_findings
-    from bench.store import check_writable
+    from bench.storage.files import check_writable
 
     dataset, cache = _built(name, data_root, o.settings_of(setting), plugin)
     result, progress = _console()

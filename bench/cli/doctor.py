@@ -13,7 +13,7 @@ from bench.cli.weights import known_files
 
 
 def _state(file: WeightFile, weights_dir: Path | None) -> tuple[str, str, str]:
-    from bench.weights import find, ways_to_get
+    from bench.storage.weights import find, ways_to_get
 
     try:
         path = find(file, weights_dir=weights_dir, offline=True)
@@ -30,9 +30,9 @@ def doctor(weights_dir: o.WeightsDir = None, plugin: o.PluginFiles = None) -> No
     from rich.console import Console
     from rich.text import Text
 
+    from bench.execution.runner import describe_environment
     from bench.plugins import load_plugins, resolve
-    from bench.runner import describe_environment
-    from bench.weights import cache_folder
+    from bench.storage.weights import cache_folder
 
     console = Console()
 
@@ -61,7 +61,7 @@ def doctor(weights_dir: o.WeightsDir = None, plugin: o.PluginFiles = None) -> No
     healthy = not registry.broken
     for broken in registry.broken:
         line(broken.name, f"broken: {broken.reason} ({broken.origin})", "red")
-    for kind in ("methods", "datasets", "reports", "launchers", "metrics"):
+    for kind in ("methods", "datasets", "reports", "launchers", "metrics", "extractors"):
         for spec in getattr(registry, kind).values():
             try:
                 resolve(spec.implementation)

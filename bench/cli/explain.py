@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bench.api import BenchError, Context
+from bench.api import BenchError, Context, Explanation
 from bench.cli import app
 from bench.cli import options as o
 
@@ -27,7 +27,7 @@ def explain(
     """Make a method's explanation: for neural style, its reconstructions layer by layer."""
     from bench.devices import choose_device
     from bench.plugins import load_plugins, resolve
-    from bench.store import check_writable
+    from bench.storage.files import check_writable
 
     spec = load_plugins(plugin or []).method(method)
     if not spec.explain:
@@ -37,5 +37,5 @@ def explain(
             raise BenchError(f"{path} does not exist")
     check_writable(out)
     ctx = Context(choose_device(device), weights_dir=weights_dir)
-    page = resolve(spec.explain)(content, style, out, ctx, size=size, iterations=iterations)
-    typer.echo(page)
+    explanation: Explanation = resolve(spec.explain)
+    typer.echo(explanation(content, style, out, ctx, size=size, iterations=iterations))

@@ -18,6 +18,7 @@ class What(StrEnum):
     methods = "methods"
     datasets = "datasets"
     metrics = "metrics"
+    extractors = "extractors"
     reports = "reports"
     launchers = "launchers"
     runs = "runs"
@@ -37,7 +38,7 @@ def list_(
     plugin: o.PluginFiles = None,
     runs: Annotated[Path, typer.Option(help="Where runs are kept.")] = Path("runs"),
 ) -> None:
-    """List methods, datasets, metrics, reports, launchers or runs."""
+    """List methods, datasets, metrics, extractors, reports, launchers or runs."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text

@@ -80,8 +80,7 @@ def method(
     out: Annotated[Path, typer.Option(help="The folder to write it to.")] = Path(),
 ) -> None:
     """Write NAME.py, a method in one file that runs as it is."""
-    from bench.files import write_atomic
-    from bench.store import check_writable
+    from bench.storage.files import check_writable, write_atomic
 
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or keyword.iskeyword(name):
         raise BenchError(f"name {name!r}: begin with a lower-case letter, then letters, digits, _")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,7 +10,8 @@ import typer
 
 from bench.api import BenchError
 from bench.plugins import unknown
-from bench.suite import Suite, make_suite, read_suite
+from bench.suite.presets import PHOTOGRAPHS
+from bench.suite.schema import Suite, make_suite, read_suite
 
 SuiteFile = Annotated[
     Path | None, typer.Argument(help="A suite in TOML; options given beside it win.")
@@ -24,7 +26,19 @@ Methods = Annotated[
         metavar="A,B",
     ),
 ]
-DatasetName = Annotated[str | None, typer.Option("--dataset", "-d", help="A dataset's name.")]
+DatasetNames = Annotated[
+    str | None,
+    typer.Option("--dataset", "-d", help="Names, joined with commas.", metavar="A,B"),
+]
+DataRoots = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--data-root",
+        help="Its folder, with trainA, trainB, testA and testB; NAME=FOLDER for one of several "
+        "datasets.",
+        metavar="FOLDER",
+    ),
+]
 DataRoot = Annotated[
     Path | None, typer.Option(help="Its folder, with trainA, trainB, testA and testB.")
 ]
@@ -60,8 +74,9 @@ Set = Annotated[
     list[str] | None,
     typer.Option(
         "--set",
-        help="An option of a method, or of the dataset (dataset.KEY=VALUE); may be repeated.",
-        metavar="METHOD.KEY=VALUE",
+        help="An option of a method, of the dataset (dataset.KEY=VALUE), or of a metric, "
+        "extractor, launcher or report, by its name; may be repeated.",
+        metavar="NAME.KEY=VALUE",
     ),
 ]
 PluginFiles = Annotated[
@@ -104,19 +119,87 @@ def settings_of(settings: list[str] | None) -> dict[str, Any]:
     return values
 
 
+_KINDS = {
+    "metric": "metric_options",
+    "extractor": "extractors",
+    "launcher": "launchers",
+    "report": "reports",
+}
+"""Kinds of plugins that a suite has options of by name, and where it keeps them."""
+
+
 def _apply_settings(values: dict[str, Any], settings: list[str]) -> None:
-    """Put options of methods, and of the dataset (by its name or ``dataset``), into a suite."""
-    titles = {entry.get("label") or entry["name"]: entry for entry in values["methods"]}
-    for name in ("dataset", values["dataset"]["name"]):
-        titles.setdefault(name, values["dataset"])
+    """Put options into a suite: of methods, datasets, metrics, extractors, launchers, reports.
+
+    Raises
+    ------
+    BenchError
+        When a text is no setting, or its name is that of nothing, or of several things.
+    """
+    from bench.plugins import load_plugins
+
+    registry = load_plugins([Path(file) for file in values["plugins"]])
+    methods = {entry.get("label") or entry["name"]: entry for entry in values["methods"]}
+    datasets = {entry.get("label") or entry["name"]: entry for entry in values["datasets"]}
+    if len(datasets) == 1:
+        datasets.setdefault("dataset", next(iter(datasets.values())))
+    known: dict[str, dict[str, Any]] = {kind: getattr(registry, f"{kind}s") for kind in _KINDS}
     for setting in settings:
         path, equals, text = setting.partition("=")
         title, dot, key = path.strip().partition(".")
         if not (equals and dot and key):
-            raise BenchError(f"--set {setting!r}: write METHOD.KEY=VALUE")
-        if title not in titles:
-            raise BenchError(f"--set {setting!r}: {unknown('part of the suite', title, titles)}")
-        titles[title].setdefault("config", {})[key] = _value(text.strip())
+            raise BenchError(f"--set {setting!r}: write NAME.KEY=VALUE")
+        kinds = [kind for kind, specs in known.items() if title in specs]
+        kinds += [
+            kind for kind, parts in (("method", methods), ("dataset", datasets)) if title in parts
+        ]
+        if not kinds:
+            others = [name for specs in known.values() for name in specs]
+            parts = {*methods, *datasets, *get_close_matches(title, others)}
+            raise BenchError(f"--set {setting!r}: {unknown('part of the suite', title, parts)}")
+        if len(kinds) > 1:
+            raise BenchError(
+                f"--set {setting!r}: {title} is a {' and a '.join(sorted(kinds))}: give the method "
+                "or dataset a label, or write the option in a suite file"
+            )
+        if (kept := _KINDS.get(kinds[0])) is not None:
+            options = values.setdefault(kept, {}).setdefault(title, {})
+        else:
+            part = methods.get(title) or datasets[title]
+            options = part.setdefault("config", {})
+        options[key] = _value(text.strip())
+
+
+def _place(values: dict[str, Any], roots: list[str]) -> None:
+    """Give datasets their folders: ``FOLDER`` for a single one, else ``NAME=FOLDER``.
+
+    Raises
+    ------
+    BenchError
+        When it is not clear which dataset a folder is for.
+    """
+    key = "datasets" if "datasets" in values else "dataset"
+    entries = values.get("datasets", [values.get("dataset", PHOTOGRAPHS)])
+    if not isinstance(entries, list):
+        return  # validation will say what is wrong, here and below
+    entries = [{"name": entry} if isinstance(entry, str) else entry for entry in entries]
+    if not all(isinstance(entry, dict) for entry in entries):
+        return
+    by_title = {str(entry.get("label") or entry.get("name")): entry for entry in entries}
+    if len(by_title) < len(entries):
+        return
+    for text in roots:
+        title, equals, folder = text.partition("=")
+        if equals and title in by_title:
+            by_title[title]["root"] = folder
+        elif len(entries) == 1:
+            entries[0]["root"] = text
+        else:
+            raise BenchError(
+                f"--data-root {text!r}: there are several datasets, write NAME=FOLDER with one of "
+                f"{', '.join(by_title)}"
+            )
+    values[key] = entries if key == "datasets" else entries[0]
 
 
 def build_suite(
@@ -125,7 +208,7 @@ def build_suite(
     settings: list[str] | None = None,
     methods: str | list[dict[str, Any]] | None = None,
     dataset: str | None = None,
-    data_root: Path | None = None,
+    data_root: Path | list[str] | None = None,
     directions: str | None = None,
     seeds: str | None = None,
     metrics: str | None = None,
@@ -155,13 +238,11 @@ def build_suite(
     if plugins:
         values["plugins"] = [*values.get("plugins", ()), *(str(p.resolve()) for p in plugins)]
     if dataset is not None:
-        values["dataset"] = {"name": dataset}
+        values.pop("dataset", None)
+        values["datasets"] = split(dataset)
     if data_root is not None:
         # A folder alone means real photographs, whatever the preset would take.
-        entry = values.get("dataset", "yosemite")
-        entry = {"name": entry} if isinstance(entry, str) else entry
-        if isinstance(entry, dict):  # anything else is left to validation
-            values["dataset"] = entry | {"root": str(data_root)}
+        _place(values, data_root if isinstance(data_root, list) else [str(data_root)])
     suite = make_suite(values, where)
     if settings:
         dumped = suite.model_dump(mode="json", exclude_none=True)

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 from bench.cli import app
 from bench.cli import options as o
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from bench.suite.plan import Plan, PlannedDataset
 
 
 @app.command()
 def plan(
     suite: o.SuiteFile = None,
     methods: o.Methods = None,
-    dataset: o.DatasetName = None,
-    data_root: o.DataRoot = None,
+    dataset: o.DatasetNames = None,
+    data_root: o.DataRoots = None,
     directions: o.Directions = None,
     preset: o.PresetName = None,
     budget: o.BudgetText = None,
@@ -30,14 +38,10 @@ def plan(
 ) -> None:
     """Show the trials a run would have, what is skipped and why, and what they would cost."""
     from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
 
-    from bench.estimate import estimate
-    from bench.job import images_per_direction
-    from bench.plan import make_plan
     from bench.plugins import load_plugins
-    from bench.weights import cache_folder
+    from bench.storage.weights import cache_folder
+    from bench.suite.plan import make_plan
 
     wanted = o.build_suite(
         suite,
@@ -62,21 +66,33 @@ def plan(
     )
     cache = cache_folder()
     made = make_plan(wanted, load_plugins(wanted.plugins), cache)
-    counts = images_per_direction(made.dataset, made.directions, wanted.test_limit)
+    console = Console()
+    total = sum(_show(console, made, data, cache) for data in made.datasets)
+    console.print(f"known part of the estimate: {total / 60:.1f} min on this machine")
+
+
+def _show(console: Console, plan: Plan, data: PlannedDataset, cache: Path) -> float:
+    """Print the trials on one dataset; gives the seconds that are known of them."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    from bench.suite.estimate import estimate
+
     table = Table(box=None, header_style="bold")
     for column in ("trial", "budget", "outputs", "estimate"):
         table.add_column(column, justify="left" if column == "trial" else "right")
-    total = 0.0
-    for job in made.jobs:
+    total, inputs = 0.0, sum(data.inputs.values())
+    for job in plan.jobs:
+        if job.dataset_label != data.label:
+            continue
         if job.skip:
             table.add_row(escape(job.trial), "skipped", "", escape(job.skip))
             continue
-        cost = estimate(job, sum(counts.values()), cache)
+        cost = estimate(job, inputs, cache)
         total += cost.seconds or 0.0
-        outputs = sum(counts.values()) * job.samples
-        table.add_row(escape(job.trial), job.budget or "-", str(outputs), cost.text)
-    console = Console()
-    places = ", ".join(f"{name}: {n} inputs" for name, n in counts.items())
-    console.print(f"{wanted.dataset.name} at {wanted.size} px — {escape(places)}")
+        outputs = str(inputs * job.samples)
+        table.add_row(escape(job.trial), job.budget or "-", outputs, cost.text)
+    places = ", ".join(f"{name}: {n} inputs" for name, n in data.inputs.items())
+    console.print(f"{data.label} at {data.size} px — {escape(places)}")
     console.print(table)
-    console.print(f"known part of the estimate: {total / 60:.1f} min on this machine")
+    return total

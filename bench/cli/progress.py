@@ -21,13 +21,13 @@ from rich.progress import (
 from rich.text import Text
 
 from bench.api import Event
-from bench.job import Job
+from bench.storage.jobs import Job
 
 _COLORS = {"ok": "green", "skipped": "yellow"}
 
 
 class RunListener(Protocol):
-    """A :class:`bench.runner.Listener` that is opened and closed."""
+    """A :class:`bench.execution.runner.Listener` that is opened and closed."""
 
     def __enter__(self) -> Self:
         """Begin to show."""
@@ -118,7 +118,7 @@ class LiveListener:
 
     def planned(self, run: Path, jobs: Sequence[Job]) -> None:
         """Say where the run is kept."""
-        self.labels = {job.trial: job.label for job in jobs}
+        self.labels = _titles(jobs)
         count = sum(not job.skip for job in jobs)
         self.console.print(Text(f"{count} trials into {run}"))
 
@@ -151,16 +151,24 @@ class LiveListener:
         if (known := self.tasks.pop(job.trial, None)) is not None:
             self.progress.remove_task(known[1])
         seconds = time.monotonic() - self.begun.get(job.trial, time.monotonic())
-        self.console.print(_ended(job, row, seconds))
+        self.console.print(_ended(self.labels.get(job.trial, job.label), job, row, seconds))
 
 
-def _ended(job: Job, row: Mapping[str, Any], seconds: float) -> Text:
+def _titles(jobs: Sequence[Job]) -> dict[str, str]:
+    """What trials are called: by their methods, and datasets where there are several."""
+    several = len({job.dataset_label for job in jobs}) > 1
+    return {
+        job.trial: f"{job.label} on {job.dataset_label}" if several else job.label for job in jobs
+    }
+
+
+def _ended(title: str, job: Job, row: Mapping[str, Any], seconds: float) -> Text:
     status = str(row["status"])
     cached = f" (from the cache: {row['cached'].replace('+', ', ')})" if row.get("cached") else ""
     reason = f": {row['reason']}" if row.get("reason") else ""
     return Text.assemble(
         (f"{status:<8}", _COLORS.get(status, "red")),
-        (f" {job.label}", "bold"),
+        (f" {title}", "bold"),
         f" seed {job.seed}, {seconds:.0f} s{cached}{reason}",
     )
 
@@ -194,7 +202,7 @@ class PlainListener:
 
     def planned(self, run: Path, jobs: Sequence[Job]) -> None:
         """Say where the run is kept."""
-        self.labels = {job.trial: job.label for job in jobs}
+        self.labels = _titles(jobs)
         self._line(f"{sum(not job.skip for job in jobs)} trials into {run}")
 
     def event(self, trial: str, event: Event) -> None:
@@ -217,7 +225,7 @@ class PlainListener:
     def finished(self, job: Job, row: Mapping[str, Any]) -> None:
         """Say how a trial ended."""
         seconds = time.monotonic() - self.begun.get(job.trial, time.monotonic())
-        self._line(_ended(job, row, seconds).plain)
+        self._line(_ended(self.labels.get(job.trial, job.label), job, row, seconds).plain)
 
 
 def make_listener() -> RunListener:

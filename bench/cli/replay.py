@@ -14,7 +14,7 @@ from bench.cli import options as o
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from bench.replay import Replayed
+    from bench.execution.replay import Replayed
 
 _NAMED = 8
 """Changed pictures named for each role."""
@@ -24,7 +24,7 @@ _NAMED = 8
 def replay(
     run: Annotated[Path, typer.Argument(help="A run folder.")],
     methods: o.Methods = None,
-    data_root: o.DataRoot = None,
+    data_root: o.DataRoots = None,
     weights_dir: o.WeightsDir = None,
     device: o.Device = None,
     everything: Annotated[
@@ -38,8 +38,8 @@ def replay(
     """
     from rich.console import Console
 
+    from bench.execution.replay import replay as replayed
     from bench.plugins import load_plugins
-    from bench.replay import replay as replayed
 
     console, aside = Console(), Console(stderr=True)
     differing = total = 0
@@ -65,11 +65,11 @@ def _show(console: Console, one: Replayed, everything: bool) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from bench.summary import clean_text
+    from bench.analysis.text import clean_text
 
     equal = int(one.rows["equal"].sum())
     note = " (the code that scores has changed since)" if one.code_changed else ""
-    title = f"{one.label}, seed {one.seed}, {one.direction}"
+    title = f"{one.label} on {one.dataset}, seed {one.seed}, {one.direction}"
     console.print(Text(clean_text(f"{title}: {equal} of {len(one.rows)} values are equal{note}")))
     told: Counter[str] = Counter()
     for change in one.changed:

@@ -28,12 +28,12 @@ def report(
 ) -> None:
     """Write the tables and the page of a run again, from what it measured.
 
-    With --merge, runs of one dataset that were made on several machines share one page.
+    With --merge, runs that were made on several machines share one page.
     """
+    from bench.analysis.validity import open_run
     from bench.api import BenchError
+    from bench.execution.runner import Execution, render_reports
     from bench.plugins import load_plugins
-    from bench.results import read_run
-    from bench.runner import Execution, render_reports
 
     if not merge and (len(runs) > 1 or out is not None):
         raise BenchError("several runs or --out need --merge: bench report RUN_A RUN_B --merge")
@@ -42,13 +42,13 @@ def report(
     for name in names or ():
         registry.report(name)
     if merge:
-        from bench.merge import merge as merged
+        from bench.analysis.merge import merge as merged
 
         view = merged(runs, out or runs[0].resolve().parent / "merged")
     else:
-        view = read_run(runs[0].resolve())
+        view = open_run(runs[0].resolve())
     page, problems = render_reports(view, registry, names)
     from bench.cli.show import show_execution
 
     show_execution(Execution(view, page, problems))
-    raise typer.Exit(1 if problems else 0)
+    raise typer.Exit(1 if problems or view.verdict == "invalid" else 0)

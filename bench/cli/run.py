@@ -10,14 +10,15 @@ import typer
 from bench.api import BenchError
 from bench.cli import app
 from bench.cli import options as o
+from bench.suite.presets import LAUNCHER
 
 
 @app.command()
 def run(
     suite: o.SuiteFile = None,
     methods: o.Methods = None,
-    dataset: o.DatasetName = None,
-    data_root: o.DataRoot = None,
+    dataset: o.DatasetNames = None,
+    data_root: o.DataRoots = None,
     directions: o.Directions = None,
     preset: o.PresetName = None,
     budget: o.BudgetText = None,
@@ -42,7 +43,7 @@ def run(
     fail_fast: Annotated[
         bool, typer.Option("--fail-fast", help="Begin no further trial once one has failed.")
     ] = False,
-    launcher: Annotated[str, typer.Option(help="Where trials run.")] = "local",
+    launcher: Annotated[str, typer.Option(help="Where trials run.")] = LAUNCHER,
     reports: Annotated[
         str | None, typer.Option(help="Names, joined with commas; else the usual.", metavar="A,B")
     ] = None,
@@ -55,7 +56,7 @@ def run(
     Without arguments it runs the demo: small pictures made on the spot, a few minutes.
     """
     from bench.cli.progress import make_listener
-    from bench.runner import execute, unfinished_run
+    from bench.execution.runner import execute, unfinished_run
 
     if resume and out is None:
         out = unfinished_run()
@@ -104,4 +105,4 @@ def run(
     from bench.cli.show import show_execution
 
     show_execution(execution)
-    raise typer.Exit(1 if execution.failures or execution.problems else 0)
+    raise typer.Exit(0 if execution.sound else 1)

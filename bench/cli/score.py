@@ -11,12 +11,15 @@ import typer
 from bench.api import BenchError
 from bench.cli import app
 from bench.cli import options as o
+from bench.suite.presets import FOUND, PHOTOGRAPHS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import pandas as pd
     from rich.console import Console
+
+    from bench.api import RunView
 
 
 _OF_DATASET = (
@@ -26,7 +29,6 @@ _OF_DATASET = (
     "size",
     "samples",
     "test_limit",
-    "setting",
     "allow_missing",
     "out",
 )
@@ -56,7 +58,15 @@ def score(
     ] = None,
     samples: Annotated[int, typer.Option(help="Use at most so many for each input.")] = 10,
     test_limit: o.TestLimit = None,
-    setting: o.Set = None,
+    setting: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            help="An option of a metric, of the network behind it, or of the dataset; may be "
+            "repeated.",
+            metavar="NAME.KEY=VALUE",
+        ),
+    ] = None,
     allow_missing: o.AllowMissing = False,
     out: Annotated[Path | None, typer.Option(help="Keep a run folder, with its page.")] = None,
     reference: Annotated[
@@ -74,31 +84,35 @@ def score(
     explain: Annotated[
         str | None, typer.Option(help="Say what a metric's number means.", metavar="METRIC")
     ] = None,
+    plugin: o.PluginFiles = None,
 ) -> None:
     """Score pictures that any program made: against a dataset, or any folder of real ones."""
     from rich.console import Console
     from rich.text import Text
 
-    from bench.store import check_writable
+    from bench.storage.files import check_writable
 
     console = Console()
     if explain is not None:
-        from bench.metrics.plugin import explain as explained
+        from bench.metrics.explain import explain as explained
+        from bench.plugins import load_plugins
 
-        console.print(Text(explained(explain)))
+        console.print(Text(explained(explain, load_plugins(plugin or []))))
         return
     if dataset is None and data_root is not None:
-        dataset = "yosemite"
+        dataset = PHOTOGRAPHS
     if not outputs or (dataset is None) == (reference is None):
         raise BenchError("name the folders of outputs, and either --dataset or --reference FOLDER")
+    # Long because each option goes on by its name.
+    view: RunView | None = None
     _refuse(ctx, ("inputs",) if reference is None else _OF_DATASET, reference is None)
     if csv is not None:
         check_writable(csv.absolute().parent, "choose another place with --csv")
     if dataset is not None:
-        from bench.suite import method_entry
+        from bench.suite.schema import method_entry
 
-        methods = [method_entry(f"outputs:{folder}") for folder in outputs]
-        frame = _by_dataset(
+        methods = [method_entry(f"{FOUND}:{folder}") for folder in outputs]
+        view = _by_dataset(
             out,
             methods=methods,
             dataset=dataset,
@@ -115,24 +129,56 @@ def score(
             device=device,
             weights_dir=weights_dir,
             offline=offline,
+            plugins=plugin,
         )
+        frame = view.measurements
     else:
         from bench.devices import choose_device
-        from bench.metrics import score as score_images
+        from bench.metrics.frame import score_frame
 
-        frame = score_images(
+        metric_options, extractors = _options(setting, plugin)
+        frame = score_frame(
             outputs[0] if len(outputs) == 1 else list(outputs),
             str(reference),
             inputs=inputs,
             metrics=o.split(metrics),
             device=str(choose_device(device)),
             weights_dir=weights_dir,
+            metric_options=metric_options,
+            extractors=extractors,
+            plugins=plugin or (),
         )
     _show(console, frame)
     if csv is not None:
-        from bench.files import write_atomic
+        from bench.storage.files import write_atomic
 
         write_atomic(csv, frame.to_csv(index=False))
+    if view is not None and view.verdict != "valid":
+        from bench.cli.show import show_verdict
+
+        show_verdict(console, view)
+        raise typer.Exit(1 if view.verdict == "invalid" else 0)
+
+
+def _options(
+    settings: list[str] | None, plugin: list[Path] | None
+) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
+    """Return the options of metrics and of extractors, each by name."""
+    from bench.plugins import load_plugins, unknown
+
+    registry = load_plugins(plugin or [])
+    options: dict[str, dict[str, Any]] = {}
+    for path, value in o.settings_of(settings).items():
+        # A network's name may have dots of its own; its options have none.
+        name, dot, key = path.rpartition(".")
+        if not dot:
+            raise BenchError(f"--set {path}={value}: write NAME.KEY=VALUE")
+        if name not in registry.metrics and name not in registry.extractors:
+            known = (*registry.metrics, *registry.extractors)
+            raise BenchError(f"--set {path}: {unknown('metric or extractor', name, known)}")
+        options.setdefault(name, {})[key] = value
+    metrics = {name: values for name, values in options.items() if name in registry.metrics}
+    return metrics, {name: values for name, values in options.items() if name not in metrics}
 
 
 def _refuse(ctx: typer.Context, names: Sequence[str], by_dataset: bool) -> None:
@@ -149,7 +195,7 @@ def _refuse(ctx: typer.Context, names: Sequence[str], by_dataset: bool) -> None:
 def _side(folder: Path) -> int:
     """The side of the first picture in a folder: what the others, and the inputs, must have."""
     from bench.data.folder import pictures_in
-    from bench.images import read_image
+    from bench.data.images import read_image
 
     if not folder.is_dir():
         raise BenchError(f"{folder} is not a folder: name the folder of the pictures")
@@ -164,12 +210,12 @@ def _side(folder: Path) -> int:
     return int(height)
 
 
-def _by_dataset(out: Path | None, **options: Any) -> pd.DataFrame:
-    """The measurements of a run that has these pictures alone."""
+def _by_dataset(out: Path | None, **options: Any) -> RunView:
+    """A run that has these pictures alone."""
     from tempfile import TemporaryDirectory
 
     from bench.cli.progress import make_listener
-    from bench.runner import execute
+    from bench.execution.runner import execute
 
     suite = o.build_suite(None, **options)
     with TemporaryDirectory() as folder, make_listener() as listener:
@@ -180,7 +226,7 @@ def _by_dataset(out: Path | None, **options: Any) -> pd.DataFrame:
     if execution.failures:
         failed = execution.view.trials.query("status != 'ok'").iloc[0]
         raise BenchError(f"{failed['label']} could not be scored: {failed['reason']}")
-    return execution.view.measurements
+    return execution.view
 
 
 def _show(console: Console, frame: pd.DataFrame) -> None:

@@ -9,8 +9,8 @@ from typing import Any, Self
 
 from bench.api import BenchError, Event
 from bench.cli.progress import RunListener
-from bench.job import Job
-from bench.store import check_writable
+from bench.storage.files import check_writable
+from bench.storage.jobs import Job
 
 
 class TensorBoardListener:
@@ -72,7 +72,7 @@ class TensorBoardListener:
         for name, value in event.values.items():
             self._writer(trial).add_scalar(name, value, step)
         if event.path:
-            from bench.images import read_image
+            from bench.data.images import read_image
 
             pixels = read_image(Path(event.path))
             self._writer(trial).add_image("samples", pixels, step, dataformats="HWC")

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.api import BenchError
+from bench.api import BenchError, FramedMethod
 from bench.cli import app
 from bench.cli import options as o
+from bench.suite.presets import TRANSLATOR
 
 if TYPE_CHECKING:
     import torch
@@ -53,7 +54,7 @@ def _read(path: Path) -> torch.Tensor:
     """A picture as float ``(1, 3, H, W)`` in ``[0, 1]``."""
     import torch
 
-    from bench.images import read_image, to_float
+    from bench.data.images import read_image, to_float
 
     return to_float(torch.from_numpy(read_image(path)).permute(2, 0, 1).unsqueeze(0))
 
@@ -63,7 +64,7 @@ def _read_alike(paths: list[Path]) -> torch.Tensor:
     import torch
     from PIL import Image, ImageOps
 
-    from bench.images import read_image, to_float
+    from bench.data.images import read_image, to_float
 
     pictures = [Image.fromarray(read_image(path)) for path in paths]
     bicubic = Image.Resampling.BICUBIC
@@ -74,20 +75,23 @@ def _read_alike(paths: list[Path]) -> torch.Tensor:
 
 
 def _write(path: Path, image: torch.Tensor) -> None:
-    from bench.images import to_uint8, write_png
+    from bench.data.images import to_uint8, write_png
 
     write_png(path, to_uint8(image).permute(1, 2, 0).cpu().numpy())
 
 
 def _keep_frames(translator: Translator, out: Path, stem: str, first: int) -> None:
     """Let a method write its frames as ``<name>_<sample>-frames/<iteration>.png``."""
+    method = translator.method
+    if not isinstance(method, FramedMethod):
+        raise BenchError(f"method {translator.spec.name} shows no frames: leave out --save-every")
 
     def on_frame(done: int, iteration: int, images: torch.Tensor) -> None:
         for offset, image in enumerate(images):
             folder = out / f"{stem}_{first + done + offset}-frames"
             _write(folder / f"{iteration:05d}.png", image)
 
-    translator.method.on_frame = on_frame  # type: ignore[attr-defined]
+    method.on_frame = on_frame
 
 
 def _open(
@@ -118,7 +122,7 @@ def _open(
 def translate(
     inputs: Annotated[list[Path], typer.Argument(help="Pictures, or folders of them.")],
     to: To,
-    method: MethodName = "munit",
+    method: MethodName = TRANSLATOR,
     weights: Weights = None,
     out: OutFolder = Path("translated"),
     samples: Annotated[int, typer.Option(min=1, help="Outputs per input.")] = 1,
@@ -145,7 +149,7 @@ def translate(
 ) -> None:
     """Translate pictures of any size; writes PNGs ``<name>_<sample>.png``, never stretched."""
     from bench.cli.progress import make_listener
-    from bench.store import check_writable
+    from bench.storage.files import check_writable
     from bench.training.seeding import derive_seed
 
     files = _inputs(inputs)
@@ -206,7 +210,7 @@ def interpolate(
     image: Annotated[Path, typer.Argument(help="The picture whose content is kept.")],
     to: To,
     out: Annotated[Path, typer.Option("--out", "-o", help="A .png strip or a .gif.")],
-    method: MethodName = "munit",
+    method: MethodName = TRANSLATOR,
     weights: Weights = None,
     style_from: Annotated[
         list[Path] | None, typer.Option(help="Two pictures of the target domain to go between.")
@@ -224,7 +228,7 @@ def interpolate(
     import torch
 
     from bench.interpolation import lerp, slerp, write_strip
-    from bench.store import check_writable
+    from bench.storage.files import check_writable
 
     if out.suffix.lower() not in (".png", ".gif"):
         raise BenchError(f"--out {out}: write .png for a strip or .gif for a film")

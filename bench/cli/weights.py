@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from bench.api import BenchError, WeightFile
+from bench.api import BenchError, OfficialMethod, WeightFile
 from bench.cli import app
 from bench.cli import options as o
 from bench.plugins import Registry
@@ -19,7 +19,7 @@ app.add_typer(weights, name="weights")
 def known_files(registry: Registry) -> dict[str, WeightFile]:
     """Every pretrained file some plugin may use, by name."""
     groups = [spec.weights for spec in registry.methods.values()]
-    groups += [spec.weights for spec in registry.metrics.values()]
+    groups += [spec.weights for spec in registry.extractors.values()]
     return {file.name: file for group in groups for file in group}
 
 
@@ -32,7 +32,7 @@ def fetch(
 ) -> None:
     """Download official pretrained weights into the cache, verified by SHA-256."""
     from bench.plugins import load_plugins, unknown
-    from bench.weights import find
+    from bench.storage.weights import find
 
     files = known_files(load_plugins(plugin or []))
     for name in names or ():
@@ -55,20 +55,19 @@ def convert(
     """Rewrite trained weights: to safetensors, or to the original project's files."""
     from safetensors.torch import save
 
-    from bench.files import write_atomic
-    from bench.store import check_writable
+    from bench.storage.files import check_writable, write_atomic
     from bench.translator import load
 
     if target.suffix and target.suffix != ".safetensors":
         raise BenchError(f"{target}: write a name ending in .safetensors, or a folder")
-    model: Any = load(method, source, device="cpu", plugins=tuple(plugin or ())).method
+    model = load(method, source, device="cpu", plugins=tuple(plugin or ())).method
     check_writable(target.parent if target.suffix else target, "choose another target")
     if target.suffix == ".safetensors":
         state = {name: value.contiguous() for name, value in model.state_dict().items()}
         write_atomic(target, save(state))
         typer.echo(target)
         return
-    if not hasattr(model, "save_official"):
+    if not isinstance(model, OfficialMethod):
         raise BenchError(f"method {method} has no original format: write a .safetensors file")
     for path in model.save_official(target):
         typer.echo(path)

@@ -16,12 +16,11 @@ from bench.data.content import (
     fingerprint_of,
     read_contents,
     safe_ids,
-    sha256_of,
 )
-from bench.data.download import fetch
 from bench.data.folder import FolderDataset, find_root, load_folder
-from bench.data.locks import locked
 from bench.data.verbs import Verification, check_new, make_folder, verify
+from bench.storage.download import fetch
+from bench.storage.locks import locked
 
 __all__ = [
     "PARTS",
@@ -39,7 +38,6 @@ __all__ = [
     "make_folder",
     "read_contents",
     "safe_ids",
-    "sha256_of",
     "unpack_zip",
     "verify",
 ]

@@ -10,7 +10,7 @@ import zlib
 from pathlib import Path
 
 from bench.api import BenchError
-from bench.files import filling
+from bench.storage.files import filling
 
 _CHUNK = 1 << 20
 

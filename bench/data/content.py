@@ -7,10 +7,8 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from bench.api import BenchError, Domain, Split
-from bench.store import file_sha256
+from bench.api import Domain, Split
 
 PARTS: Mapping[str, tuple[Split, Domain]] = {
     "trainA": ("train", "a"),
@@ -26,20 +24,6 @@ _LONGEST = 80
 
 Contents = Mapping[str, Sequence[tuple[str, str]]]
 """Part name to its files, each ``(digest, name)``; a digest may be cut to its beginning."""
-
-
-def sha256_of(path: Path) -> str:
-    """The SHA-256 of a file's bytes, lower-case hex.
-
-    Raises
-    ------
-    BenchError
-        When the file cannot be read.
-    """
-    try:
-        return file_sha256(path)
-    except OSError as error:
-        raise BenchError(f"{path} cannot be read: {error.strerror}") from None
 
 
 def fingerprint_of(digests: Mapping[str, Sequence[str]], *, paired: bool = False) -> str:

@@ -10,7 +10,8 @@ from pathlib import Path
 from PIL import Image, UnidentifiedImageError
 
 from bench.api import BenchError, Direction, Domain, ImageItem, Split
-from bench.data.content import PARTS, fingerprint_of, safe_ids, sha256_of
+from bench.data.content import PARTS, fingerprint_of, safe_ids
+from bench.storage.files import sha256_of
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm"})
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "PPM")

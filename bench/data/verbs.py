@@ -14,7 +14,7 @@ from PIL import Image
 
 from bench.api import A2B, B2A, BenchError, Dataset, ImageItem, LayeredDataset
 from bench.data.content import PARTS, Contents, Differences, compare_contents
-from bench.files import filling
+from bench.storage.files import filling
 
 
 @runtime_checkable

@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import os
-import queue
 import signal
 import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
-from bench.api import Event
-from bench.files import write_atomic
-from bench.job import Job
-from bench.launchers.worker import JOB, PARENT, RESULT
+from pydantic import Field
 
-OnEvent = Callable[[str, Event], None]
-OnResult = Callable[[Job, dict[str, Any]], None]
-
-GRACE_SECONDS = 5.0
-"""Between the polite signal and the one that cannot be ignored."""
-
+from bench.api import PARENT, Config, Ended, Status, Task
 
 # How long threads spin at a barrier before they sleep. Waking one takes longer than most small
 # layers: on two idle cores a step of a small CycleGAN takes twice as long with the few spins. But
@@ -36,6 +25,21 @@ _SPINS_ALONE = "300000"
 _SPINS_SHARING = "1000"
 
 _STAT = Path("/proc/stat")
+
+
+class LocalConfig(Config):
+    """Options of the local launcher.
+
+    Parameters
+    ----------
+    grace
+        Seconds between the polite signal that ends a worker and the one that it cannot ignore.
+    threads
+        Threads of each worker; None: the cores are shared out between those that run at once.
+    """
+
+    grace: Annotated[float, Field(ge=0)] = 5.0
+    threads: Annotated[int, Field(ge=1)] | None = None
 
 
 def _ticks() -> tuple[int, int]:
@@ -60,93 +64,89 @@ def _others_work(seconds: float = 0.1) -> bool:
 class _Worker:
     """One running process and what is known of it."""
 
-    job: Job
-    process: subprocess.Popen[str]
+    task: Task
+    process: subprocess.Popen[bytes]
     begun: float
-    reader: threading.Thread
-    lines: queue.SimpleQueue[str | None]
-    verdict: tuple[str, str] | None = None
+    verdict: tuple[Status, str] | None = None
     kill_at: float | None = None
 
-    def signal_group(self, number: signal.Signals) -> None:
+    def end_group(self, *, politely: bool) -> None:
+        """Signal the worker and all that it started; where there are no groups, it alone."""
         with suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.process.pid, number)
+            if os.name == "posix":
+                number = signal.SIGTERM if politely else signal.SIGKILL
+                os.killpg(self.process.pid, number)
+            elif politely:
+                self.process.terminate()
+            else:
+                self.process.kill()
 
-    def stop(self, status: str, reason: str) -> None:
+    def stop(self, status: Status, reason: str, grace: float) -> None:
         """Ask the whole process group to end; it is killed when it does not."""
         if self.verdict is None:
             self.verdict = (status, reason)
-            self.kill_at = time.monotonic() + GRACE_SECONDS
-            self.signal_group(signal.SIGTERM)
+            self.kill_at = time.monotonic() + grace
+            self.end_group(politely=True)
 
 
 class LocalLauncher:
-    """Runs jobs in processes of their own, a few at a time.
+    """Runs tasks in processes of their own, a few at a time.
 
     Parameters
     ----------
+    config
+        See :class:`LocalConfig`.
     workers
-        How many trials run at once; the cores are shared out between them.
-    timeout
-        Seconds after which a trial's process group is killed; None: never.
+        How many tasks run at once.
     """
 
-    def __init__(self, workers: int = 1, timeout: float | None = None) -> None:
+    def __init__(self, config: LocalConfig, workers: int) -> None:
+        self.config = config
         self.workers = workers
-        self.timeout = timeout
+        self._waiting: list[Task] = []
+        self._running: list[_Worker] = []
 
-    def launch(
-        self,
-        jobs: Sequence[Job],
-        run: Path,
-        *,
-        on_event: OnEvent,
-        on_result: OnResult,
-        fail_fast: bool = False,
-    ) -> None:
-        """Run all jobs; every one of them ends in exactly one `on_result`.
+    def submit(self, task: Task) -> None:
+        """Start a task, or queue it until a running one has ended."""
+        self._waiting.append(task)
+        self._fill()
 
-        A ``KeyboardInterrupt`` ends the running trials as ``interrupted``, reports the
-        waiting ones likewise, and is raised again.
-        """
-        waiting = list(jobs)
-        running: list[_Worker] = []
-        try:
-            while waiting or running:
-                while waiting and len(running) < self.workers:
-                    running.append(self._start(waiting.pop(0), run))
-                time.sleep(0.05)
-                for worker in list(running):
-                    self._drain(worker, on_event)
-                    if self._ended(worker):
-                        running.remove(worker)
-                        result = self._result(worker, run)
-                        self._drain(worker, on_event)
-                        on_result(worker.job, result)
-                        if fail_fast and result["trial"]["status"] != "ok":
-                            reason = f"not run: {worker.job.label} failed (--fail-fast)"
-                            for job in waiting:
-                                on_result(job, _row("skipped", reason))
-                            waiting.clear()
-        except KeyboardInterrupt:
-            for worker in running:
-                worker.stop("interrupted", "interrupted")
-            self._wait_for_end(running)
-            for worker in running:
-                on_result(worker.job, self._result(worker, run))
-            for job in waiting:
-                on_result(job, _row("interrupted", "not begun when the run was interrupted"))
-            raise
-        finally:
-            for worker in running:
-                worker.signal_group(signal.SIGKILL)
+    def poll(self) -> Sequence[Ended]:
+        """Return what has ended, stop what has run too long, and start what waits."""
+        ended = []
+        for worker in list(self._running):
+            if self._has_ended(worker):
+                self._running.remove(worker)
+                ended.append(_ended(worker))
+        self._fill()
+        return ended
 
-    def _start(self, job: Job, run: Path) -> _Worker:
-        folder = run / "trials" / job.trial
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / RESULT).unlink(missing_ok=True)
-        write_atomic(folder / JOB, job.to_json())
-        threads = max(1, (os.cpu_count() or 1) // self.workers)
+    def cancel(self) -> Sequence[Ended]:
+        """End all workers, politely at first."""
+        for worker in self._running:
+            worker.stop("interrupted", "interrupted", self.config.grace)
+        for worker in self._running:
+            try:
+                assert worker.kill_at is not None
+                worker.process.wait(max(0.0, worker.kill_at - time.monotonic()))
+            except (subprocess.TimeoutExpired, KeyboardInterrupt):
+                worker.end_group(politely=False)
+                worker.process.wait()
+        ended = [_ended(worker) for worker in self._running]
+        ended += [
+            Ended(task.trial, "interrupted", "not begun when the run was interrupted")
+            for task in self._waiting
+        ]
+        self._running.clear()
+        self._waiting.clear()
+        return ended
+
+    def _fill(self) -> None:
+        while self._waiting and len(self._running) < self.workers:
+            self._running.append(self._start(self._waiting.pop(0)))
+
+    def _start(self, task: Task) -> _Worker:
+        threads = self.config.threads or max(1, (os.cpu_count() or 1) // self.workers)
         environment = {
             "OMP_NUM_THREADS": str(threads),
             "GOMP_SPINCOUNT": _SPINS_SHARING if _others_work() else _SPINS_ALONE,
@@ -155,75 +155,42 @@ class LocalLauncher:
             "MALLOC_MMAP_THRESHOLD_": str(2**30),
             "MALLOC_TRIM_THRESHOLD_": str(2**30),
             **os.environ,
+            **task.environment,
             PARENT: str(os.getpid()),
         }
-        with (folder / "log.txt").open("ab") as log:
+        if self.config.threads is not None:
+            environment["OMP_NUM_THREADS"] = str(threads)
+        with (task.folder / "log.txt").open("ab") as log:
             process = subprocess.Popen(
-                # -P: a file of the user's called like a module must not be taken for it.
-                [sys.executable, "-P", "-m", "bench.launchers.worker", str(run), job.trial],
+                task.command,
                 stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
+                stdout=log,
                 stderr=log,
-                text=True,
-                encoding="utf-8",
                 env=environment,
                 # A group of its own: Ctrl-C reaches us alone, and a kill reaches all of it.
                 start_new_session=True,
             )
-        lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-        reader = threading.Thread(target=_read_lines, args=(process, lines), daemon=True)
-        reader.start()
-        return _Worker(job, process, time.monotonic(), reader, lines)
+        return _Worker(task, process, time.monotonic())
 
-    def _drain(self, worker: _Worker, on_event: OnEvent) -> None:
-        with suppress(queue.Empty):
-            while (line := worker.lines.get_nowait()) is not None:
-                with suppress(ValueError, TypeError):
-                    on_event(worker.job.trial, Event(**json.loads(line)))
-
-    def _ended(self, worker: _Worker) -> bool:
+    def _has_ended(self, worker: _Worker) -> bool:
         if worker.process.poll() is not None:
             return True
-        now = time.monotonic()
-        if self.timeout is not None and now - worker.begun > self.timeout:
-            worker.stop("timeout", f"stopped after {self.timeout:g} s (--timeout)")
+        now, timeout = time.monotonic(), worker.task.timeout
+        if timeout is not None and now - worker.begun > timeout:
+            worker.stop("timeout", "", self.config.grace)
         if worker.kill_at is not None and now > worker.kill_at:
-            worker.signal_group(signal.SIGKILL)
+            worker.end_group(politely=False)
         return False
 
-    def _wait_for_end(self, running: Sequence[_Worker]) -> None:
-        deadline = time.monotonic() + GRACE_SECONDS
-        for worker in running:
-            try:
-                worker.process.wait(max(0.0, deadline - time.monotonic()))
-            except (subprocess.TimeoutExpired, KeyboardInterrupt):
-                worker.signal_group(signal.SIGKILL)
-                worker.process.wait()
 
-    def _result(self, worker: _Worker, run: Path) -> dict[str, Any]:
-        """What the worker wrote, or what its end says where it wrote nothing."""
-        worker.signal_group(signal.SIGKILL)  # children a plugin left behind
-        worker.reader.join(1.0)  # the last lines may still be on their way
-        if worker.verdict is not None:
-            return _row(*worker.verdict)
-        file = run / "trials" / worker.job.trial / RESULT
-        with suppress(OSError, ValueError):
-            result: dict[str, Any] = json.loads(file.read_text("utf-8"))
-            return result
-        code = worker.process.returncode
-        if code < 0:
-            name = signal.Signals(-code).name
-            hint = " (was memory short?)" if code == -signal.SIGKILL else ""
-            return _row("failed", f"the worker was killed by {name}{hint}: see its log.txt")
-        return _row("failed", f"the worker ended with exit code {code}: see its log.txt")
-
-
-def _row(status: str, reason: str) -> dict[str, Any]:
-    return {"trial": {"status": status, "reason": reason}}
-
-
-def _read_lines(process: subprocess.Popen[str], lines: queue.SimpleQueue[str | None]) -> None:
-    assert process.stdout is not None
-    with process.stdout:
-        for line in process.stdout:
-            lines.put(line)
+def _ended(worker: _Worker) -> Ended:
+    """How a worker ended; children that a plugin left behind end with it."""
+    worker.end_group(politely=False)
+    if worker.verdict is not None:
+        return Ended(worker.task.trial, *worker.verdict)
+    code = worker.process.returncode
+    if code < 0:
+        name = signal.Signals(-code).name
+        hint = " (was memory short?)" if name == "SIGKILL" else ""
+        return Ended(worker.task.trial, None, f"the worker was killed by {name}{hint}")
+    return Ended(worker.task.trial, None, f"the worker ended with exit code {code}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bench.api import LauncherSpec, hookimpl
+from bench.launchers.local import LocalConfig
 
 
 @hookimpl
@@ -13,5 +14,6 @@ def bench_launchers() -> list[LauncherSpec]:
             name="local",
             summary="worker processes on this machine, one per trial, killed at a timeout",
             implementation="bench.launchers.local:LocalLauncher",
+            config=LocalConfig,
         )
     ]

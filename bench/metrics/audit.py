@@ -19,11 +19,11 @@ import torch
 from PIL import Image
 from scipy import fft
 
-from bench.api import Dataset, Domain, Event, ImageItem, Split
-from bench.files import write_atomic
-from bench.images import Picture, Pixels, load_item, pixel_digest, write_png
-from bench.metrics.files import FEATURES
-from bench.metrics.scoring import _Networks
+from bench.api import Dataset, Domain, Event, ImageItem, Picture, Split
+from bench.data.images import Pixels, load_item, pixel_digest, write_png
+from bench.metrics.declared.extractors import EXTRACTORS, FEATURES
+from bench.metrics.networks import Networks
+from bench.storage.files import write_atomic
 
 HASH_BITS_APART = 8
 """Candidates differ in at most so many of 63 bits."""
@@ -174,7 +174,8 @@ def audit(
         counts[place.split, place.domain] += 1
     rows = [_row("exact", places[i], places[j], 0, 1.0) for i, j in _exact(places)]
     if near and places:
-        networks = _Networks(
+        networks = Networks(
+            {spec.name: spec for spec in EXTRACTORS},
             device=device or torch.device("cpu"),
             weights_dir=weights_dir,
             offline=offline,
@@ -241,7 +242,7 @@ def _exact(places: Sequence[Place]) -> list[tuple[int, int]]:
     ]
 
 
-def _near(places: Sequence[Place], networks: _Networks, size: int) -> list[dict[str, object]]:
+def _near(places: Sequence[Place], networks: Networks, size: int) -> list[dict[str, object]]:
     def look(place: Place) -> npt.NDArray[np.bool_]:
         return perceptual_hash(load_item(place.item, size))
 

@@ -4,38 +4,34 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.api import Measurement
-from bench.metrics.fid import grams
+from bench.api import Measurement, MetricContext, NotMeasurable
+from bench.metrics.fid import grams, grams_of
 from bench.metrics.prc import distances
 from bench.stats import Floats, bootstrap_mean, wilson
-
-if TYPE_CHECKING:
-    from bench.metrics.scoring import Scoring
 
 CLOSE = 0.05
 """An output is a suspected copy when it is nearer to a training image than this share of
 real test images is."""
 
 
-def structure(scoring: Scoring) -> Iterator[Measurement]:
+def structure(context: MetricContext) -> Iterator[Measurement]:
     """``structure_distance``: mean squared difference of self-similarities, input to output.
 
     After Tumanyan et al. 2022 (Splicing ViT Features, section 3.1), with the local features
     of the extractor: those of a middle layer, or the keys of a vision transformer.
     """
-    inputs = scoring.structure_of(scoring.pictures("inputs")).astype(np.float64)
-    outputs = scoring.structure_of(scoring.pictures("all_outputs")).astype(np.float64)
+    inputs = context.structure("inputs").astype(np.float64)
+    outputs = context.structure("all_outputs").astype(np.float64)
     outputs = outputs.reshape(len(inputs), -1, outputs.shape[-1])
     values = ((outputs - inputs[:, None]) ** 2).mean(-1)
-    yield scoring.measurement(
-        scoring.spec.name,
+    yield context.measurement(
+        context.name,
         bootstrap_mean(values.mean(1)),
         n=len(values),
-        per_sample=scoring.per_sample(values),
+        per_sample=context.per_sample(values),
     )
 
 
@@ -47,50 +43,46 @@ def nearest(x: Floats, y: Floats) -> Floats:
     return closest
 
 
-def memorised(scoring: Scoring) -> Iterator[Measurement]:
+def memorised(context: MetricContext) -> Iterator[Measurement]:
     """``memorised``: share of outputs closer to a training image than real test images are."""
-    data = scoring.data
-    scoring.need("reference_train", 2)
-    trained = {p.digest for p in data.reference_train}
-    fresh = [p for p in data.reference if p.digest not in trained]
+    context.need("reference_train", 2)
+    trained = {p.digest for p in context.pictures("reference_train")}
+    fresh = [p for p in context.pictures("reference") if p.digest not in trained]
     if len(fresh) < 2:
-        from bench.metrics.scoring import NotMeasurable
-
         raise NotMeasurable("memorised needs two test images that are no training images")
-    train = scoring.features("reference_train").astype(np.float64)
-    real = nearest(scoring.features_of(fresh).astype(np.float64), train)
-    found = nearest(scoring.features("outputs").astype(np.float64), train)
+    train = context.features("reference_train").astype(np.float64)
+    real = nearest(context.features(fresh).astype(np.float64), train)
+    found = nearest(context.features("outputs").astype(np.float64), train)
     close = found < float(np.quantile(real, CLOSE))
-    yield scoring.measurement("memorised", wilson(int(close.sum()), len(close)), n=len(close))
+    yield context.measurement("memorised", wilson(int(close.sum()), len(close)), n=len(close))
 
 
-def duplicates(scoring: Scoring) -> Iterator[Measurement]:
+def duplicates(context: MetricContext) -> Iterator[Measurement]:
     """``duplicates``: share of inputs whose output has the same pixels as another input's.
 
     Inputs that are themselves the same picture are expected to share their output.
     """
-    outputs = dict(zip(scoring.ids, scoring.pictures("outputs"), strict=True))
+    outputs = dict(zip(context.ids, context.pictures("outputs"), strict=True))
     # One representative for each different input picture.
-    unique = {data.digest: key for key, data in scoring.data.inputs.items()}
+    unique = {data.digest: key for key, data in context.inputs.items()}
     counts = Counter(outputs[key].digest for key in unique.values())
     same = sum(counts[outputs[key].digest] > 1 for key in unique.values())
-    yield scoring.measurement("duplicates", wilson(same, len(unique)), n=len(unique))
+    yield context.measurement("duplicates", wilson(same, len(unique)), n=len(unique))
 
 
-def distinct(scoring: Scoring) -> Iterator[Measurement]:
+def distinct(context: MetricContext) -> Iterator[Measurement]:
     """``distinct``: how many different pictures the samples of an input are, to the pixel."""
     counts = [
-        float(len({picture.digest for picture in samples}))
-        for samples in scoring.data.outputs.values()
+        float(len({picture.digest for picture in samples})) for samples in context.outputs.values()
     ]
-    yield scoring.measurement("distinct", bootstrap_mean(counts), n=len(counts))
+    yield context.measurement("distinct", bootstrap_mean(counts), n=len(counts))
 
 
-def spread(scoring: Scoring) -> Iterator[Measurement]:
+def spread(context: MetricContext) -> Iterator[Measurement]:
     """``spread``: variance of the outputs' features over that of real images; 0 is collapse."""
-    g = scoring.grams("outputs", "reference", at_least=3)
+    g = grams_of(context, "outputs", "reference", at_least=3)
 
     def variance(gram: Floats) -> float:
         return float(np.trace(gram) - gram.sum() / len(gram)) / (len(gram) - 1)
 
-    yield scoring.measurement("spread", variance(g.xx) / variance(g.yy), n=len(g.xx))
+    yield context.measurement("spread", variance(g.xx) / variance(g.yy), n=len(g.xx))

@@ -12,17 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 from scipy import linalg
 
-from bench.api import Measurement
-from bench.stats import Floats, Interval
-
-if TYPE_CHECKING:
-    from bench.metrics.scoring import Scoring
+from bench.api import Interval, Measurement, MetricContext, Which
+from bench.stats import Floats
 
 FLOOR_DRAWS = 8
 """Real samples drawn for the floor."""
@@ -54,6 +50,30 @@ def grams(x: npt.ArrayLike, y: npt.ArrayLike) -> Grams:
     """Inner products, in float64, of features ``(n, d)`` and ``(m, d)``."""
     a, b = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
     return Grams(a @ a.T, b @ b.T, a @ b.T, a.shape[1])
+
+
+def grams_of(context: MetricContext, x: Which, y: Which, *, at_least: int) -> Grams:
+    """Return the inner products of the features of two sets.
+
+    Raises
+    ------
+    NotMeasurable
+        When either has fewer than `at_least` pictures.
+    """
+    for which in (x, y):
+        context.need(which, at_least)
+    return context.once(f"grams/{x}/{y}", lambda: grams(context.features(x), context.features(y)))
+
+
+def real_grams(context: MetricContext) -> Grams | None:
+    """Return target training pictures that are no test pictures, against the reference."""
+    tested = {picture.digest for picture in context.pictures("reference")}
+    fresh = [p for p in context.pictures("reference_train") if p.digest not in tested]
+    if not fresh:
+        return None
+    return context.once(
+        "grams/real", lambda: grams(context.features(fresh), context.features("reference"))
+    )
 
 
 def _trace_of_covariance(gram: Floats) -> float:
@@ -91,19 +111,19 @@ def fid_interval(g: Grams, *, groups: int = _GROUPS, seed: int = 0) -> Interval:
     return Interval(value, value - half, value + half, "delete-a-group jackknife")
 
 
-def measure(scoring: Scoring) -> Iterator[Measurement]:
+def measure(context: MetricContext) -> Iterator[Measurement]:
     """``fid``, its same-n real floor ``fid_floor``, and ``fid_excess``, their difference.
 
     Under the metric's own name: the same distance serves other features.
     """
-    name = scoring.spec.name
-    g = scoring.grams("outputs", "reference", at_least=2)
+    name = context.name
+    g = grams_of(context, "outputs", "reference", at_least=2)
     n = len(g.xx)
     value = fid_interval(g)
-    yield scoring.measurement(name, value, n=n)
-    real = scoring.real_grams()
+    yield context.measurement(name, value, n=n)
+    real = real_grams(context)
     if real is None or len(real.xx) < n:
-        scoring.note(
+        context.note(
             f"{name}_floor is left out: it needs {n} training images of the target domain that are "
             f"not test images, there are {0 if real is None else len(real.xx)}"
         )
@@ -119,13 +139,12 @@ def measure(scoring: Scoring) -> Iterator[Measurement]:
     spread = Interval(
         floor, float(floors.min()), float(floors.max()), f"range of {len(floors)} real samples"
     )
-    yield scoring.measurement(
+    yield context.measurement(
         f"{name}_floor",
         spread if len(floors) > 1 else Interval(floor, None, None, None),
         n=n,
-        higher_is_better=None,
     )
-    yield scoring.measurement(
+    yield context.measurement(
         f"{name}_excess",
         Interval(
             value.value - floor,

@@ -1,4 +1,4 @@
-"""The weight files behind the metrics, and which network each of them is read into.
+"""The weight files behind the built-in networks.
 
 Imports nothing heavy, so that ``bench list`` and ``bench doctor`` stay quick.
 """
@@ -106,15 +106,3 @@ LPIPS_HEADS: Mapping[tuple[str, str], WeightFile] = {
     ),
 }
 """The linear heads, which the lpips package carries, by (version, trunk)."""
-
-FEATURES = (INCEPTION, EFFICIENTNET)
-"""What features of single images are made with, best first."""
-
-PERCEPTUAL = (ALEXNET, ST_ALEX)
-"""What perceptual distances are made with, best first."""
-
-PERCEPTUAL_VGG = (VGG16, ST_VGG)
-"""The same with a VGG-16 trunk: slower, closer to what people see."""
-
-DINO = (DINOV2_VITB14, DINOV2_VITS14)
-"""Self-supervised features, best first; not trained on ImageNet's labels."""

@@ -12,10 +12,12 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 
-from bench.api import A2B, BenchError, Event, MetricSpec
-from bench.images import Picture, Pixels, pixel_digest, read_image
-from bench.metrics.plugin import METRICS
-from bench.metrics.scoring import ScoringData, score
+from bench.api import A2B, BenchError, Event, Picture
+from bench.data.images import Pixels, pixel_digest, read_image
+from bench.metrics.context import ScoringData
+from bench.metrics.networks import Options
+from bench.metrics.score import score
+from bench.plugins import Registry, load_plugins
 
 Images = str | Path | Sequence[str | Path] | npt.NDArray[Any] | torch.Tensor
 """A folder, a list of files, or an array: ``(N, H, W, 3)`` uint8 or ``(N, 3, H, W)`` floats."""
@@ -91,6 +93,9 @@ def score_frame(
     weights_dir: str | Path | None = None,
     offline: bool = True,
     cache: str | Path | None = None,
+    metric_options: Options | None = None,
+    extractors: Options | None = None,
+    plugins: Sequence[str | Path] = (),
 ) -> pd.DataFrame:
     """Score translations that are already there.
 
@@ -110,6 +115,10 @@ def score_frame(
     device, weights_dir, offline, cache
         Where to compute, where official weights lie, whether to stay off the network, where
         to keep features.
+    metric_options, extractors
+        Options of metrics and of the networks behind them, by name.
+    plugins
+        One-file plugins to load besides the installed ones.
 
     Returns
     -------
@@ -149,14 +158,18 @@ def score_frame(
         if event.kind == "warning":
             warnings.append(event.message)
 
+    registry = load_plugins([Path(file) for file in plugins])
     found = score(
         data,
-        _chosen(metrics, with_inputs=given is not None),
+        _defaults(registry, with_inputs=given is not None) if metrics is None else metrics,
+        registry,
         device=torch.device(device),
         weights_dir=Path(weights_dir) if weights_dir is not None else None,
         offline=offline,
         cache=Path(cache) if cache is not None else None,
         emit=listen,
+        metric_options=metric_options,
+        extractors=extractors,
     )
     rows: list[Mapping[str, Any]] = [asdict(measurement) for measurement in found]
     frame = pd.DataFrame(rows, columns=_COLUMNS)
@@ -179,14 +192,10 @@ _COLUMNS = [
 ]
 
 
-def _chosen(names: Sequence[str] | None, *, with_inputs: bool) -> list[MetricSpec]:
-    """The metrics of these names; or all defaults that need no inputs where there are none."""
-    if names is None:
-        return [
-            spec for spec in METRICS if spec.default and (with_inputs or spec.kind != "content")
-        ]
-    known = {spec.name: spec for spec in METRICS}
-    for name in names:
-        if name not in known:
-            raise BenchError(f"metric {name!r} is unknown: choose from {', '.join(known)}")
-    return [known[name] for name in names]
+def _defaults(registry: Registry, *, with_inputs: bool) -> list[str]:
+    """Return all default metrics; only those that need no inputs where there are none."""
+    return [
+        spec.name
+        for spec in registry.metrics.values()
+        if spec.default and (with_inputs or spec.kind != "content")
+    ]

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from bench import weights
-from bench.metrics.files import EFFICIENTNET
+from bench.metrics.declared.extractors import EFFICIENTNET
 from bench.metrics.kid import kernel, kid
+from bench.metrics.networks import choose
 
 if TYPE_CHECKING:
     from bench.stats import Floats
@@ -37,12 +37,13 @@ class Judge:
 
     def __call__(self, real: torch.Tensor) -> Callable[[torch.Tensor], float]:
         """Read the network, and look at the real images once."""
-        from bench.metrics.extractors.efficientnet import EfficientNetLite0
-
-        _, path = weights.require(
-            (EFFICIENTNET,), weights_dir=self.weights_dir, offline=self.offline
+        chosen = choose(
+            (EFFICIENTNET.name,),
+            {EFFICIENTNET.name: EFFICIENTNET},
+            weights_dir=self.weights_dir,
+            offline=self.offline,
         )
-        network = EfficientNetLite0(path, real.device)
+        network = chosen.build(real.device)
         y = _features(network.features, real)
         kyy = kernel(y @ y.T, y.shape[1])
 

@@ -9,16 +9,12 @@ pair with itself.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.api import Measurement
-from bench.stats import RESAMPLES, Floats, Interval, multinomial_weights
-
-if TYPE_CHECKING:
-    from bench.metrics.fid import Grams
-    from bench.metrics.scoring import Scoring
+from bench.api import Interval, Measurement, MetricContext
+from bench.metrics.fid import Grams, grams_of, real_grams
+from bench.stats import RESAMPLES, Floats, multinomial_weights
 
 
 def kernel(products: Floats, dimension: int) -> Floats:
@@ -71,21 +67,21 @@ def kid_interval(
     return Interval(value, float(low), float(high), "weighted U-statistic bootstrap")
 
 
-def measure(scoring: Scoring) -> Iterator[Measurement]:
+def measure(context: MetricContext) -> Iterator[Measurement]:
     """``kid`` to the target's test images, its real floor, and ``kid_train``.
 
     One output per input throughout. ``kid_floor`` is what the target's real training
     images score against its test images: what is left of KID when nothing is wrong.
     ``kid_train`` holds the outputs against the training images, as some papers do.
     """
-    g = scoring.grams("outputs", "reference", at_least=2)
-    yield scoring.measurement("kid", _of(g), n=len(g.xx))
-    real = scoring.real_grams()
+    g = grams_of(context, "outputs", "reference", at_least=2)
+    yield context.measurement("kid", _of(g), n=len(g.xx))
+    real = real_grams(context)
     if real is not None and len(real.xx) >= 2:
-        yield scoring.measurement("kid_floor", _of(real), n=len(real.xx), higher_is_better=None)
-    if len(scoring.data.reference_train) >= 2:
-        g = scoring.grams("outputs", "reference_train", at_least=2)
-        yield scoring.measurement("kid_train", _of(g), n=len(g.xx))
+        yield context.measurement("kid_floor", _of(real), n=len(real.xx))
+    if len(context.pictures("reference_train")) >= 2:
+        g = grams_of(context, "outputs", "reference_train", at_least=2)
+        yield context.measurement("kid_train", _of(g), n=len(g.xx))
 
 
 def _of(g: Grams) -> Interval:

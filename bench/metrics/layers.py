@@ -8,18 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage, stats
 
-from bench.api import Measurement
+from bench.api import Measurement, MetricContext, NotMeasurable, Picture
 from bench.stats import Floats, bootstrap_mean
-
-if TYPE_CHECKING:
-    from bench.images import Picture
-    from bench.metrics.scoring import Scoring
 
 Pixels = npt.NDArray[np.uint8]
 Bool = npt.NDArray[np.bool_]
@@ -57,24 +52,22 @@ class Ground:
         return np.asarray(self.classes == self.names.index("sky"))
 
 
-def _grounds(scoring: Scoring) -> dict[str, Ground]:
+def _grounds(context: MetricContext) -> dict[str, Ground]:
     """The layers of every input that has truths."""
 
     def make() -> dict[str, Ground]:
-        data, found = scoring.data, {}
-        for key, layers in data.layers.items():
-            if data.truths.get(key):
+        found = {}
+        for key, layers in context.layers.items():
+            if context.truths.get(key):
                 planes = layers()
-                size = data.inputs[key].load().shape[:2]
+                size = context.inputs[key].load().shape[:2]
                 depth = np.log(np.maximum(_fit(planes["depth"], size), 1).astype(np.float64))
-                found[key] = Ground(_fit(planes["classes"], size), depth, data.classes)  # type: ignore[arg-type]
-        return {key: found[key] for key in scoring.ids if key in found}
+                found[key] = Ground(_fit(planes["classes"], size), depth, context.classes)  # type: ignore[arg-type]
+        return {key: found[key] for key in context.ids if key in found}
 
-    made: dict[str, Ground] = scoring.once("layers/grounds", make)
+    made = context.once("layers/grounds", make)
     if not made:
-        from bench.metrics.scoring import NotMeasurable
-
-        raise NotMeasurable(f"{scoring.spec.name} needs layers and truths of one input at least")
+        raise NotMeasurable(f"{context.name} needs layers and truths of one input at least")
     return made
 
 
@@ -102,7 +95,7 @@ def palette(pixels: Pixels, mask: Bool) -> Floats:
     return np.concatenate([inside.mean(0), inside.std(0)])
 
 
-def season_error(scoring: Scoring) -> Iterator[Measurement]:
+def season_error(context: MetricContext) -> Iterator[Measurement]:
     """``season_error``, and the same for each class: colours to the nearest true look's.
 
     In units of what the inputs themselves score: 1 is doing nothing, 0 a true look. The
@@ -110,9 +103,9 @@ def season_error(scoring: Scoring) -> Iterator[Measurement]:
     """
     left: dict[str, dict[str, Floats]] = {}
     begun: dict[str, dict[str, float]] = {}
-    for key, ground in _grounds(scoring).items():
-        truths = [true.load() for true in scoring.data.truths[key]]
-        source = scoring.data.inputs[key].load()
+    for key, ground in _grounds(context).items():
+        truths = [true.load() for true in context.truths[key]]
+        source = context.inputs[key].load()
         for index, name in enumerate(ground.names):
             mask = np.asarray(ground.classes == index)
             if mask.mean() < LEAST_SHARE:
@@ -122,13 +115,13 @@ def season_error(scoring: Scoring) -> Iterator[Measurement]:
             def away(pixels: Pixels, mask: Bool = mask, true: Floats = true) -> float:
                 return float(np.linalg.norm(palette(pixels, mask) - true, axis=1).min())
 
-            left.setdefault(name, {})[key] = _each(scoring.data.outputs[key], away)
+            left.setdefault(name, {})[key] = _each(context.outputs[key], away)
             begun.setdefault(name, {})[key] = away(source)
-    yield from _relative(scoring, "season_error", left, begun)
+    yield from _relative(context, "season_error", left, begun)
 
 
 def _relative(
-    scoring: Scoring,
+    context: MetricContext,
     metric: str,
     left: Mapping[str, Mapping[str, Floats]],
     begun: Mapping[str, Mapping[str, float]],
@@ -148,11 +141,11 @@ def _relative(
     ):
         if scale > 0:
             rows = [row / scale for row in values.values()]
-            yield scoring.measurement(
+            yield context.measurement(
                 name,
                 bootstrap_mean([float(row.mean()) for row in rows]),
                 n=len(rows),
-                per_sample=scoring.per_sample(rows, list(values)) if name == metric else (),
+                per_sample=context.per_sample(rows, list(values)) if name == metric else (),
             )
 
 
@@ -212,14 +205,14 @@ class Skyline:
         return np.asarray(np.abs(seen.argmax(1) - self.reach) <= self.near)
 
 
-def skyline(scoring: Scoring) -> Iterator[Measurement]:
+def skyline(context: MetricContext) -> Iterator[Measurement]:
     """``skyline_kept``: share of the skyline that outputs show, where most true looks do.
 
     1 as in true looks on average, 0 by chance.
     """
     found, true = {}, []
-    for key, ground in _grounds(scoring).items():
-        line, truths = Skyline.of(ground), scoring.data.truths[key]
+    for key, ground in _grounds(context).items():
+        line, truths = Skyline.of(ground), context.truths[key]
         visible = np.mean([line.shown(one.load()) for one in truths], axis=0) > 0.5
         if not visible.any():
             continue
@@ -227,26 +220,24 @@ def skyline(scoring: Scoring) -> Iterator[Measurement]:
         def kept(pixels: Pixels, line: Skyline = line, visible: Bool = visible) -> float:
             return float(line.shown(pixels)[visible].mean()) - line.chance
 
-        found[key] = _each(scoring.data.outputs[key], kept)
+        found[key] = _each(context.outputs[key], kept)
         true.append(_each(truths, kept).mean())
-    yield _of_truth(scoring, "skyline_kept", found, true)
+    yield _of_truth(context, "skyline_kept", found, true)
 
 
 def _of_truth(
-    scoring: Scoring, metric: str, found: Mapping[str, Floats], true: Sequence[float]
+    context: MetricContext, metric: str, found: Mapping[str, Floats], true: Sequence[float]
 ) -> Measurement:
     """Rows by input, in units of what true looks score on average."""
     if not found:
-        from bench.metrics.scoring import NotMeasurable
-
         raise NotMeasurable(f"{metric}: the true looks do not show it")
     unit = max(float(np.mean(true)), 1e-6)
     rows = [row / unit for row in found.values()]
-    return scoring.measurement(
+    return context.measurement(
         metric,
         bootstrap_mean([float(row.mean()) for row in rows]),
         n=len(rows),
-        per_sample=scoring.per_sample(rows, list(found)),
+        per_sample=context.per_sample(rows, list(found)),
     )
 
 
@@ -289,21 +280,21 @@ def rowwise_auc(values: Floats, positive: Bool) -> float:
     return float(wins[pairs > 0].sum() / pairs.sum())
 
 
-def edges(scoring: Scoring) -> Iterator[Measurement]:
+def edges(context: MetricContext) -> Iterator[Measurement]:
     """``edges_kept``: how clearly the outlines of the scene are edges of the outputs.
 
     1 as in true looks on average, 0 by chance; above 1 where they are clearer than that.
     """
     found, true = {}, []
-    for key, ground in _grounds(scoring).items():
+    for key, ground in _grounds(context).items():
         outline = outlines(ground)
 
         def clear(pixels: Pixels, outline: Bool = outline) -> float:
             return rowwise_auc(gradient(pixels), outline) - 0.5
 
-        found[key] = _each(scoring.data.outputs[key], clear)
-        true.append(_each(scoring.data.truths[key], clear).mean())
-    yield _of_truth(scoring, "edges_kept", found, true)
+        found[key] = _each(context.outputs[key], clear)
+        true.append(_each(context.truths[key], clear).mean())
+    yield _of_truth(context, "edges_kept", found, true)
 
 
 # -------------------------------------------------------------------------- the depth
@@ -357,7 +348,7 @@ def order_kept(seen: Floats, depth: Floats) -> tuple[int, int]:
     return int(right.sum()), int(farther.sum())
 
 
-def depth_order(scoring: Scoring) -> Iterator[Measurement]:
+def depth_order(context: MetricContext) -> Iterator[Measurement]:
     """``depth_order_kept``: whether what is farther than usual at its place looks farther.
 
     A ridge regression learns from the true looks and the inputs of one half of the inputs
@@ -365,11 +356,9 @@ def depth_order(scoring: Scoring) -> Iterator[Measurement]:
     the mean depth of a place count: what all scenes share counts for nothing. 1 as
     in true looks, 0 by chance.
     """
-    from bench.metrics.scoring import NotMeasurable
-
-    grounds, data = _grounds(scoring), scoring.data
+    grounds = _grounds(context)
     if len(grounds) < _LEAST or len(next(iter(grounds.values())).depth) < CELLS:
-        raise NotMeasurable(f"{scoring.spec.name} needs {_LEAST} inputs of {CELLS} pixels a side")
+        raise NotMeasurable(f"{context.name} needs {_LEAST} inputs of {CELLS} pixels a side")
     depths = np.stack([_depth_of_cells(ground) for ground in grounds.values()])
     known = np.isfinite(depths)
     usual = np.where(known, depths, 0.0).sum(0) / np.maximum(known.sum(0), 1)
@@ -381,8 +370,8 @@ def depth_order(scoring: Scoring) -> Iterator[Measurement]:
                 (unusual[at], pixels)
                 for at in range(1 - half, len(keys), 2)
                 for pixels in (
-                    *(true.load() for true in data.truths[keys[at]]),
-                    data.inputs[keys[at]].load(),
+                    *(true.load() for true in context.truths[keys[at]]),
+                    context.inputs[keys[at]].load(),
                 )
             ]
         )
@@ -395,11 +384,11 @@ def depth_order(scoring: Scoring) -> Iterator[Measurement]:
             right, pairs = order_kept(readers[at % 2](pixels), unusual[at])
             return right / pairs - 0.5 if pairs else np.nan
 
-        values = _each(data.outputs[key], kept)
+        values = _each(context.outputs[key], kept)
         if np.isfinite(values).all():
             found[key] = values
-            true.append(_each(data.truths[key], kept).mean())
-    yield _of_truth(scoring, "depth_order_kept", found, true)
+            true.append(_each(context.truths[key], kept).mean())
+    yield _of_truth(context, "depth_order_kept", found, true)
 
 
 def _depth_reader(pictures: Sequence[tuple[Floats, Pixels]]) -> Callable[[Pixels], Floats]:

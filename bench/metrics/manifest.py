@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from bench.metrics.scoring import ScoringData
+    from bench.metrics.context import ScoringData
 
 Hashes = Mapping[str, str]
 Change = Literal["changed", "gone", "new"]

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 import numpy as np
 
-from bench.api import Measurement
+from bench.api import Measurement, MetricContext
 from bench.stats import Floats, bootstrap_mean
-
-if TYPE_CHECKING:
-    from bench.metrics.scoring import Scoring
 
 MUNIT_INPUTS, MUNIT_PAIRS = 100, 19
 """MUNIT's protocol: 100 inputs, 19 independent pairs of samples each."""
@@ -32,6 +29,47 @@ def squared_distances(embedded: Floats) -> Floats:
     return distances
 
 
+@dataclass(frozen=True)
+class DistanceTable:
+    """Perceptual distances around one input.
+
+    Parameters
+    ----------
+    samples
+        Between its samples, ``(k, k)``.
+    to_input
+        From each sample to the input, ``(k,)``.
+    to_truths
+        From each sample to each true translation, ``(k, T)``; T may be 0.
+    truths
+        Between the true translations, ``(T, T)``.
+    """
+
+    samples: Floats
+    to_input: Floats
+    to_truths: Floats
+    truths: Floats
+
+
+def tables_of(context: MetricContext) -> dict[str, DistanceTable]:
+    """Return the distances around each input; each picture passes the network once."""
+
+    def make() -> dict[str, DistanceTable]:
+        found = {}
+        for key in context.progress(context.ids, f"distances ({context.extractor})"):
+            samples = context.outputs[key]
+            matrix = context.distances(
+                [*samples, context.inputs[key], *context.truths.get(key, ())]
+            )
+            k = len(samples)
+            found[key] = DistanceTable(
+                matrix[:k, :k], matrix[:k, k], matrix[:k, k + 1 :], matrix[k + 1 :, k + 1 :]
+            )
+        return found
+
+    return context.once("distances", make)
+
+
 def all_pairs(distances: Floats) -> float:
     """Mean over all pairs of different samples of one input, from ``(k, k)``."""
     k = len(distances)
@@ -44,51 +82,35 @@ def independent_pairs(distances: Floats, pairs: int = MUNIT_PAIRS) -> Floats:
     return np.asarray(distances[np.arange(0, 2 * k, 2), np.arange(1, 2 * k, 2)])
 
 
-def diversity(scoring: Scoring) -> Iterator[Measurement]:
-    """``lpips_diversity``: all pairs of samples of one input, averaged over inputs."""
-    tables = scoring.distances()
-    values = [all_pairs(table.samples) for table in tables.values()]
-    yield scoring.measurement("lpips_diversity", bootstrap_mean(values), n=len(values))
+def diversity(context: MetricContext) -> Iterator[Measurement]:
+    """``lpips_diversity``: all pairs of samples of one input, averaged over inputs.
+
+    Under the metric's own name: other networks give the same by another scale.
+    """
+    values = [all_pairs(table.samples) for table in tables_of(context).values()]
+    yield context.measurement(context.name, bootstrap_mean(values), n=len(values))
 
 
-def diversity_munit(scoring: Scoring) -> Iterator[Measurement]:
+def diversity_munit(context: MetricContext) -> Iterator[Measurement]:
     """``lpips_diversity_munit``: independent pairs, as MUNIT reports it."""
-    chosen = list(scoring.distances().items())
+    chosen = list(tables_of(context).items())
     if len(chosen) > MUNIT_INPUTS:
         picked = np.random.default_rng(0).permutation(len(chosen))[:MUNIT_INPUTS]
         chosen = [chosen[index] for index in np.sort(picked)]
     pairs = [independent_pairs(table.samples) for _, table in chosen]
-    yield scoring.measurement(
+    yield context.measurement(
         "lpips_diversity_munit",
         bootstrap_mean([float(values.mean()) for values in pairs]),
         n=sum(map(len, pairs)),
     )
 
 
-def diversity_v00(scoring: Scoring) -> Iterator[Measurement]:
-    """``lpips_diversity_v00``: all pairs, by the first release of LPIPS."""
-    tables = scoring.distances(version="0.0")
-    values = [all_pairs(table.samples) for table in tables.values()]
-    yield scoring.measurement(
-        "lpips_diversity_v00",
-        bootstrap_mean(values),
-        n=len(values),
-        extractor=scoring.name_of("0.0"),
-    )
-
-
-def diversity_named(scoring: Scoring) -> Iterator[Measurement]:
-    """All pairs, under the metric's own name: for other trunks."""
-    values = [all_pairs(table.samples) for table in scoring.distances().values()]
-    yield scoring.measurement(scoring.spec.name, bootstrap_mean(values), n=len(values))
-
-
-def to_input(scoring: Scoring) -> Iterator[Measurement]:
+def to_input(context: MetricContext) -> Iterator[Measurement]:
     """``lpips_input``: how far outputs are from their input, in perceptual distance."""
-    rows = [table.to_input for table in scoring.distances().values()]
-    yield scoring.measurement(
+    rows = [table.to_input for table in tables_of(context).values()]
+    yield context.measurement(
         "lpips_input",
         bootstrap_mean([float(row.mean()) for row in rows]),
         n=len(rows),
-        per_sample=scoring.per_sample(rows),
+        per_sample=context.per_sample(rows),
     )

@@ -8,17 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
-from bench.api import Measurement
-from bench.metrics.fid import Grams
-from bench.stats import Floats, Interval, bootstrap_mean, wilson
-
-if TYPE_CHECKING:
-    from bench.metrics.scoring import Scoring
+from bench.api import Interval, Measurement, MetricContext
+from bench.metrics.fid import Grams, grams_of
+from bench.stats import Floats, bootstrap_mean, wilson
 
 NEIGHBOURS = (3, 5)
 """The first one gives the headline values."""
@@ -88,32 +85,33 @@ def balls(g: Grams, k: int) -> Balls:
 
 
 def _measure(
-    scoring: Scoring, name: str, value: Callable[[Balls], Interval]
+    context: MetricContext, name: str, value: Callable[[Balls], Interval]
 ) -> Iterator[Measurement]:
     for k in NEIGHBOURS:
-        if k != NEIGHBOURS[0] and min(len(scoring.data.outputs), len(scoring.data.reference)) <= k:
+        pictures = min(len(context.outputs), len(context.pictures("reference")))
+        if k != NEIGHBOURS[0] and pictures <= k:
             continue
-        g = scoring.grams("outputs", "reference", at_least=k + 1)
-        made: Balls = scoring.once(f"balls/{k}", lambda g=g, k=k: balls(g, k))  # type: ignore[misc]
+        g = grams_of(context, "outputs", "reference", at_least=k + 1)
+        made = context.once(f"balls/{k}", partial(balls, g, k))
         suffix = "" if k == NEIGHBOURS[0] else f"_k{k}"
-        yield scoring.measurement(f"{name}{suffix}", value(made), n=len(g.xx))
+        yield context.measurement(f"{name}{suffix}", value(made), n=len(g.xx))
 
 
-def precision(scoring: Scoring) -> Iterator[Measurement]:
+def precision(context: MetricContext) -> Iterator[Measurement]:
     """``precision`` (3 neighbours) and ``precision_k5``."""
-    return _measure(scoring, "precision", Balls.precision)
+    return _measure(context, "precision", Balls.precision)
 
 
-def recall(scoring: Scoring) -> Iterator[Measurement]:
+def recall(context: MetricContext) -> Iterator[Measurement]:
     """``recall`` (3 neighbours) and ``recall_k5``."""
-    return _measure(scoring, "recall", Balls.recall)
+    return _measure(context, "recall", Balls.recall)
 
 
-def density(scoring: Scoring) -> Iterator[Measurement]:
+def density(context: MetricContext) -> Iterator[Measurement]:
     """``density`` (3 neighbours) and ``density_k5``."""
-    return _measure(scoring, "density", Balls.density)
+    return _measure(context, "density", Balls.density)
 
 
-def coverage(scoring: Scoring) -> Iterator[Measurement]:
+def coverage(context: MetricContext) -> Iterator[Measurement]:
     """``coverage`` (3 neighbours) and ``coverage_k5``."""
-    return _measure(scoring, "coverage", Balls.coverage)
+    return _measure(context, "coverage", Balls.coverage)

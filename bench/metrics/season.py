@@ -9,17 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 from scipy import optimize, special
 
-from bench.api import Measurement
-from bench.stats import Floats, Interval, bootstrap_mean, mean_of_two, wilson
-
-if TYPE_CHECKING:
-    from bench.metrics.scoring import Scoring
+from bench.api import Interval, Measurement, MetricContext, NotMeasurable
+from bench.stats import Floats, bootstrap_mean, mean_of_two, wilson
 
 _PENALTIES = (0.01, 0.1, 1.0)
 _FOLDS = 4
@@ -188,30 +184,27 @@ class _Verdict:
     """Probability of the target domain, ``(N, K)``."""
 
 
-def _verdict(scoring: Scoring) -> _Verdict:
-    made: _Verdict = scoring.once("season", lambda: _judge(scoring))
-    return made
+def _verdict(context: MetricContext) -> _Verdict:
+    return context.once("season", lambda: _judge(context))
 
 
-def _judge(scoring: Scoring) -> _Verdict:
-    data = scoring.data
-    scoring.need("source_train", _LEAST)
-    scoring.need("reference_train", _LEAST)
-    classifier = train(scoring.features("source_train"), scoring.features("reference_train"))
+def _judge(context: MetricContext) -> _Verdict:
+    context.need("source_train", _LEAST)
+    context.need("reference_train", _LEAST)
+    classifier = train(context.features("source_train"), context.features("reference_train"))
     # Held out means held out: a test image that is also a training image does not count.
-    trained = {p.digest for p in (*data.source_train, *data.reference_train)}
-    sources = [p for p in scoring.pictures("inputs") if p.digest not in trained]
-    targets = [p for p in data.reference if p.digest not in trained]
+    train_sets = (*context.pictures("source_train"), *context.pictures("reference_train"))
+    trained = {p.digest for p in train_sets}
+    sources = [p for p in context.pictures("inputs") if p.digest not in trained]
+    targets = [p for p in context.pictures("reference") if p.digest not in trained]
     if not sources or not targets:
-        from bench.metrics.scoring import NotMeasurable
-
         which = "source" if not sources else "target"
         raise NotMeasurable(
-            f"{scoring.spec.name} has no test image of the {which} domain that is not also a "
+            f"{context.name} has no test image of the {which} domain that is not also a "
             "training image"
         )
     labels = np.r_[np.zeros(len(sources)), np.ones(len(targets))]
-    held_out = classifier.probabilities(scoring.features_of([*sources, *targets]))
+    held_out = classifier.probabilities(context.features([*sources, *targets]))
     right = (held_out >= 0.5) == (labels >= 0.5)
     # Each domain counts half, as in training: else the larger one would decide, and the same
     # judge would look better in one direction than in the other.
@@ -221,46 +214,42 @@ def _judge(scoring: Scoring) -> _Verdict:
             for label in (0, 1)
         )
     )
-    outputs = classifier.probabilities(scoring.features("all_outputs"))
+    outputs = classifier.probabilities(context.features("all_outputs"))
     return _Verdict(
         classifier,
         accuracy,
         calibration_error(held_out, labels, balanced=True),
         len(labels),
-        outputs.reshape(len(data.outputs), -1),
+        outputs.reshape(len(context.outputs), -1),
     )
 
 
-def target_rate(scoring: Scoring) -> Iterator[Measurement]:
+def target_rate(context: MetricContext) -> Iterator[Measurement]:
     """``target_rate``, with the classifier's own accuracy and calibration error."""
-    verdict = _verdict(scoring)
+    verdict = _verdict(context)
     first = verdict.posteriors[:, 0] >= 0.5
-    yield scoring.measurement(
+    yield context.measurement(
         "target_rate",
         wilson(int(first.sum()), len(first)),
         n=len(first),
-        per_sample=scoring.per_sample(verdict.posteriors),
+        per_sample=context.per_sample(verdict.posteriors),
     )
-    yield scoring.measurement(
-        "classifier_accuracy", verdict.accuracy, n=verdict.tested, higher_is_better=None
-    )
-    yield scoring.measurement(
-        "classifier_calibration_error", verdict.calibration, n=verdict.tested, higher_is_better=None
-    )
+    yield context.measurement("classifier_accuracy", verdict.accuracy, n=verdict.tested)
+    yield context.measurement("classifier_calibration_error", verdict.calibration, n=verdict.tested)
 
 
-def _divergences(scoring: Scoring) -> Divergences:
-    p = _verdict(scoring).posteriors
+def _divergences(context: MetricContext) -> Divergences:
+    p = _verdict(context).posteriors
     return inception_scores(np.stack([p, 1.0 - p], axis=-1))
 
 
-def cis(scoring: Scoring) -> Iterator[Measurement]:
+def cis(context: MetricContext) -> Iterator[Measurement]:
     """``cis_proxy``: conditional inception score, raw, of our own classifier."""
-    values = _divergences(scoring).conditional
-    yield scoring.measurement("cis_proxy", bootstrap_mean(values), n=len(values))
+    values = _divergences(context).conditional
+    yield context.measurement("cis_proxy", bootstrap_mean(values), n=len(values))
 
 
-def inception_score(scoring: Scoring) -> Iterator[Measurement]:
+def inception_score(context: MetricContext) -> Iterator[Measurement]:
     """``is_proxy``: inception score, raw, of our own classifier."""
-    values = _divergences(scoring).total
-    yield scoring.measurement("is_proxy", bootstrap_mean(values), n=len(values))
+    values = _divergences(context).total
+    yield context.measurement("is_proxy", bootstrap_mean(values), n=len(values))

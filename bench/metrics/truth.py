@@ -8,18 +8,14 @@ measured on its own.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from bench.api import BenchError, Measurement
+from bench.api import BenchError, Measurement, MetricContext, NotMeasurable, Picture
+from bench.metrics.perceptual import tables_of
 from bench.stats import Floats, bootstrap_mean
-
-if TYPE_CHECKING:
-    from bench.images import Picture
-    from bench.metrics.scoring import Scoring
 
 PSNR_CAP = 100.0
 """What identical pictures count as, in dB: an average with infinity says nothing."""
@@ -75,19 +71,18 @@ def ssim(a: npt.NDArray[np.uint8], b: npt.NDArray[np.uint8]) -> float:
     return float(values.mean())
 
 
-def _table(scoring: Scoring, name: str, compare: Callable[..., float]) -> dict[str, Floats]:
+def _table(context: MetricContext, name: str, compare: Callable[..., float]) -> dict[str, Floats]:
     """For each input with truths: samples x truths ``(k, T)``."""
 
     def make() -> dict[str, Floats]:
         found = {}
-        for key in scoring.ids:
-            truths = scoring.data.truths.get(key, ())
+        for key in context.ids:
+            truths = context.truths.get(key, ())
             if truths:
-                found[key] = _compare(scoring.data.outputs[key], truths, compare)
+                found[key] = _compare(context.outputs[key], truths, compare)
         return found
 
-    made: dict[str, Floats] = scoring.once(f"truth/{name}", make)
-    return made
+    return context.once(f"truth/{name}", make)
 
 
 def _compare(
@@ -108,50 +103,50 @@ def _compare(
 
 
 def _yield(
-    scoring: Scoring, name: str, tables: dict[str, Floats], *, higher: bool
+    context: MetricContext, name: str, tables: dict[str, Floats], *, higher: bool
 ) -> Iterator[Measurement]:
     """The value to the nearest truth, of the mean sample and of the best one; and to the pair."""
     pick = np.max if higher else np.min
     nearest = {key: pick(table, axis=1) for key, table in tables.items()}
-    yield scoring.measurement(
+    yield context.measurement(
         name,
         bootstrap_mean([float(values.mean()) for values in nearest.values()]),
         n=len(nearest),
-        per_sample=scoring.per_sample(list(nearest.values()), list(nearest)),
+        per_sample=context.per_sample(list(nearest.values()), list(nearest)),
     )
-    if scoring.data.samples > 1:
-        yield scoring.measurement(
+    if context.samples > 1:
+        yield context.measurement(
             f"{name}_best_of_k",
             bootstrap_mean([float(pick(values)) for values in nearest.values()]),
             n=len(nearest),
         )
     if any(table.shape[1] > 1 for table in tables.values()):
-        yield scoring.measurement(
+        yield context.measurement(
             f"{name}_pair",
             bootstrap_mean([float(table[:, 0].mean()) for table in tables.values()]),
             n=len(tables),
         )
 
 
-def measure_psnr(scoring: Scoring) -> Iterator[Measurement]:
+def measure_psnr(context: MetricContext) -> Iterator[Measurement]:
     """``psnr`` to the nearest truth, ``psnr_best_of_k`` of the samples, ``psnr_pair``."""
-    return _yield(scoring, "psnr", _table(scoring, "psnr", psnr), higher=True)
+    return _yield(context, "psnr", _table(context, "psnr", psnr), higher=True)
 
 
-def measure_ssim(scoring: Scoring) -> Iterator[Measurement]:
+def measure_ssim(context: MetricContext) -> Iterator[Measurement]:
     """``ssim`` to the nearest truth, ``ssim_best_of_k`` of the samples, ``ssim_pair``."""
-    return _yield(scoring, "ssim", _table(scoring, "ssim", ssim), higher=True)
+    return _yield(context, "ssim", _table(context, "ssim", ssim), higher=True)
 
 
-def measure_lpips(scoring: Scoring) -> Iterator[Measurement]:
+def measure_lpips(context: MetricContext) -> Iterator[Measurement]:
     """``lpips_truth`` to the nearest truth, ``…_best_of_k`` of the samples, ``…_pair``."""
-    return _yield(scoring, "lpips_truth", _perceptual(scoring), higher=False)
+    return _yield(context, "lpips_truth", _perceptual(context), higher=False)
 
 
-def _perceptual(scoring: Scoring) -> dict[str, Floats]:
+def _perceptual(context: MetricContext) -> dict[str, Floats]:
     return {
         key: table.to_truths
-        for key, table in scoring.distances().items()
+        for key, table in tables_of(context).items()
         if table.to_truths.shape[1] > 0
     }
 
@@ -187,51 +182,49 @@ def assign_modes(
     return np.where(inside, nearest, NONE)
 
 
-def _modes(scoring: Scoring) -> dict[str, npt.NDArray[np.intp]]:
+def _modes(context: MetricContext) -> dict[str, npt.NDArray[np.intp]]:
     """For each input with several truths, the mode of each sample."""
-    tables = {k: t for k, t in scoring.distances().items() if t.to_truths.shape[1] > 1}
+    tables = {k: t for k, t in tables_of(context).items() if t.to_truths.shape[1] > 1}
     if not tables:
-        from bench.metrics.scoring import NotMeasurable
-
-        raise NotMeasurable(f"{scoring.spec.name} needs several true translations of an input")
+        raise NotMeasurable(f"{context.name} needs several true translations of an input")
     return {k: assign_modes(t.to_truths, t.truths, t.to_input) for k, t in tables.items()}
 
 
-def measure_modes(scoring: Scoring) -> Iterator[Measurement]:
+def measure_modes(context: MetricContext) -> Iterator[Measurement]:
     """``truth_coverage``: share of the true modes that one of the samples shows."""
     shares = [
-        len(set(modes.tolist()) - {NONE}) / len(scoring.data.truths[key])
-        for key, modes in _modes(scoring).items()
+        len(set(modes.tolist()) - {NONE}) / len(context.truths[key])
+        for key, modes in _modes(context).items()
     ]
-    yield scoring.measurement("truth_coverage", bootstrap_mean(shares), n=len(shares))
+    yield context.measurement("truth_coverage", bootstrap_mean(shares), n=len(shares))
 
 
-def measure_mode_precision(scoring: Scoring) -> Iterator[Measurement]:
+def measure_mode_precision(context: MetricContext) -> Iterator[Measurement]:
     """``truth_precision``: share of the samples that show a true mode; mean over inputs."""
-    shown = {key: (modes != NONE).astype(np.float64) for key, modes in _modes(scoring).items()}
-    yield scoring.measurement(
+    shown = {key: (modes != NONE).astype(np.float64) for key, modes in _modes(context).items()}
+    yield context.measurement(
         "truth_precision",
         bootstrap_mean([float(values.mean()) for values in shown.values()]),
         n=len(shown),
-        per_sample=scoring.per_sample(list(shown.values()), list(shown)),
+        per_sample=context.per_sample(list(shown.values()), list(shown)),
     )
 
 
-def measure_mode_error(scoring: Scoring) -> Iterator[Measurement]:
+def measure_mode_error(context: MetricContext) -> Iterator[Measurement]:
     """``truth_mode_error``: from the shares of the modes over all outputs to the true shares.
 
     Total variation; an output that shows no mode adds to no share.
     """
-    rows, found = [], _modes(scoring)
-    kinds = sorted({str(t.factors.get("mode")) for k in found for t in scoring.data.truths[k]})
+    rows, found = [], _modes(context)
+    kinds = sorted({str(t.factors.get("mode")) for k in found for t in context.truths[k]})
     for key, modes in found.items():
-        names = [str(true.factors.get("mode")) for true in scoring.data.truths[key]]
+        names = [str(true.factors.get("mode")) for true in context.truths[key]]
         shown = [names[mode] if mode != NONE else None for mode in modes]
         rows.append([shown.count(k) / len(shown) - names.count(k) / len(names) for k in kinds])
     gaps = np.mean(rows, axis=0)
     nowhere = -float(gaps.sum())
     value = 0.5 * (float(np.abs(gaps).sum()) + nowhere)
-    yield scoring.measurement("truth_mode_error", value, n=len(rows))
+    yield context.measurement("truth_mode_error", value, n=len(rows))
 
 
 # -------------------------------------------------------------------------- factors
@@ -268,7 +261,7 @@ class Reader:
         return read
 
 
-def measure_factors(scoring: Scoring) -> Iterator[Measurement]:
+def measure_factors(context: MetricContext) -> Iterator[Measurement]:
     """``factor_error``: how far the factors seen in outputs are from those in real pictures.
 
     A :class:`Reader` learns each numeric factor on target training pictures. Outputs and
@@ -277,32 +270,30 @@ def measure_factors(scoring: Scoring) -> Iterator[Measurement]:
     real one. ``factor_error_floor`` is what as many real training pictures score, each read
     by a regression that has not seen it.
     """
-    from bench.metrics.scoring import NotMeasurable
-
-    scoring.need("reference_train", _LEAST)
-    scoring.need("reference", _LEAST)
-    data = scoring.data
-    train = scoring.features("reference_train")
-    real, outputs = scoring.features("reference"), scoring.features("all_outputs")
+    context.need("reference_train", _LEAST)
+    context.need("reference", _LEAST)
+    pictures, tests = context.pictures("reference_train"), context.pictures("reference")
+    train = context.features("reference_train")
+    real, outputs = context.features("reference"), context.features("all_outputs")
     errors, floors = {}, []
     rng = np.random.default_rng(0)
-    for name in _numeric_factors([*data.reference_train, *data.reference]):
-        reader = Reader(train, [float(p.factors[name]) for p in data.reference_train])
-        seen, known = reader(real), np.array([float(p.factors[name]) for p in data.reference])
+    for name in _numeric_factors([*pictures, *tests]):
+        reader = Reader(train, [float(p.factors[name]) for p in pictures])
+        seen, known = reader(real), np.array([float(p.factors[name]) for p in tests])
         spread = float(seen.std())
         if spread < 1e-9 or 1.0 - ((seen - known) ** 2).mean() / known.var() < READABLE:
             continue
         errors[name] = stats.wasserstein_distance(reader(outputs), seen) / spread
-        count = min(len(scoring.ids), len(train))
+        count = min(len(context.ids), len(train))
         draws = [rng.choice(reader.left_out, count, replace=False) for _ in range(_DRAWS)]
         floors.append(np.mean([stats.wasserstein_distance(d, seen) for d in draws]) / spread)
     if not errors:
-        raise NotMeasurable(f"{scoring.spec.name}: no factor can be read from real pictures")
-    n = len(scoring.ids)
-    yield scoring.measurement("factor_error", float(np.mean(list(errors.values()))), n=n)
-    yield scoring.measurement("factor_error_floor", float(np.mean(floors)), n=n)
+        raise NotMeasurable(f"{context.name}: no factor can be read from real pictures")
+    n = len(context.ids)
+    yield context.measurement("factor_error", float(np.mean(list(errors.values()))), n=n)
+    yield context.measurement("factor_error_floor", float(np.mean(floors)), n=n)
     for name, error in errors.items():
-        yield scoring.measurement(f"factor_error_{name}", float(error), n=n)
+        yield context.measurement(f"factor_error_{name}", float(error), n=n)
 
 
 def _numeric_factors(pictures: Sequence[Picture]) -> list[str]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from bench.api import BenchError
+from bench.storage.files import replacing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -63,19 +63,14 @@ def join(parts: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor]:
 
 def write_weights(state: Mapping[str, Tensor], path: Path) -> Path:
     """Write a state dict for `torch.load`, whole or not at all; gives `path`."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     write_torch({key: value.cpu().contiguous() for key, value in state.items()}, path)
     return path
 
 
 def write_torch(value: Any, path: Path) -> None:
-    """``torch.save`` to a temporary name first, then moved into place."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("wb") as file:
+    """Write a value with ``torch.save``, whole or not at all."""
+    with replacing(path) as temporary, temporary.open("wb") as file:
         torch.save(value, file)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
 
 
 def drop_statistics(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -1,7 +1,8 @@
 """The contract kit: checks that any plugin can run against itself.
 
-Each check raises :class:`AssertionError` with one line that names the plugin and the broken
-promise. In a plugin's own tests::
+A check uses a plugin as the harness would, and looks at what it does, never at how. It raises
+:class:`AssertionError` with one line: the plugin, the promise it breaks, and how to mend it. In a
+plugin's own tests::
 
     from bench.testing import check_method, check_spec
 
@@ -13,6 +14,7 @@ promise. In a plugin's own tests::
 from __future__ import annotations
 
 from bench.testing.datasets import check_dataset
+from bench.testing.extractors import check_extractor
 from bench.testing.methods import check_method
 from bench.testing.metrics import check_metric
 from bench.testing.reports import check_report
@@ -20,6 +22,7 @@ from bench.testing.specs import check_light, check_spec
 
 __all__ = [
     "check_dataset",
+    "check_extractor",
     "check_light",
     "check_method",
     "check_metric",

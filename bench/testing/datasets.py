@@ -4,16 +4,28 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from PIL import Image
 
-from bench.api import A2B, B2A, BenchError, Dataset, DatasetSpec, Domain, ImageItem, Split
-from bench.images import load_item
-from bench.plugins import make_config, resolve
-from bench.testing.specs import must
+from bench.api import (
+    A2B,
+    B2A,
+    BenchError,
+    Dataset,
+    DatasetSpec,
+    Domain,
+    ImageItem,
+    LayeredDataset,
+    Split,
+)
+from bench.testing.promises import build, calling, load, must
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 _ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -33,12 +45,12 @@ def check_dataset(
     offline: bool = True,
     pictures: int = 2,
 ) -> None:
-    """A dataset keeps the contract of :class:`bench.api.Dataset`.
+    """Check that a dataset keeps the contract of :class:`bench.api.Dataset`.
 
     Checked: it says so before it is prepared; its splits are not empty, have a fixed order,
     unique ids that are safe as folder names, and SHA-256 digests; pictures decode, the same
     each time; a second instance finds the same; paired pictures are as many, and have their
-    partner as truth.
+    partner as truth; layers are as large as their pictures, and name every class.
 
     Parameters
     ----------
@@ -64,13 +76,28 @@ def check_dataset(
         return
     name = spec.name
     dataset = _open(spec, config, cache, offline, check_unprepared=True)
-    must(isinstance(dataset, Dataset), name, "the class lacks a method of bench.api.Dataset")
+    must(
+        isinstance(dataset, Dataset),
+        name,
+        "the class lacks a method of bench.api.Dataset",
+        "write prepare, split, fingerprint and truth, and set domains and paired",
+    )
     a, b = dataset.domains
-    must(a and b and a != b, name, f"the domains are called {a!r} and {b!r}")
-    must(not dataset.paired or spec.paired, name, "it is paired, and not declared so")
+    must(a and b and a != b, name, f"the domains are called {a!r} and {b!r}", "name two, apart")
+    must(
+        not dataset.paired or spec.paired,
+        name,
+        "it is paired, and not declared so",
+        "set paired=True in its spec",
+    )
     must(_SHA256.fullmatch(dataset.fingerprint()), name, "the fingerprint is no SHA-256")
     again = _open(spec, config, cache, offline)
-    must(again.fingerprint() == dataset.fingerprint(), name, "a second instance differs")
+    must(
+        again.fingerprint() == dataset.fingerprint(),
+        name,
+        "a second instance differs in its fingerprint",
+        "make it of the pictures' content alone",
+    )
     for key in _SPLITS:
         items, others = dataset.split(*key), again.split(*key)
         where = f"{name} {key[0]} {key[1]}"
@@ -79,6 +106,7 @@ def check_dataset(
             [(x.id, x.digest) for x in items] == [(x.id, x.digest) for x in others],
             where,
             "the order is not fixed",
+            "sort the pictures, by name for instance",
         )
         for item, other in list(zip(items, others, strict=True))[:pictures]:
             _check_picture(where, item, other)
@@ -87,6 +115,8 @@ def check_dataset(
             counts = {len(dataset.split(split, d)) for d in ("a", "b")}
             must(len(counts) == 1, name, f"it is paired, and the {split} domains differ in number")
     _check_truth(name, dataset)
+    if isinstance(dataset, LayeredDataset):
+        _check_layers(name, dataset, pictures)
 
 
 def _open(
@@ -97,42 +127,65 @@ def _open(
     *,
     check_unprepared: bool = False,
 ) -> Dataset:
-    settings = make_config("dataset", spec.name, spec.config, config or {})
-    dataset: Dataset = resolve(spec.implementation)(settings)
+    settings = build(spec, config or {})
+    with calling(spec.name, "building it"):
+        dataset: Dataset = load(spec)(settings)
     if check_unprepared:
         try:
-            items = dataset.split("train", "a")
+            items: Sequence[ImageItem] = dataset.split("train", "a")
         except BenchError:
             items = ()
         for item in items[:1]:  # what is there without preparation must be whole
-            load_item(item, None)
-    dataset.prepare(cache, offline=offline, progress=lambda _: None)
+            _pixels(spec.name, item)
+    with calling(spec.name, "prepare"):
+        dataset.prepare(cache, offline=offline, progress=lambda _: None)
     return dataset
+
+
+def _pixels(where: str, item: ImageItem) -> npt.NDArray[np.uint8]:
+    """Return a picture ``(H, W, 3)``, which should be uint8."""
+    with calling(where, f"decoding {item.id}"):
+        if item.render is not None:
+            return item.render()
+        assert item.path is not None
+        with Image.open(item.path) as picture:
+            return np.asarray(picture.convert("RGB"))
 
 
 def _check_items(where: str, items: Any) -> None:
     must(len(items) > 0, where, "it is empty")
-    ids = [item.id for item in items]
-    must(len({one.lower() for one in ids}) == len(ids), where, "ids are not unique")
     for item in items:
         must(isinstance(item, ImageItem), where, f"an item is a {type(item).__name__}")
         must(
             _ID.fullmatch(item.id) and len(item.id) <= 120,
             where,
             f"id {item.id!r} is not safe as a folder name",
+            "use letters, digits, and . _ - after the first, at most 120",
         )
         must(_SHA256.fullmatch(item.digest), where, f"the digest of {item.id} is no SHA-256")
-        must((item.path is None) != (item.render is None), where, f"{item.id}: path or render")
+        must(
+            (item.path is None) != (item.render is None),
+            where,
+            f"{item.id} has a path and a render, or neither",
+            "give one of them",
+        )
+    ids = [item.id for item in items]
+    must(len({one.lower() for one in ids}) == len(ids), where, "ids are not unique")
 
 
 def _check_picture(where: str, item: ImageItem, other: ImageItem) -> None:
-    pixels = load_item(item, None)
+    pixels = _pixels(where, item)
     must(pixels.dtype == np.uint8, where, f"{item.id} is {pixels.dtype}, not uint8")
-    must(pixels.ndim == 3 and pixels.shape[2] == 3, where, f"{item.id} has shape {pixels.shape}")
     must(
-        np.array_equal(pixels, load_item(other, None)),
+        pixels.ndim == 3 and pixels.shape[2] == 3,
+        where,
+        f"{item.id} has shape {pixels.shape}, not (H, W, 3)",
+    )
+    must(
+        np.array_equal(pixels, _pixels(where, other)),
         where,
         f"{item.id} looks different the second time",
+        "make what is drawn a function of the configuration's seed and the picture's number",
     )
 
 
@@ -143,7 +196,27 @@ def _check_truth(name: str, dataset: Dataset) -> None:
             must(not dataset.paired or truths, name, f"it is paired, and {item.id} has no truth")
             for true in truths[:1]:
                 must(
-                    load_item(true, None).shape == load_item(item, None).shape,
+                    _pixels(name, true).shape == _pixels(name, item).shape,
                     name,
                     f"the truth of {item.id} has another size",
                 )
+
+
+def _check_layers(name: str, dataset: LayeredDataset, pictures: int) -> None:
+    for domain in ("a", "b"):
+        for item in dataset.split("test", domain)[:pictures]:
+            planes = dataset.layers(item)
+            must(
+                {"classes", "depth"} <= planes.keys(),
+                name,
+                f"the layers of {item.id} lack classes or depth",
+            )
+            size = _pixels(name, item).shape[:2]
+            for key, plane in planes.items():
+                must(plane.shape == size, name, f"layer {key} of {item.id} has another size")
+            must(
+                int(planes["classes"].max()) < len(dataset.classes),
+                name,
+                f"a class of {item.id} has no name",
+                "name every index in classes",
+            )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from bench.api import A2B, Event, Measurement, MetricSpec
-from bench.images import Picture, Pixels, pixel_digest
-from bench.testing.methods import toy_pictures
-from bench.testing.specs import must
+from bench.api import A2B, Event, ExtractorSpec, Measurement, MetricSpec, Picture, find_column
+from bench.data.images import Pixels, pixel_digest
+from bench.metrics.context import ScoringData
+from bench.metrics.score import score
+from bench.plugins import Registry, load_plugins
+from bench.testing.promises import must
+from bench.testing.toys import toy_pictures
 
 
 def _itself(pixels: Pixels) -> Pixels:
@@ -45,10 +48,8 @@ def _layers(size: int, index: int) -> dict[str, Pixels]:
     return {"classes": classes, "depth": np.where(classes, 1 + (column + 8 * index) % 40, 255)}
 
 
-def toy_scoring_data(count: int = 12, samples: int = 2, size: int = 64) -> Any:
-    """Pictures of one direction of a made-up trial, with all that a dataset may know."""
-    from bench.metrics.scoring import ScoringData
-
+def toy_scoring_data(count: int = 12, samples: int = 2, size: int = 64) -> ScoringData:
+    """Return pictures of one direction of a made-up trial, with all that a dataset may know."""
     inputs = _pictures(count, size, "inputs")
     drawn = [_pictures(count, size, f"sample {k}") for k in range(samples)]
     return ScoringData(
@@ -73,52 +74,81 @@ def toy_scoring_data(count: int = 12, samples: int = 2, size: int = 64) -> Any:
 def check_metric(
     spec: MetricSpec,
     *,
+    options: Mapping[str, Any] | None = None,
+    extractors: Sequence[ExtractorSpec] = (),
     cache: Path | None = None,
     weights_dir: Path | None = None,
     offline: bool = True,
-    data: Any = None,
+    data: ScoringData | None = None,
 ) -> Sequence[Measurement]:
-    """A metric keeps its contract on toy pictures, and gives what it measured.
+    """Check that a metric keeps its contract on toy pictures; return what it measured.
 
-    Checked: there is a measurement; values and intervals are finite and in order; the kind
-    is one of a metric's own declaration or of the suite; `n` is given; the network behind
+    Checked: it gives the number of its own name; all that it gives is declared, and is as
+    declared; values and intervals are finite and in order; `n` is given; the network behind
     the number is named exactly where there is one; values of single samples are of samples
     that exist; the same pictures give the same numbers.
+
+    Parameters
+    ----------
+    options
+        Of the metric.
+    extractors
+        Networks that no installed plugin offers.
 
     Raises
     ------
     AssertionError
         One line: the metric, and the promise it breaks.
     """
-    from bench.metrics.scoring import score
-
     given = toy_scoring_data() if data is None else data
     events: list[Event] = []
-    options: dict[str, Any] = {
-        "device": torch.device("cpu"),
-        "weights_dir": weights_dir,
-        "offline": offline,
-        "cache": cache,
-        "emit": events.append,
-    }
-    found = score(given, [spec], **options)
+    networks = load_plugins().extractors | {one.name: one for one in extractors}
+    registry = Registry(metrics={spec.name: spec}, extractors=networks)
+
+    def measure() -> list[Measurement]:
+        return score(
+            given,
+            [spec.name],
+            registry,
+            device=torch.device("cpu"),
+            weights_dir=weights_dir,
+            offline=offline,
+            cache=cache,
+            emit=events.append,
+            metric_options={spec.name: options or {}},
+        )
+
+    found = measure()
     said = "; ".join(event.message for event in events if event.kind in ("log", "warning"))
     must(found, spec.name, f"it measures nothing ({said})")
     for one in found:
         _check_measurement(spec, one, given)
-    again = score(given, [spec], **options)
+    must(
+        spec.name in {one.metric for one in found},
+        spec.name,
+        "it gives no measurement of its own name",
+    )
     must(
         [(m.metric, m.value, m.low, m.high) for m in found]
-        == [(m.metric, m.value, m.low, m.high) for m in again],
+        == [(m.metric, m.value, m.low, m.high) for m in measure()],
         spec.name,
         "the same pictures give other numbers",
     )
     return found
 
 
-def _check_measurement(spec: MetricSpec, one: Measurement, data: Any) -> None:
+def _check_measurement(spec: MetricSpec, one: Measurement, data: ScoringData) -> None:
+    must(isinstance(one, Measurement), spec.name, "it gives something else than measurements")
     name = f"{spec.name} ({one.metric})"
-    must(isinstance(one, Measurement), name, "it gives something else than measurements")
+    column = find_column(spec.columns, one.metric)
+    must(column is not None, name, "it is not declared: add a Column of that name to gives")
+    assert column is not None
+    must(
+        (one.kind, one.unit, one.higher_is_better)
+        == (spec.kind, column.unit, column.higher_is_better),
+        name,
+        "kind, unit or better side are not as declared: make it by context.measurement",
+    )
     must(math.isfinite(one.value), name, "the value is not finite")
     must(one.n > 0, name, "it does not say on how many pictures it rests")
     must(
@@ -127,9 +157,9 @@ def _check_measurement(spec: MetricSpec, one: Measurement, data: Any) -> None:
     if one.low is not None and one.high is not None:
         must(one.low <= one.high, name, "the interval is upside down")
     must(
-        one.extractor is None or bool(spec.weights),
+        (one.extractor is None) == (not spec.extractors),
         name,
-        "it names an extractor, and declares no weights",
+        "a metric names an extractor exactly where it declares some",
     )
     known = {(key, k) for key in data.outputs for k in range(data.samples)}
     for key, k, value in one.per_sample:

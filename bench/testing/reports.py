@@ -2,62 +2,89 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
+
+import pandas as pd
 
 from bench.api import ReportSpec, RunView
-from bench.plugins import resolve
-from bench.store import file_sha256
-from bench.testing.specs import must
+from bench.testing.promises import build, calling, load, must
 
 
-def _contents(folder: Path) -> dict[str, str]:
+def _contents(folder: Path, but: Path) -> dict[str, str]:
+    """Return the SHA-256 of every file in a folder by its path, but for those in another."""
     return {
-        file.relative_to(folder).as_posix(): file_sha256(file)
+        file.relative_to(folder).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest()
         for file in sorted(folder.rglob("*"))
-        if file.is_file()
+        if file.is_file() and not file.resolve().is_relative_to(but.resolve())
     }
 
 
-def check_report(spec: ReportSpec, run: RunView, out: Path, *, twice: bool = True) -> Path:
-    """A report keeps its contract on a finished run, and gives its main file (or folder).
+def _tables(run: RunView) -> dict[str, pd.DataFrame]:
+    values = {part.name: getattr(run, part.name) for part in fields(run)}
+    return {name: value for name, value in values.items() if isinstance(value, pd.DataFrame)}
+
+
+def check_report(
+    spec: ReportSpec,
+    run: RunView,
+    out: Path,
+    *,
+    config: Mapping[str, Any] | None = None,
+    twice: bool = True,
+) -> Path:
+    """Check that a report keeps its contract on a finished run; returns its main file or folder.
 
     Checked: it writes into `out` alone and leaves the run and its tables as they were; its
     main file is there and not empty; no temporary file stays behind; with `twice`, it can be
     written a second time over the first.
+
+    Parameters
+    ----------
+    spec
+        The declaration.
+    run
+        A finished run, as ``bench.open`` gives it.
+    out
+        The folder it writes to.
+    config
+        Changes to the configuration's defaults.
+    twice
+        Whether it is written twice.
 
     Raises
     ------
     AssertionError
         One line: the report, and the promise it breaks.
     """
-    before = _contents(run.path)
-    tables = {
-        name: getattr(run, name).copy(deep=True)
-        for name in ("trials", "measurements", "samples", "timings", "losses")
-    }
-    render = resolve(spec.implementation)
-    made = Path(render(run, out))
+    name, settings, render = spec.name, build(spec, config or {}), load(spec)
+    before = _contents(run.path, out)
+    tables = {key: table.copy(deep=True) for key, table in _tables(run).items()}
+    with calling(name, "rendering"):
+        made = Path(render(run, out, settings))
     filled = any(made.iterdir()) if made.is_dir() else made.is_file() and made.stat().st_size > 0
-    must(filled, spec.name, f"{made} is missing or empty")
-    must(made.resolve().is_relative_to(out.resolve()), spec.name, "its file lies elsewhere")
+    must(filled, name, f"{made} is missing or empty", "return the path of what was written")
     must(
-        not twice or Path(render(run, out)) == made,
-        spec.name,
-        "a second time it writes another file",
+        made.resolve().is_relative_to(out.resolve()),
+        name,
+        "its file lies elsewhere",
+        "write into the folder it is given",
     )
-    after = {
-        name: digest
-        for name, digest in _contents(run.path).items()
-        if not (run.path / name).resolve().is_relative_to(out.resolve())
-    }
-    kept = {
-        name: digest
-        for name, digest in before.items()
-        if not (run.path / name).resolve().is_relative_to(out.resolve())
-    }
-    must(after == kept, spec.name, "it changes the run folder")
-    for name, table in tables.items():
-        must(getattr(run, name).equals(table), spec.name, f"it changes the table {name}")
+    if twice:
+        with calling(name, "rendering a second time"):
+            again = Path(render(run, out, settings))
+        must(again == made, name, "a second time it writes another file")
+    must(
+        _contents(run.path, out) == before,
+        name,
+        "it changes the run folder",
+        "write into the folder it is given",
+    )
+    for key, table in _tables(run).items():
+        must(table.equals(tables[key]), name, f"it changes the table {key}", "work on a copy")
     left = [file.name for file in out.rglob(".*")]
-    must(not left, spec.name, f"temporary files stay behind: {', '.join(left)}")
+    must(not left, name, f"temporary files stay behind: {', '.join(left)}")
     return made

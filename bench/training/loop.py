@@ -255,8 +255,8 @@ def run_training(
         ``ctx.work_dir`` (when set) holds ``last.pt`` and ``losses.jsonl``; training resumes
         from it. Progress goes to ``ctx.emit``.
     checkpoint_seconds
-        Time between checkpoints; has no influence on results. None: `CHECKPOINT_SECONDS`, or
-        more where writing one takes long.
+        Time between checkpoints; has no influence on results. None: that of `ctx`, else
+        `CHECKPOINT_SECONDS`, or more where writing one takes long.
     watchers
         What looks on; see :mod:`bench.training.watch`.
 
@@ -266,6 +266,8 @@ def run_training(
         At the first logged loss or checkpointed weight that is not finite; the last good
         checkpoint stays.
     """
+    if checkpoint_seconds is None:
+        checkpoint_seconds = ctx.checkpoint_seconds
     try:
         return _train(trainer, budget, ctx, checkpoint_seconds, watchers)
     finally:
@@ -310,7 +312,7 @@ def _train(
         now = time.monotonic()
         last = total is not None and iteration >= total
         log = _logged(iteration - 1, total) or last
-        show = now - emitted > 0.5 or last
+        show = now - emitted > min(0.5, pause) or last
         if log or show:
             values = _read(losses, iteration - 1)
             if log:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.api import A2B, B2A, BenchError, Event
-from bench.images import to_uint8, write_png
+from bench.data.images import to_uint8, write_png
 from bench.nn.state import write_torch
 from bench.training.seeding import derive_seed
 

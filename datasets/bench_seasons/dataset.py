@@ -6,15 +6,15 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache as memoised
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from bench.api import BenchError, Direction, Domain, ImageItem, Split
+from bench.code import code_hash
 from bench.data import PARTS, fingerprint_of, locked
-from bench.files import filling
+from bench.storage.files import filling
 from bench_seasons.config import SeasonsConfig
 from bench_seasons.factory import (
     own_look,
@@ -28,16 +28,15 @@ from bench_seasons.look import MODES
 from bench_seasons.render import Pixels, Truth, truth_of
 from bench_seasons.scene import MASKS
 
+RENDERER = tuple(
+    f"bench_seasons.{name}"
+    for name in ("factory", "look", "noise", "render", "scene", "shade", "trees")
+)
 
-@memoised
+
 def code_version() -> str:
-    """A hash of the renderer's source: pictures of another renderer are never reused."""
-    digest = hashlib.sha256()
-    for name in ("factory", "look", "noise", "render", "scene", "shade", "trees"):
-        file = Path(__file__).with_name(f"{name}.py")
-        if file.is_file():
-            digest.update(file.read_bytes())
-    return digest.hexdigest()
+    """Return a hash of the renderer's code: pictures of another renderer are never reused."""
+    return code_hash(*RENDERER, follow=())
 
 
 class Seasons:

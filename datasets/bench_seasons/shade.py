@@ -4,6 +4,8 @@ Colours are linear light until :func:`develop`. Channels are kept apart, ``(3, H
 because NumPy is fastest on whole planes.
 """
 
+# Long because one picture is one chain of light: ground, water, trees and sky share their terms.
+
 from __future__ import annotations
 
 import math

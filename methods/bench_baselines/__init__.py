@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.api import MethodSpec, hookimpl
+from bench.api import MethodSpec, Rule, hookimpl
 
 _REINHARD = "Reinhard, Ashikhmin, Gooch & Shirley, Color Transfer between Images, IEEE CG&A 2001"
 
@@ -12,6 +12,15 @@ SPECS = (
         summary="The input, unchanged: exposes quality metrics that reward doing nothing.",
         implementation="bench_baselines.method:Identity",
         baseline=True,
+        role="untouched",
+        rules=(
+            Rule("lpips_input", "equals", 0.0, "a copy changes nothing"),
+            Rule("structure_distance", "equals", 0.0, "a copy keeps its layout"),
+            Rule("lpips_diversity", "equals", 0.0, "a deterministic method has one answer"),
+            Rule("distinct", "equals", 1.0, "a deterministic method has one answer"),
+            Rule("kid", "below", "noise", "photographs of the other domain beat noise"),
+            Rule("fid", "below", "noise", "photographs of the other domain beat noise"),
+        ),
     ),
     MethodSpec(
         name="color_transfer",
@@ -39,6 +48,7 @@ SPECS = (
         implementation="bench_baselines.method:NearestTarget",
         exemplar=True,
         baseline=True,
+        rules=(Rule("memorised", "equals", 1.0, "it returns training images"),),
     ),
     MethodSpec(
         name="constant_target",
@@ -47,6 +57,7 @@ SPECS = (
         implementation="bench_baselines.method:ConstantTarget",
         exemplar=True,
         baseline=True,
+        rules=(Rule("duplicates", "equals", 1.0, "it gives every input the same picture"),),
     ),
     MethodSpec(
         name="noise",
@@ -54,6 +65,7 @@ SPECS = (
         implementation="bench_baselines.method:Noise",
         multimodal=True,
         baseline=True,
+        rules=(Rule("lpips_input", "above", "identity", "noise keeps no content"),),
     ),
     MethodSpec(
         name="real_target",
@@ -63,11 +75,20 @@ SPECS = (
         multimodal=True,
         exemplar=True,
         baseline=True,
+        role="real",
+        rules=(
+            Rule("kid", "below", "identity", "real target images beat untouched inputs"),
+            Rule("kid", "below", "noise", "real target images beat noise"),
+            Rule("fid", "below", "noise", "real target images beat noise"),
+            Rule("precision", "above", "noise", "noise resembles no real image"),
+            Rule("coverage", "above", "constant_target", "one image cannot cover a domain"),
+            Rule("target_rate", "above", "identity", "real target images are of the target"),
+        ),
     ),
 )
 
 
 @hookimpl
 def bench_methods() -> tuple[MethodSpec, ...]:
-    """Every baseline."""
+    """Return every baseline."""
     return SPECS

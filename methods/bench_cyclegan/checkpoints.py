@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from bench.api import BenchError
 from bench.nn.state import drop_statistics, join, select_prefix, write_weights
+from bench.storage.weights import read_state
 from bench.training.loop import modules_in
-from bench.weights import read_state
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -8,8 +8,8 @@ import torch
 
 from bench.api import BenchError
 from bench.nn.state import drop_statistics, join, write_torch
+from bench.storage.weights import read_state
 from bench.training.loop import modules_in
-from bench.weights import read_state
 from bench_munit.config import MUNITConfig
 
 if TYPE_CHECKING:

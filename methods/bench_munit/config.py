@@ -80,3 +80,7 @@ class MUNITConfig(Config):
         description="before a long training on a GPU, try whether cuDNN's search for kernels and "
         "channels-last memory are faster",
     )
+
+    def judged(self) -> bool:
+        """Return whether the best weights are kept: which are, the judge says."""
+        return self.keep == "best"

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from bench.api import BenchError
 from bench.nn.published import BLOCKS, Net
 from bench.nn.vgg import Weights, read_weights
-from bench.weights import read_state, require, sha256_of
+from bench.storage.weights import read_state, require, sha256_of
 from bench_munit import CAFFE_VGG16, CAFFE_VGG16_URL, EMBEDDED_VGG19, TORCHVISION_VGG16
 from bench_munit.losses import perceptual_loss
 

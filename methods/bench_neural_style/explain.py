@@ -12,7 +12,6 @@ from __future__ import annotations
 import base64
 import html
 import io
-import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +20,8 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from bench.api import BenchError, Event
-from bench.images import Pixels, read_image, to_uint8, write_png
+from bench.data.images import Pixels, read_image, to_uint8, write_png
+from bench.storage.files import write_atomic
 from bench.training.seeding import normal
 from bench_neural_style.config import STYLE_LAYERS, NeuralStyleConfig
 from bench_neural_style.losses import gram
@@ -138,7 +138,7 @@ def explain(
         rows.append((f"Trade-off: style from {_set_name(_GRID_SETS[index])}", part))
     out.mkdir(parents=True, exist_ok=True)
     write_png(out / "explain.png", _figure(rows))
-    _write_text(out / "explain.html", _page(rows, content, style, iterations, size))
+    write_atomic(out / "explain.html", _page(rows, content, style, iterations, size))
     return out / "explain.html"
 
 
@@ -308,12 +308,3 @@ def _inline(pixels: Pixels) -> str:
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, format="PNG")
     return base64.b64encode(buffer.getvalue()).decode("ascii")
-
-
-def _write_text(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import torch
 
 from bench.api import BenchError, Diverged, Event
-from bench.images import to_uint8, write_png
+from bench.data.images import to_uint8, write_png
+from bench.storage.weights import read_state, require, title_of
 from bench.training.precision import apply_float32_policy, autocast
 from bench.training.seeding import generator, normal
 from bench.training.transfer import to_device
-from bench.weights import read_state, require, title_of
 from bench_neural_style.networks import (
     deepest_layer,
     network_for,
@@ -66,8 +66,8 @@ class NeuralStyle:
         Which VGG-19 is used.
     on_frame
         With ``config.save_every``: called with (outputs done before, iteration, images
-        ``(N, 3, H, W)`` in ``[0, 1]``). By default frames are written as PNG into
-        ``ctx.work_dir / "frames"``, where there is a work_dir.
+        ``(N, 3, H, W)`` in ``[0, 1]``); None: nobody looks. By default frames are written as
+        PNG into ``ctx.work_dir / "frames"``, where there is a work_dir.
     styles_per_output
         How many style images are mixed in one output.
     """
@@ -79,7 +79,7 @@ class NeuralStyle:
         self._networks: dict[str, VGG19] = {}
         self._pools: dict[str, torch.Tensor] = {}
         self.styles_per_output = config.exemplars
-        self.on_frame: Callable[[int, int, torch.Tensor], None] = self._write_frame
+        self.on_frame: Callable[[int, int, torch.Tensor], None] | None = self._write_frame
         self._announced = False
 
     @property
@@ -214,9 +214,9 @@ class _Progress:
         config, emit = self._method.config, self._method.ctx.emit
 
         def on_step(iteration: int, x: torch.Tensor, losses: Losses) -> None:
-            if config.save_every and iteration % config.save_every == 0:
-                frames = finish(config, x.detach(), content) / 255.0
-                self._method.on_frame(begin, iteration, frames)
+            show = self._method.on_frame
+            if show and config.save_every and iteration % config.save_every == 0:
+                show(begin, iteration, finish(config, x.detach(), content) / 255.0)
             last = iteration == config.iterations
             if not last and time.monotonic() - self._shown < 0.5:
                 return

@@ -10,7 +10,7 @@ SPEC = MethodSpec(
     summary="Pictures that any other program made, in a folder: outputs:FOLDER.",
     implementation="bench_outputs.folder:Outputs",
     config=OutputsConfig,
-    given=True,
+    precomputed=True,
 )
 
 

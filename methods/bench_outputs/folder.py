@@ -17,10 +17,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.api import BenchError, Direction, Found, ImageItem
-from bench.data.content import sha256_of
+from bench.api import BenchError, Direction, FoundOutputs, ImageItem
 from bench.data.folder import pictures_in
-from bench.images import read_image
+from bench.data.images import read_image
+from bench.storage.files import sha256_of
 from bench_outputs.config import OutputsConfig
 
 COLUMNS = ("input", "sample", "file")
@@ -47,8 +47,8 @@ class Outputs:
     def __init__(self, config: OutputsConfig) -> None:
         self.config = config
 
-    def find(self, inputs: Mapping[Direction, Sequence[ImageItem]], size: int) -> Found:
-        """Match pictures with inputs; see :class:`bench.api.GivenMethod`."""
+    def find(self, inputs: Mapping[Direction, Sequence[ImageItem]], size: int) -> FoundOutputs:
+        """Match pictures with inputs; see :class:`bench.api.PrecomputedMethod`."""
         outputs: dict[Direction, Mapping[str, Sequence[ImageItem]]] = {}
         problems: list[str] = []
         folders = self._folders(list(inputs))
@@ -62,7 +62,7 @@ class Outputs:
             claims, faults = self._claims(folders[way], items, way)
             outputs[way] = _vetted(claims, faults, size)
             problems += [fault for _, fault in faults]
-        return Found(outputs, problems)
+        return FoundOutputs(outputs, problems)
 
     def _folders(self, ways: Sequence[Direction]) -> dict[Direction, Path]:
         """The folder of each direction; one direction alone may be the folder itself."""

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from markupsafe import Markup
 
-from bench.files import write_atomic
-from bench.summary import clean_text, format_interval, format_number
+from bench.analysis.text import clean_text, format_interval, format_number, format_p
+from bench.storage.files import write_atomic
 from bench_html.render import environment
 
 if TYPE_CHECKING:
-    from bench.compare import RunComparison
+    from bench.analysis.compare import RunComparison
+    from bench.api import Config
 
 _PARTS = (
     ("Worse", "Differences against B that chance does not explain.", ("worse", "missing")),
@@ -27,8 +28,8 @@ _PARTS = (
 )
 
 
-def render_comparison(comparison: RunComparison, out: Path) -> Path:
-    """Write ``compare.html`` into `out`; gives its path."""
+def render_comparison(comparison: RunComparison, out: Path, config: Config | None = None) -> Path:
+    """Write ``compare.html`` into `out`, and return its path."""
     out.mkdir(parents=True, exist_ok=True)
     frame = comparison.differences
     parts = [
@@ -41,6 +42,7 @@ def render_comparison(comparison: RunComparison, out: Path) -> Path:
         .render(
             names=[clean_text(name) for name in comparison.names],
             headline=_headline(frame),
+            several=frame["dataset"].nunique() > 1,
             parts=parts,
             settings=comparison.settings.to_dict("records"),
             style=Markup((Path(__file__).parent / "page.css").read_text("utf-8")),  # noqa: S704
@@ -64,16 +66,16 @@ def _headline(frame: pd.DataFrame) -> str:
 
 def _row(row: dict[Any, Any]) -> dict[str, Any]:
     difference, low, high = row["difference"], row["low"], row["high"]
-    p = row["p"]
     return {
         "label": row["label"],
+        "dataset": row["dataset"],
         "direction": row["direction"],
         "metric": row["metric"],
         "a": format_number(row["a"]),
         "b": format_number(row["b"]),
         "difference": format_number(difference),
         "interval": format_interval(difference, low, high),
-        "p": "" if pd.isna(p) else "< 0.001" if p < 0.001 else f"{p:.3f}",
+        "p": format_p(row["p"]),
         "test": "" if row["test"] == "none" else row["test"],
         "n": int(row["n"]),
         "verdict": row["verdict"],

@@ -9,21 +9,21 @@ from typing import TYPE_CHECKING, Any
 
 import vl_convert
 
-from bench.files import replacing, write_atomic
-from bench.summary import summary
-from bench.tabular import table_files
+from bench.analysis.summary import summary
+from bench.analysis.tables import table_files
+from bench.storage.files import replacing, write_atomic
 from bench_html import figures
 from bench_html.chart import theme
 from bench_html.render import render
 
 if TYPE_CHECKING:
-    from bench.api import RunView
+    from bench.api import Config, RunView
 
 _WIDTH = 420
 """Width of an exported figure in CSS pixels: one column of a paper at 96 per inch."""
 
 
-def render_figures(run: RunView, out: Path) -> Path:
+def render_figures(run: RunView, out: Path, config: Config | None = None) -> Path:
     """Write every figure as SVG, PNG (three times the resolution) and PDF.
 
     Returns
@@ -34,19 +34,21 @@ def render_figures(run: RunView, out: Path) -> Path:
     folder = out / "figures"
     folder.mkdir(parents=True, exist_ok=True)
     names: set[str] = set()
+    several = run.trials["dataset"].nunique() > 1
     for figure in figures.build(run, summary(run)):
         spec = figure.spec | {
             "width": _WIDTH,
             "config": theme(dark=False) | {"background": "white"},
         }
-        stem = _stem(f"{figure.section}-{figure.title}", names)
+        place = f"{figure.dataset}-" if several else ""
+        stem = _stem(f"{place}{figure.section}-{figure.title}", names)
         for ending, content in _converted(spec).items():
             write_atomic(folder / f"{stem}.{ending}", content)
     return folder
 
 
 def _converted(spec: dict[str, Any]) -> dict[str, bytes]:
-    """The figure in each format, all three from the same scene."""
+    """Return the figure in each format, all three from the same scene."""
     svg: str = vl_convert.vegalite_to_svg(spec)
     return {
         "svg": svg.encode(),
@@ -55,7 +57,7 @@ def _converted(spec: dict[str, Any]) -> dict[str, bytes]:
     }
 
 
-def render_zip(run: RunView, out: Path) -> Path:
+def render_zip(run: RunView, out: Path, config: Config | None = None) -> Path:
     """Pack the page, the tables and the figures of a run into one file.
 
     The archive holds what the page needs (thumbnails, not the full-size pictures), the
@@ -90,7 +92,7 @@ def render_zip(run: RunView, out: Path) -> Path:
 
 
 def _stem(text: str, taken: set[str]) -> str:
-    """A file name out of any text: letters, digits and dashes, unique among `taken`."""
+    """Return a file name made of any text: letters, digits and dashes, unique among `taken`."""
     stem = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:60] or "figure"
     name, number = stem, 2
     while name in taken:

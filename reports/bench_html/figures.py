@@ -6,15 +6,16 @@ everywhere; shape repeats what colour says.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import altair as alt
 import numpy as np
 import pandas as pd
 
-from bench.summary import clean_text, columns
+from bench.analysis.columns import TableColumn, columns, leading, present
+from bench.analysis.text import clean_text
 from bench_html.chart import PALETTE, colour_of, log_axis, shape_of, to_spec
 from bench_html.tradeoff import tradeoff
 
@@ -32,6 +33,7 @@ class Figure:
     """
 
     id: str
+    dataset: str
     section: str
     title: str
     caption: str
@@ -41,12 +43,12 @@ class Figure:
 
     @property
     def click(self) -> bool:
-        """Whether its points lead to pictures."""
+        """Return whether its points lead to pictures."""
         return bool(self.direction)
 
 
 def losses(curves: pd.DataFrame) -> dict[str, Any]:
-    """Training curves of one trial: the mean of each loss over spans of iterations."""
+    """Return the training curves of one trial: the mean of each loss over spans of iterations."""
     parts = []
     for name, part in curves.groupby("loss", sort=False):
         rows = part.sort_values("iteration")
@@ -96,7 +98,7 @@ def losses(curves: pd.DataFrame) -> dict[str, Any]:
 
 
 def latency(timings: pd.DataFrame, labels: Sequence[str]) -> dict[str, Any] | None:
-    """Every timed single-image call as a tick, the median as a dot; one line per method."""
+    """Return every timed single-image call as a tick, its median as a dot, a line per method."""
     data = timings[timings["mode"] == "latency"]
     data = data[data["seconds"] > 0]
     if data.empty:
@@ -130,7 +132,7 @@ def latency(timings: pd.DataFrame, labels: Sequence[str]) -> dict[str, Any] | No
 
 
 def throughput(timings: pd.DataFrame, labels: Sequence[str]) -> dict[str, Any] | None:
-    """Images per second against batch size: the median of the rounds, and their range."""
+    """Return images per second against batch size: the median of the rounds, and their range."""
     data = timings[(timings["mode"] == "throughput") & (timings["seconds"] > 0)]
     if data.empty:
         return None
@@ -165,7 +167,7 @@ def throughput(timings: pd.DataFrame, labels: Sequence[str]) -> dict[str, Any] |
 
 
 def _rates(table: pd.DataFrame, labels: Sequence[str]) -> dict[str, Any]:
-    """One batch size for each method: a point for each, on a line of its own."""
+    """Return a point for each method, on a line of its own: each has one batch size."""
     sizes = sorted({int(v) for v in table["batch"]})
     batch = str(sizes[0]) if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
     rate = alt.X("median:Q", title=f"images per second at batch {batch}")
@@ -184,108 +186,155 @@ def _rates(table: pd.DataFrame, labels: Sequence[str]) -> dict[str, Any]:
 
 
 def memory(
-    frame: pd.DataFrame, labels: Sequence[str], column: str = "peak_memory"
+    frame: pd.DataFrame, labels: Sequence[str], column: TableColumn
 ) -> dict[str, Any] | None:
-    """Peak memory of each method, the larger of its directions."""
-    if column not in frame or frame[column].notna().sum() == 0:
+    """Return what each method needs of a resource, the larger of its directions, as bars."""
+    table = frame[frame[column.name].notna()].groupby("label", sort=False)[column.name].max()
+    if table.empty:
         return None
-    table = frame[frame[column].notna()].groupby("label", sort=False)[column].max()
-    data = pd.DataFrame({"label": [str(v) for v in table.index], "mb": table.to_numpy(dtype=float)})
+    data = pd.DataFrame(
+        {"label": [str(v) for v in table.index], "value": table.to_numpy(dtype=float)}
+    )
+    unit = clean_text(column.unit)
     y = alt.Y("label:N", title=None, sort=list(labels), axis=alt.Axis(labelLimit=130))
     bars = (
         alt.Chart(data)
         .mark_bar(height=12, cornerRadiusEnd=2)
         .encode(
-            x=alt.X("mb:Q", title="MB, at its peak", axis=alt.Axis(grid=True, tickCount=5)),
+            x=alt.X("value:Q", title=unit or None, axis=alt.Axis(grid=True, tickCount=5)),
             y=y,
             color=colour_of(labels),
-            tooltip=["label:N", alt.Tooltip("mb:Q", format=",.0f", title="MB")],
+            tooltip=["label:N", alt.Tooltip("value:Q", format=",.4~g", title=unit)],
         )
     )
     return to_spec(bars, max(90, 34 * len(data)))
 
 
+# ------------------------------------------------------------------------ all of a run
+
+
 def build(run: RunView, frame: pd.DataFrame) -> list[Figure]:
-    """Every figure a run has the numbers for, in page order."""
+    """Return every figure a run has the numbers for, dataset by dataset, in page order."""
     labels = [str(v) for v in dict.fromkeys(frame["label"])]
+    known = columns(run)
     found: list[Figure] = []
-
-    def add(
-        spec: dict[str, Any] | None,
-        section: str,
-        title: str,
-        caption: str,
-        text: str,
-        direction: str = "",
-    ) -> None:
-        if spec is not None:
-            found.append(
-                Figure(f"figure-{len(found)}", section, title, caption, text, spec, direction)
+    for dataset, rows in frame.groupby("dataset", sort=False):
+        mine = present(known, rows)
+        trials = run.trials[run.trials["dataset"] == dataset]
+        timings = run.timings[run.timings["trial"].isin(trials["trial"])]
+        found += [
+            replace(figure, id=f"figure-{len(found) + number}", dataset=str(dataset))
+            for number, figure in enumerate(
+                [
+                    *_tradeoffs(rows, mine, labels),
+                    *_training(run, trials),
+                    *_speed(run, timings, rows, mine, labels),
+                ]
             )
-
-    hardware = dict.fromkeys(c.hardware for c in columns(run) if c.metric == "throughput")
-    for direction in dict.fromkeys(str(d) for d in frame["direction"] if d):
-        for x, x_title, log, words in (
-            ("lpips_diversity", "diversity (LPIPS)  (right is better)", False, "diversity"),
-            *(
-                (
-                    f"throughput [{name}]" if name else "throughput",
-                    "images per second  (right is better)",
-                    True,
-                    f"speed on {name}" if name else "speed",
-                )
-                for name in hardware
-            ),
-        ):
-            plot = tradeoff(frame, direction, x=x, x_title=x_title, log=log, labels=labels)
-            if plot is not None:
-                caption = f"Best is top right; nothing beats the dashed line. {plot[1]}"
-                text = (
-                    f"Scatter plot of KID against {words} for {direction}, a point for each method."
-                )
-                add(plot[0], "plot", f"{direction}: quality and {words}", caption, text, direction)
-    names = run.trials.set_index("trial")["label"]
-    seeds = run.trials.set_index("trial")["seed"]
-    many = run.trials["seed"].nunique() > 1
-    for trial, curves in run.losses.groupby("trial", sort=False):
-        label = clean_text(names.get(trial, trial))
-        title = f"{label} · seed {seeds.get(trial)}" if many else label
-        paired = curves["loss"].astype(str).str.endswith("_b").any()
-        note = "Dashed: the loss of domain b." if paired else ""
-        add(
-            losses(curves), "training", title, note, f"Line plot of the training losses of {label}."
-        )
-    for name, timings in _by_hardware(run):
-        where = f" on {name}" if name else ""
-        add(
-            latency(timings, labels),
-            "speed",
-            f"Latency{where}",
-            "Each tick is one timed call, the dot its median.",
-            f"Strip plot of the time for one image{where}, one line for each method.",
-        )
-        add(
-            throughput(timings, labels),
-            "speed",
-            f"Throughput{where}",
-            "Median over rounds at each batch size.",
-            f"Line plot of images per second against batch size{where}.",
-        )
-        add(
-            memory(frame, labels, f"peak_memory [{name}]" if name else "peak_memory"),
-            "speed",
-            f"Peak memory{where}",
-            "The larger of the directions.",
-            f"Bar chart of peak memory for each method{where}.",
-        )
+        ]
     return found
 
 
-def _by_hardware(run: RunView) -> list[tuple[str, pd.DataFrame]]:
-    """The timings by what they were made on; one unnamed part where that is one machine."""
+def _tradeoffs(
+    frame: pd.DataFrame, known: Sequence[TableColumn], labels: Sequence[str]
+) -> Iterator[Figure]:
+    """Give quality against diversity and speed, for each direction of a dataset."""
+    quality, diversity = leading(known, "quality"), leading(known, "diversity")
+    if quality is None:
+        return
+    speed = [column for column in known if column.headline and column.kind == "throughput"]
+    others = [(diversity, "diversity")] if diversity is not None else []
+    others += [(c, f"speed on {c.hardware}" if c.hardware else "speed") for c in speed]
+    for direction in dict.fromkeys(str(name) for name in frame["direction"] if name):
+        rows = frame[frame["direction"] == direction]
+        for other, words in others:
+            if not other.higher_is_better:
+                continue
+            log = other.kind == "throughput"
+            plot = tradeoff(rows, quality, other, log=log, labels=labels)
+            if plot is not None:
+                yield _figure(
+                    plot[0],
+                    "plot",
+                    f"{direction}: quality and {words}",
+                    f"Best is top right; nothing beats the dashed line. {plot[1]}",
+                    f"Scatter plot of {quality.title} against {words} for {direction}, a point "
+                    "for each method.",
+                    direction,
+                )
+
+
+def _training(run: RunView, trials: pd.DataFrame) -> Iterator[Figure]:
+    """Give the training curves of the trials of a dataset."""
+    many = run.trials["seed"].nunique() > 1
+    curves = run.losses[run.losses["trial"].isin(trials["trial"])]
+    facts = trials.drop_duplicates("trial").set_index("trial")
+    labels, seeds = facts["label"].to_dict(), facts["seed"].to_dict()
+    for trial, rows in curves.groupby("trial", sort=False):
+        label = clean_text(labels[trial])
+        paired = rows["loss"].astype(str).str.endswith("_b").any()
+        yield _figure(
+            losses(rows),
+            "training",
+            f"{label} · seed {seeds[trial]}" if many else label,
+            "Dashed: the loss of domain b." if paired else "",
+            f"Line plot of the training losses of {label}.",
+        )
+
+
+def _speed(
+    run: RunView,
+    timings: pd.DataFrame,
+    frame: pd.DataFrame,
+    known: Sequence[TableColumn],
+    labels: Sequence[str],
+) -> Iterator[Figure]:
+    """Give latency, throughput and the need of resources, for each hardware."""
+    for name, part in _by_hardware(run, timings):
+        where = f" on {name}" if name else ""
+        if (spec := latency(part, labels)) is not None:
+            yield _figure(
+                spec,
+                "speed",
+                f"Latency{where}",
+                "Each tick is one timed call, the dot its median.",
+                f"Strip plot of the time for one image{where}, one line for each method.",
+            )
+        if (spec := throughput(part, labels)) is not None:
+            yield _figure(
+                spec,
+                "speed",
+                f"Throughput{where}",
+                "Median over rounds at each batch size.",
+                f"Line plot of images per second against batch size{where}.",
+            )
+        for column in known:
+            needed = column.headline and column.kind == "resource"
+            if not needed or clean_text(column.hardware) != name:
+                continue
+            if (spec := memory(frame, labels, column)) is not None:
+                meaning = clean_text(column.meaning) or "As measured"
+                yield _figure(
+                    spec,
+                    "speed",
+                    clean_text(column.title) + where,
+                    f"{meaning[:1].upper()}{meaning[1:]}; the larger of the directions.",
+                    f"Bar chart of {clean_text(column.title)} for each method.",
+                )
+
+
+def _figure(
+    spec: dict[str, Any], section: str, title: str, caption: str, text: str, direction: str = ""
+) -> Figure:
+    """Return a figure that is not yet numbered, nor said to be of a dataset."""
+    return Figure("", "", section, title, caption, text, spec, direction)
+
+
+def _by_hardware(run: RunView, timings: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """Return the timings by what they were made on; one unnamed part where that is one machine."""
     where = {trial: clean_text(n) for trial, n in run.environment.get("hardware_of", {}).items()}
     names = list(dict.fromkeys(where.values()))
     if len(names) < 2:
-        return [("", run.timings)]
-    mine = run.timings["trial"].map(where)
-    return [(name, run.timings[mine == name]) for name in names]
+        return [("", timings)]
+    mine = timings["trial"].map(where)
+    return [(name, timings[mine == name]) for name in names]

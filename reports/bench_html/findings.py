@@ -7,26 +7,23 @@ opens them like all others. What is expected (an anchor that is there to copy) i
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from bench.summary import clean_text, join_names
+from bench.analysis.text import clean_text, format_interval, format_number, join_names
+from bench.storage.files import folder_name
 from bench_html.alike import groups
 
 if TYPE_CHECKING:
-    from bench.api import RunView
+    from bench.api import Column, RunView
     from bench_html.gallery import Gallery
 
 _SHOWN = 8
 """Pictures of one finding."""
-_FRESH = 0.05
-"""The share of real test images that are as close to a training image as `memorised` allows."""
-_NARROW = 0.25
-"""Outputs that vary less than this share of what real images do have collapsed."""
 
 Shot = tuple[int, int, int]
 """Index of direction, of series (-1 for the input itself) and of the input."""
@@ -39,14 +36,35 @@ class Finding:
     `shots` are pictures of the gallery; `expected` says that it is no surprise.
     """
 
+    dataset: str
     title: str
     text: str
     shots: tuple[Shot, ...]
     expected: bool = False
 
 
+@dataclass(frozen=True)
+class _Series:
+    """One trial in one direction: what the gallery says of it, and where its pictures lie.
+
+    `firsts` are the inputs of which both pictures are there: the input and the first output.
+    """
+
+    dataset: str
+    direction: str
+    index: tuple[int, int]
+    rows: Mapping[str, Any]
+    firsts: Mapping[int, tuple[Path, Path]]
+
+    def finding(self, title: str, text: str, inputs: Sequence[int]) -> Finding:
+        """Return a finding about this series, which is expected of an anchor."""
+        shots = tuple((*self.index, i) for i in inputs[:_SHOWN])
+        name, anchor = self.rows["name"], bool(self.rows["anchor"])
+        return Finding(self.dataset, f"{name} {title}", f"{self.direction}: {text}", shots, anchor)
+
+
 def find(run: RunView, pictures: Gallery) -> list[Finding]:
-    """Everything suspicious in a run, what is unexpected first.
+    """Return everything suspicious in a run, what is unexpected first.
 
     Parameters
     ----------
@@ -54,26 +72,25 @@ def find(run: RunView, pictures: Gallery) -> list[Finding]:
         What :func:`bench_html.gallery.build` found.
     """
     found: list[Finding] = []
-    metrics = pictures.description["metrics"]
-    memorised = str(metrics.index("memorised")) if "memorised" in metrics else ""
-    for way, facts in enumerate(pictures.description["ways"]):
-        found += _trained_on(run.path, way, facts)
-        for series, rows in enumerate(facts["series"]):
-            firsts = {
-                i: (pictures.files[way, -1, i], pictures.files[way, series, i])
-                for i in range(len(rows["cells"]))
-                if (way, -1, i) in pictures.files and (way, series, i) in pictures.files
-            }
-            found += _copies(way, facts, series, firsts)
-            found += _duplicates(way, facts, series, firsts)
-            found += _measured(run, way, facts, series, memorised)
+    for number, facts in enumerate(pictures.description["directions"]):
+        found += _trained_on(run, number, facts)
+        for series in _all_series(number, facts, pictures):
+            found += _copies(series)
+            found += _duplicates(series)
+            found += _alarms(run, series, pictures.description["metrics"])
     return sorted(found, key=lambda finding: finding.expected)
 
 
-def answers(pictures: Gallery) -> list[str]:
-    """Who gives many outputs for an input and who one: sentences, from the pictures themselves."""
+def answers(directions: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return who gives many outputs for an input and who one, in sentences.
+
+    Parameters
+    ----------
+    directions
+        Those of one dataset, as the gallery describes them: the pictures themselves say it.
+    """
     words: dict[str, dict[str, None]] = {}
-    for facts in pictures.description["ways"]:
+    for facts in directions:
         for rows in facts["series"]:
             cells = [cell for cell in rows["cells"] if cell and cell["n"]]
             if cells:
@@ -93,30 +110,69 @@ def answers(pictures: Gallery) -> list[str]:
     return [f"{text}: {join_names(kinds[word])}." for word, text in said.items() if word in kinds]
 
 
-def near_pairs(run: RunView) -> tuple[list[dict[str, str]], Path | None]:
-    """What ``bench data audit --out RUN/audit`` left: its pairs, and the sheet of near ones."""
-    table = run.path / "audit" / "pairs.csv"
-    sheet = run.path / "audit" / "near.png"
-    try:
-        rows = pd.read_csv(table, dtype=str, keep_default_na=False).to_dict("records")
-    except (OSError, ValueError):
-        return [], None
-    pairs = [{str(key): clean_text(value) for key, value in row.items()} for row in rows]
-    return pairs, sheet if sheet.is_file() else None
+def near_pairs(run: RunView, dataset: str) -> tuple[list[dict[str, str]], Path | None]:
+    """Return what ``bench data audit --out`` left: its pairs, and the sheet of near ones.
+
+    It lies in ``audit/<dataset>`` of the run, or in ``audit`` where there is one dataset.
+    """
+    for folder in _audits(run, dataset):
+        try:
+            table = pd.read_csv(folder / "pairs.csv", dtype=str, keep_default_na=False)
+        except (OSError, ValueError):
+            continue
+        rows = table.to_dict("records")
+        pairs = [{str(key): clean_text(value) for key, value in row.items()} for row in rows]
+        sheet = folder / "near.png"
+        return pairs, sheet if sheet.is_file() else None
+    return [], None
+
+
+def looked_for(run: RunView) -> str:
+    """Return what was looked for, in words."""
+    looked = ["inputs left unchanged", "outputs shared by several inputs"]
+    for metric in run.measurements["metric"].unique():
+        column = run.declared.column(str(metric))
+        if column is not None and column.alarm is not None:
+            looked.append(column.alarm.watched)
+    return f"Looked for {join_names(looked)}."
+
+
+def _audits(run: RunView, dataset: str) -> Iterator[Path]:
+    """Give the folders that may hold an audit: the dataset's, or the run's where it has one."""
+    yield run.path / "audit" / folder_name(dataset)
+    if run.trials["dataset"].nunique() < 2:
+        yield run.path / "audit"
+
+
+def _plain(name: str) -> bool:
+    """Return whether a name is safe as a part of a path."""
+    return bool(name) and not name.startswith(".") and not set(name) & set("/\\\0")
+
+
+def _all_series(number: int, facts: Mapping[str, Any], pictures: Gallery) -> Iterator[_Series]:
+    files = pictures.files
+    for at, rows in enumerate(facts["series"]):
+        firsts = {
+            i: (files[number, -1, i], files[number, at, i])
+            for i in range(len(rows["cells"]))
+            if (number, -1, i) in files and (number, at, i) in files
+        }
+        yield _Series(facts["dataset"], facts["name"], (number, at), rows, firsts)
 
 
 # ------------------------------------------------------------------------- the kinds
 
 
-def _trained_on(root: Path, way: int, facts: Mapping[str, Any]) -> list[Finding]:
-    """Test inputs that are training images, byte for byte."""
-    name = facts["direction"]
-    if "/" in name or name.startswith("."):
-        return []
-    try:
-        twins = json.loads((root / "audit" / f"{name}.json").read_text("utf-8"))
-    except (OSError, ValueError):
-        return []
+def _trained_on(run: RunView, number: int, facts: Mapping[str, Any]) -> list[Finding]:
+    """Find test inputs that are training images, byte for byte."""
+    name = facts["name"]
+    twins: dict[str, Any] = {}
+    for folder in _audits(run, facts["dataset"]) if _plain(name) else ():
+        try:
+            twins = json.loads((folder / f"{name}.json").read_text("utf-8"))
+        except (OSError, ValueError):
+            continue
+        break
     at = [i for i, item in enumerate(facts["inputs"]) if item["id"] in twins]
     if not at:
         return []
@@ -125,49 +181,32 @@ def _trained_on(root: Path, way: int, facts: Mapping[str, Any]) -> list[Finding]
     domain, twin = twins[first][0]
     return [
         Finding(
+            facts["dataset"],
             f"{len(at)} of {total} test inputs of {name} are training images",
             f"The same file is in both splits: {clean_text(first)} is {clean_text(twin)} of "
             f"train{str(domain).upper()[:1]}, and so on. Numbers without them are in the columns "
             "“clean test images”.",
-            tuple((way, -1, i) for i in at[:_SHOWN]),
+            tuple((number, -1, i) for i in at[:_SHOWN]),
         )
     ]
 
 
-def _copies(
-    way: int,
-    facts: Mapping[str, Any],
-    series: int,
-    firsts: Mapping[int, tuple[Path, Path]],
-) -> list[Finding]:
-    """Outputs that are their input."""
-    rows = facts["series"][series]
-    at = [i for i, pair in firsts.items() if len(set(groups(pair))) == 1]
+def _copies(series: _Series) -> list[Finding]:
+    """Find outputs that are their input."""
+    at = [i for i, pair in series.firsts.items() if len(set(groups(pair))) == 1]
     if not at:
         return []
-    return [
-        Finding(
-            f"{rows['name']} leaves {_share(len(at), len(firsts))} unchanged",
-            f"{facts['direction']}: the output has the pixels of its input.",
-            tuple((way, series, i) for i in at[:_SHOWN]),
-            expected=bool(rows["anchor"]),
-        )
-    ]
+    title = f"leaves {_share(len(at), len(series.firsts))} unchanged"
+    return [series.finding(title, "the output has the pixels of its input.", at)]
 
 
-def _duplicates(
-    way: int,
-    facts: Mapping[str, Any],
-    series: int,
-    firsts: Mapping[int, tuple[Path, Path]],
-) -> list[Finding]:
-    """Different inputs with one output."""
-    rows = facts["series"][series]
-    at = list(firsts)
-    sources = groups([firsts[i][0] for i in at])
+def _duplicates(series: _Series) -> list[Finding]:
+    """Find different inputs with one output."""
+    at = list(series.firsts)
+    sources = groups([series.firsts[i][0] for i in at])
     # One representative for each different input picture.
     at = [i for k, i in enumerate(at) if sources[k] == k]
-    leaders = groups([firsts[i][1] for i in at])
+    leaders = groups([series.firsts[i][1] for i in at])
     members: dict[int, list[int]] = {}
     for k, leader in enumerate(leaders):
         members.setdefault(leader, []).append(at[k])
@@ -176,71 +215,58 @@ def _duplicates(
         return []
     count = sum(len(m) for m in shared)
     return [
-        Finding(
-            f"{rows['name']} gives {_share(count, len(at))} an output that another input has, too",
-            f"{facts['direction']}: {len(shared)} "
-            f"{'picture is' if len(shared) == 1 else 'pictures are'} shared, the most common by "
-            f"{len(shared[0])} inputs.",
-            tuple((way, series, i) for m in shared for i in m[:4])[:_SHOWN],
-            expected=bool(rows["anchor"]),
+        series.finding(
+            f"gives {_share(count, len(at))} an output that another input has, too",
+            f"{len(shared)} {'picture is' if len(shared) == 1 else 'pictures are'} shared, the "
+            f"most common by {len(shared[0])} inputs.",
+            [i for m in shared for i in m[:4]],
         )
     ]
 
 
-def _measured(
-    run: RunView, way: int, facts: Mapping[str, Any], series: int, memorised: str
-) -> list[Finding]:
-    """Copies of the training set, and outputs that hardly vary, by what was measured."""
-    rows = facts["series"][series]
+def _alarms(run: RunView, series: _Series, metrics: Sequence[str]) -> list[Finding]:
+    """Find what was measured and lies beyond what its metric declares to be suspicious."""
     frame = run.measurements
     mine = frame[
-        (frame["trial"] == rows["trial"])
-        & (frame["direction"] == facts["direction"])
+        (frame["trial"] == series.rows["trial"])
+        & (frame["direction"] == series.direction)
         & (frame["subset"] == "all")
-    ].set_index("metric")
-    there = [i for i, cell in enumerate(rows["cells"]) if cell and cell["n"]]
+    ]
     found = []
-    if "memorised" in mine.index:
-        row = mine.loc[["memorised"]].iloc[0]
-        low = float(row["low"]) if not pd.isna(row["low"]) else float(row["value"])
-        if low > _FRESH:
-            found.append(
-                Finding(
-                    f"{rows['name']} comes close to training images",
-                    f"{facts['direction']}: {row['value']:.0%} of the outputs are nearer to a "
-                    f"training image than all but 5% of real test images are "
-                    f"(at least {low:.0%}, n {row['n']}).",
-                    tuple((way, series, i) for i in _worst(rows, there, memorised)[:_SHOWN]),
-                    expected=bool(rows["anchor"]),
-                )
-            )
-    if "spread" in mine.index and float(value := mine.loc[["spread"]].iloc[0]["value"]) < _NARROW:
-        found.append(
-            Finding(
-                f"{rows['name']} hardly varies from input to input",
-                f"{facts['direction']}: its outputs spread over {float(value):.0%} of what real "
-                "target images do.",
-                tuple((way, series, i) for i in there[:_SHOWN]),
-                expected=bool(rows["anchor"]),
-            )
-        )
+    for row in mine.to_dict("records"):
+        column = run.declared.column(str(row["metric"]))
+        if column is not None and (limit := _beyond(column, row)):
+            name = column.title or column.name.replace("_", " ")
+            interval = format_interval(row["value"], row["low"], row["high"])
+            number = f"{format_number(row['value'])} {interval}".strip()
+            text = f"{name} is {number} (n {row['n']}), {limit}: {column.meaning}."
+            assert column.alarm is not None
+            found.append(series.finding(column.alarm.title, text, _worst(series, column, metrics)))
     return found
 
 
-def _worst(rows: Mapping[str, Any], there: Sequence[int], number: str) -> list[int]:
-    """Inputs whose output was counted as memorised first, where the run says which."""
-    return sorted(there, key=lambda i: -((rows["cells"][i]["v"].get(number) or [0])[0] or 0))
+def _beyond(column: Column, row: Mapping[Any, Any]) -> str:
+    """Return which limit the whole interval of a measurement lies beyond, in words."""
+    alarm = column.alarm
+    low, high = row["low"], row["high"]
+    if pd.isna(low) or pd.isna(high):
+        low = high = row["value"]
+    if alarm is not None and alarm.above is not None and low > alarm.above:
+        return f"above {alarm.above:g}"
+    if alarm is not None and alarm.below is not None and high < alarm.below:
+        return f"below {alarm.below:g}"
+    return ""
+
+
+def _worst(series: _Series, column: Column, metrics: Sequence[str]) -> list[int]:
+    """Return the inputs that have an output; the most suspicious first, where values say which."""
+    cells = series.rows["cells"]
+    there = [i for i, cell in enumerate(cells) if cell and cell["n"]]
+    number = str(metrics.index(column.name)) if column.name in metrics else ""
+    sign = -1 if column.alarm is not None and column.alarm.above is not None else 1
+    return sorted(there, key=lambda i: sign * ((cells[i]["v"].get(number) or [0])[0] or 0))
 
 
 def _share(count: int, total: int) -> str:
-    """``every input``, or ``3 of 16 inputs``."""
+    """Return ``every input``, or ``3 of 16 inputs``."""
     return "every input" if count == total else f"{count} of {total} inputs"
-
-
-def looked_for(run: RunView) -> str:
-    """What was looked for, in words."""
-    measured = set(run.measurements["metric"])
-    looked = ["inputs left unchanged", "outputs shared by several inputs"]
-    looked += ["copies of training images"] if "memorised" in measured else []
-    looked += ["collapse onto one look"] if "spread" in measured else []
-    return f"Looked for {join_names(looked)}."

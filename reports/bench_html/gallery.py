@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -20,7 +20,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from bench.api import BenchError
-from bench.images import read_image
+from bench.data.images import read_image
 from bench_html.alike import distinct
 from bench_html.thumbs import make_strips, plan
 
@@ -50,11 +50,11 @@ class _Series:
 
 
 @dataclass
-class _Way:
+class _Direction:
     """One direction of one dataset."""
 
     dataset: str
-    direction: str
+    name: str
     inputs: dict[str, str] = field(default_factory=dict)
     truths: dict[str, list[str]] = field(default_factory=dict)
     series: dict[str, _Series] = field(default_factory=dict)
@@ -85,111 +85,131 @@ def build(run: RunView, out: Path, anchors: Mapping[str, bool]) -> Gallery:
     Returns
     -------
     Gallery
-        Its description has ``size``, ``metrics``, and ``ways`` with inputs, series and cells.
-        A cell says how many of its pictures are different (``d``) and, where there are true
-        translations, which of them is nearest to each picture (``near``).
+        Its description has ``size``, ``metrics``, and ``directions`` (each with its dataset,
+        name, inputs, series and cells). A cell says how many of its pictures are different
+        (``d``) and, where there are true translations, which of them is nearest to each picture
+        (``near``).
     """
-    ways, metrics = _collect(run)
-    strips: list[list[Path]] = []
-    for way in ways:
-        strips += [_files(run.path, _Cell({0: path})) for path in way.inputs.values()]
-        strips += [[run.path / path for path in paths] for paths in way.truths.values()]
-        for series in way.series.values():
-            for input_id in way.inputs:
-                strips.append(_files(run.path, series.cells.get(input_id)))
+    directions, metrics = _collect(run)
+    strips = [strip for direction in directions for strip in _strips(run.path, direction)]
     chosen = plan(strips)
     made = iter(make_strips(strips, out / "thumbs", chosen))
-    several = {
-        len({s.seed for s in w.series.values() if s.label == x.label}) > 1
-        for w in ways
-        for x in w.series.values()
-    }
+    seeds: dict[str, set[int]] = {}
+    for direction in directions:
+        for series in direction.series.values():
+            seeds.setdefault(series.label, set()).add(series.seed)
+    several = any(len(found) > 1 for found in seeds.values())
     description = []
-    for way in ways:
-        inputs: list[dict[str, Any]] = [
-            {"id": input_id, "strip": next(made)[0], "full": _link(run.path, out, path)}
-            for input_id, path in way.inputs.items()
+    for direction in directions:
+        inputs = _inputs(run.path, out, direction, made)
+        rows = [
+            {
+                "trial": series.trial,
+                "label": series.label,
+                "name": f"{series.label} · seed {series.seed}" if several else series.label,
+                "anchor": anchors.get(series.label, False),
+                "cells": [
+                    _cell(
+                        run.path,
+                        out,
+                        series.cells.get(input_id),
+                        next(made),
+                        metrics,
+                        direction.truths.get(input_id),
+                    )
+                    for input_id in direction.inputs
+                ],
+            }
+            for series in direction.series.values()
         ]
-        for item in inputs:
-            if paths := way.truths.get(str(item["id"])):
-                strip, count = next(made)
-                full = [_link(run.path, out, path) for path in paths]
-                item["truth"] = {"strip": strip, "in": count, "full": full, "n": len(paths)}
-        rows: list[dict[str, Any]] = []
-        for series in way.series.values():
-            name = f"{series.label} · seed {series.seed}" if True in several else series.label
-            rows.append(
-                {
-                    "trial": series.trial,
-                    "label": series.label,
-                    "name": name,
-                    "anchor": anchors.get(series.label, False),
-                    "cells": [
-                        _cell(
-                            run.path,
-                            out,
-                            series.cells.get(i),
-                            next(made),
-                            metrics,
-                            way.truths.get(i),
-                        )
-                        for i in way.inputs
-                    ],
-                }
-            )
         description.append(
-            {"dataset": way.dataset, "direction": way.direction, "inputs": inputs, "series": rows}
+            {"dataset": direction.dataset, "name": direction.name, "inputs": inputs, "series": rows}
         )
-    files = {
-        (w, s, i): found[0]
-        for w, way in enumerate(ways)
+    return Gallery(
+        {"size": chosen.size, "metrics": metrics, "directions": description},
+        _firsts(run.path, directions),
+    )
+
+
+def _strips(root: Path, direction: _Direction) -> list[list[Path]]:
+    """Return the pictures of every strip: inputs, truths, then each trial's cells."""
+    strips = [_files(root, _Cell({0: path})) for path in direction.inputs.values()]
+    strips += [[root / path for path in paths] for paths in direction.truths.values()]
+    for series in direction.series.values():
+        strips += [_files(root, series.cells.get(input_id)) for input_id in direction.inputs]
+    return strips
+
+
+def _inputs(
+    root: Path, out: Path, direction: _Direction, made: Iterator[tuple[str, int]]
+) -> list[dict[str, Any]]:
+    """Describe the inputs and their truths, whose strips come next in `made`."""
+    inputs: list[dict[str, Any]] = [
+        {"id": input_id, "strip": next(made)[0], "full": _link(root, out, path)}
+        for input_id, path in direction.inputs.items()
+    ]
+    for item in inputs:
+        if paths := direction.truths.get(str(item["id"])):
+            strip, count = next(made)
+            full = [_link(root, out, path) for path in paths]
+            item["truth"] = {"strip": strip, "in": count, "full": full, "n": len(paths)}
+    return inputs
+
+
+def _firsts(root: Path, directions: Sequence[_Direction]) -> dict[tuple[int, int, int], Path]:
+    """Return where the first picture of each direction, series and input lies."""
+    return {
+        (d, s, i): found[0]
+        for d, direction in enumerate(directions)
         for s, cells in enumerate(
-            [{i: _Cell({0: path}) for i, path in way.inputs.items()}]
-            + [series.cells for series in way.series.values()],
+            [{i: _Cell({0: path}) for i, path in direction.inputs.items()}]
+            + [series.cells for series in direction.series.values()],
             -1,
         )
-        for i, input_id in enumerate(way.inputs)
-        if (found := _files(run.path, cells.get(input_id)))
+        for i, input_id in enumerate(direction.inputs)
+        if (found := _files(root, cells.get(input_id)))
     }
-    return Gallery({"size": chosen.size, "metrics": metrics, "ways": description}, files)
 
 
-def _collect(run: RunView) -> tuple[list[_Way], list[str]]:
-    ways: dict[tuple[str, str], _Way] = {}
+def _collect(run: RunView) -> tuple[list[_Direction], list[str]]:
+    """Return the directions with all their pictures, and the metrics that have values by picture.
+
+    Inputs and trials keep the order of the table, not that of the sample numbers.
+    """
+    directions: dict[tuple[str, str], _Direction] = {}
     metrics: dict[str, None] = {}
-    frame = run.samples.sort_values(["sample"], kind="stable")
-    fields = ["dataset", "direction", "trial", "label", "method", "seed", "input_id", "sample"]
-    order = run.samples[fields[:2]].drop_duplicates().itertuples(index=False)
-    for dataset, direction in order:
-        ways[str(dataset), str(direction)] = _Way(str(dataset), str(direction))
-    # Inputs and trials keep the order of the table, not that of the sample numbers.
     for row in run.samples.drop_duplicates(
         ["dataset", "direction", "trial", "input_id"]
     ).itertuples():
-        way = ways[str(row.dataset), str(row.direction)]
-        way.inputs.setdefault(str(row.input_id), _text(row.input_path))
-        series = way.series.setdefault(
+        key = str(row.dataset), str(row.direction)
+        direction = directions.setdefault(key, _Direction(*key))
+        direction.inputs.setdefault(str(row.input_id), _text(row.input_path))
+        series = direction.series.setdefault(
             str(row.trial),
             _Series(str(row.trial), str(row.label), str(row.method), int(cast("int", row.seed))),
         )
         series.cells.setdefault(str(row.input_id), _Cell())
-    columns = [*fields[:3], "input_id", "sample", "path", "metric", "value"]
-    for dataset, direction, trial, input_id, sample, path, metric, value in frame[
-        columns
-    ].itertuples(index=False):
-        cell = ways[str(dataset), str(direction)].series[str(trial)].cells[str(input_id)]
+    frame = run.samples.sort_values(["sample"], kind="stable")
+    columns = ["dataset", "direction", "trial", "input_id", "sample", "path", "metric", "value"]
+    for dataset, name, trial, input_id, sample, path, metric, value in frame[columns].itertuples(
+        index=False
+    ):
+        cell = directions[str(dataset), str(name)].series[str(trial)].cells[str(input_id)]
         cell.paths.setdefault(int(sample), _text(path))
-        name = _text(metric)
-        if name and name not in _SKIPPED_KEYS and value == value and not math.isinf(value):
-            metrics.setdefault(name)
-            cell.values.setdefault(name, {})[int(sample)] = float(value)
-    for way in ways.values():
-        way.truths = {i: found for i in way.inputs if (found := _truths(run.path, way.inputs[i]))}
-    return list(ways.values()), list(metrics)
+        known = _text(metric)
+        if known and known not in _SKIPPED_KEYS and value == value and not math.isinf(value):
+            metrics.setdefault(known)
+            cell.values.setdefault(known, {})[int(sample)] = float(value)
+    for direction in directions.values():
+        found = {i: _truths(run.path, path) for i, path in direction.inputs.items()}
+        direction.truths = {i: paths for i, paths in found.items() if paths}
+    # Directions of one dataset stand together, whatever order its trials ended in.
+    order = list(dict.fromkeys(direction.dataset for direction in directions.values()))
+    return sorted(directions.values(), key=lambda d: order.index(d.dataset)), list(metrics)
 
 
 def _truths(root: Path, input_path: str) -> list[str]:
-    """Paths of the true translations of an input: ``truths/<as the input>/<k>.png``."""
+    """Return the true translations of an input: ``truths/<as the input>/<k>.png``."""
     head, _, rest = input_path.partition("/")
     if head != "inputs" or not _inside(root, input_path):
         return []
@@ -199,7 +219,7 @@ def _truths(root: Path, input_path: str) -> list[str]:
 
 
 def _nearest(root: Path, outputs: Sequence[str], truths: Sequence[str]) -> list[int]:
-    """For each output the index of the truth whose pixels differ least, seen from afar."""
+    """Return for each output the index of the truth whose pixels differ least, seen from afar."""
     real = np.stack([_small(root / path) for path in truths])
     found = []
     for path in outputs:
@@ -247,20 +267,20 @@ def _cell(
 
 
 def _files(root: Path, cell: _Cell | None) -> list[Path]:
-    """The pictures of a cell that are there."""
+    """Return the pictures of a cell that are there."""
     paths = cell.paths.values() if cell else ()
     return [root / path for path in paths if _inside(root, path)]
 
 
 def _inside(root: Path, path: str) -> bool:
-    """Whether a path of the tables names a file within the run folder."""
+    """Return whether a path of the tables names a file within the run folder."""
     if not path or "\\" in path or "\0" in path or Path(path).is_absolute():
         return False
     return ".." not in Path(path).parts and (root / path).is_file()
 
 
 def _link(root: Path, out: Path, path: str) -> str:
-    """A relative URL from the page to a picture of the run; empty where it may not be linked."""
+    """Return a relative URL from the page to a picture; empty where it may not be linked."""
     if not _inside(root, path):
         return ""
     # The leading ./ keeps a colon in a folder's name from being read as a scheme.

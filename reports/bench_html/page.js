@@ -3,7 +3,7 @@
   const data = JSON.parse(document.getElementById("data").textContent);
   const $ = (id) => document.getElementById(id);
   const gallery = data.gallery;
-  const ways = gallery.ways;
+  const directions = gallery.directions;
   const PALETTE = data.palette;
   const PAGE = 6;
 
@@ -37,13 +37,15 @@
     return size >= 100 ? value.toFixed(0) : String(Number(value.toPrecision(3)));
   };
 
+  const title = (metric) => data.metricTitle[metric] || metric;
+
   // ------------------------------------------------------------------------ theme
   const root = document.documentElement;
   const dark = () =>
     root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
   let views = new Map();
   // Figures keep their room before they are drawn, so that links to a place land on it.
-  for (const figure of data.figures) if ($(figure.id)) $(figure.id).style.minHeight = `${figure.spec.height + 46}px`;
+  for (const figure of data.drawn) if ($(figure.id)) $(figure.id).style.minHeight = `${figure.spec.height + 46}px`;
 
   async function draw(figure, theme) {
     const holder = $(figure.id);
@@ -57,7 +59,7 @@
     if (figure.click)
       result.view.addEventListener("click", (event, item) => {
         const label = item && item.datum && item.datum.label;
-        if (label) showMethod(label, figure.direction);
+        if (label) showMethod(label, figure);
       });
   }
   // One after the other, so that the page can be read and scrolled while its plots are drawn.
@@ -67,7 +69,7 @@
     const theme = dark() ? data.themes.dark : data.themes.light;
     for (const result of views.values()) result.finalize();
     views = new Map();
-    for (const figure of data.figures) {
+    for (const figure of data.drawn) {
       await new Promise((done) => setTimeout(done));
       if (mine !== drawing) return;
       await draw(figure, theme);
@@ -85,9 +87,8 @@
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);
 
   // ------------------------------------------------------------------------ table
-  const table = $("table");
-  const heads = [...table.tHead.rows[0].cells];
-  function sortBy(head, index, first) {
+  const tables = [...document.querySelectorAll("table.sortable")];
+  function sortBy(table, heads, head, index, first) {
     const now = head.getAttribute("aria-sort");
     const up = now === "none" ? first === "up" : now === "descending";
     for (const other of heads) other.setAttribute("aria-sort", "none");
@@ -107,12 +108,17 @@
       body.append(...rows.map((row) => row[2]));
     }
   }
-  heads.forEach((head) => {
-    const button = head.querySelector("button");
-    button.addEventListener("click", () =>
-      sortBy(head, Number(button.dataset.sort), button.dataset.first || "up"));
+  for (const table of tables) {
+    const heads = [...table.tHead.rows[0].cells];
+    for (const head of heads) {
+      const button = head.querySelector("button");
+      button.addEventListener("click", () =>
+        sortBy(table, heads, head, Number(button.dataset.sort), button.dataset.first || "up"));
+    }
+  }
+  $("columns").addEventListener("change", (event) => {
+    for (const table of tables) table.dataset.show = event.target.value;
   });
-  $("columns").addEventListener("change", (event) => { table.dataset.show = event.target.value; });
 
   async function toClipboard(text) {
     try {
@@ -130,7 +136,8 @@
   for (const button of document.querySelectorAll("[data-copy]"))
     button.addEventListener("click", async () => {
       const { head, rows, foot } = data.copy[button.dataset.copy];
-      const order = [...table.querySelectorAll("tr[data-rows]")].flatMap((row) => row.dataset.rows.split(" ").map(Number));
+      const shown = tables[state.dataset];
+      const order = [...shown.querySelectorAll("tr[data-rows]")].flatMap((row) => row.dataset.rows.split(" ").map(Number));
       await toClipboard(head + order.map((i) => rows[i]).join("") + foot);
       $("copied").textContent = `${button.textContent} copied`;
       setTimeout(() => { $("copied").textContent = ""; }, 2500);
@@ -168,32 +175,33 @@
   }
   addEventListener("beforeprint", () => { for (const image of document.images) image.loading = "eager"; });
   addEventListener("scroll", settle, { passive: true });
-  const outputShot = (way, series, input, sample) => {
-    const cell = way.series[series].cells[input];
+  const outputShot = (direction, series, input, sample) => {
+    const cell = direction.series[series].cells[input];
     if (!cell || sample >= cell.n) return el("div", { class: "shot gone" });
-    const alt = `${way.series[series].name}, ${way.direction}, input ${way.inputs[input].id}, sample ${sample + 1}`;
+    const alt = `${direction.series[series].name}, ${direction.name}, input ${direction.inputs[input].id}, sample ${sample + 1}`;
     return shot(cell.strip, cell.in, sample, sampleUrl(cell, sample), alt,
-      () => view({ way: ways.indexOf(way), series, input, sample }));
+      () => view({ direction: directions.indexOf(direction), series, input, sample }));
   };
   // The nearest of the true translations to a picture, as far as the page knows.
   const nearest = (cell, sample) => (cell && cell.near && cell.near[sample]) || 0;
-  const truthShot = (way, input, k) => {
-    const { truth, id } = way.inputs[input];
+  const truthShot = (direction, input, k) => {
+    const { truth, id } = direction.inputs[input];
     return shot(truth.strip, truth.in, k, truth.full[k], `True translation ${k + 1} of input ${id}`,
-      () => view({ way: ways.indexOf(way), series: firstSeries(way), input, sample: 0, against: "truth", look: k }));
+      () => view({ direction: directions.indexOf(direction), series: firstSeries(direction), input, sample: 0, against: "truth", look: k }));
   };
-  const inputShot = (way, input) => {
-    const item = way.inputs[input];
-    return shot(item.strip, 1, 0, item.full, `Input ${item.id}`, () => view({ way: ways.indexOf(way), series: firstSeries(way), input, sample: 0 }));
+  const inputShot = (direction, input) => {
+    const item = direction.inputs[input];
+    return shot(item.strip, 1, 0, item.full, `Input ${item.id}`, () => view({ direction: directions.indexOf(direction), series: firstSeries(direction), input, sample: 0 }));
   };
-  const firstSeries = (way) => Math.max(0, way.series.findIndex((s) => !s.anchor));
+  const firstSeries = (direction) => Math.max(0, direction.series.findIndex((s) => !s.anchor));
 
-  const state = { way: 0, off: new Set(), samples: 1, order: "", metric: 0, of: 0, page: 0 };
-  const visible = (way) => way.series.map((s, i) => i).filter((i) => !state.off.has(way.series[i].name));
+  const state = { dataset: 0, direction: 0, off: new Set(), samples: 1, order: "", metric: 0, of: 0, page: 0 };
+  const ofDataset = (index) => directions.map((_, i) => i).filter((i) => directions[i].dataset === data.datasets[index]);
+  const visible = (direction) => direction.series.map((s, i) => i).filter((i) => !state.off.has(direction.series[i].name));
 
-  function ordered(way) {
-    const inputs = way.inputs.map((_, i) => i);
-    const series = way.series[state.of];
+  function ordered(direction) {
+    const inputs = direction.inputs.map((_, i) => i);
+    const series = direction.series[state.of];
     if (!state.order || !series) return inputs;
     const higher = (data.metricBetter[gallery.metrics[state.metric]] ?? false) ? -1 : 1;
     const values = inputs.map((i) => cellValue(series.cells[i], state.metric));
@@ -207,31 +215,31 @@
   }
 
   function showGallery() {
-    const way = ways[state.way];
-    const list = ordered(way);
+    const direction = directions[state.direction];
+    const list = ordered(direction);
     const pages = Math.max(1, Math.ceil(list.length / PAGE));
     state.page = Math.min(Math.max(0, state.page), pages - 1);
-    const shown = visible(way);
+    const shown = visible(direction);
     const holder = $("gallery");
     holder.replaceChildren(...list.slice(state.page * PAGE, (state.page + 1) * PAGE).map((input) => {
       const outputs = el("div", { class: "outputs" });
       for (const s of shown) {
-        const series = way.series[s];
+        const series = direction.series[s];
         const cell = series.cells[input];
         const count = cell ? Math.min(state.samples || cell.n, cell.n) : 0;
         const kind = count > 4 ? "shots all" : count > 1 ? "shots many" : "shots";
         const value = cell ? cellValue(cell, state.metric) : null;
         outputs.append(el("div", {},
           el("div", { class: "tilehead", title: series.name }, swatch(series.label), series.name),
-          el("div", { class: kind }, ...(count ? Array.from({ length: count }, (_, k) => outputShot(way, s, input, k)) : [el("div", { class: "shot gone" })])),
-          value === null ? null : el("div", { class: "note" }, `${data.metricTitle[gallery.metrics[state.metric]] || gallery.metrics[state.metric]} ${number(value)}`)));
+          el("div", { class: kind }, ...(count ? Array.from({ length: count }, (_, k) => outputShot(direction, s, input, k)) : [el("div", { class: "shot gone" })])),
+          value === null ? null : el("div", { class: "note" }, `${title(gallery.metrics[state.metric])} ${number(value)}`)));
       }
-      const truth = way.inputs[input].truth;
+      const truth = direction.inputs[input].truth;
       const looks = truth ? Math.min(state.samples || truth.n, truth.n) : 0;
-      const line = el("div", { class: "line", "data-input": way.inputs[input].id },
-        el("div", { class: "input" }, el("div", { class: "tilehead" }, "input"), inputShot(way, input), el("div", { class: "note", title: way.inputs[input].id }, way.inputs[input].id)),
+      const line = el("div", { class: "line", "data-input": direction.inputs[input].id },
+        el("div", { class: "input" }, el("div", { class: "tilehead" }, "input"), inputShot(direction, input), el("div", { class: "note", title: direction.inputs[input].id }, direction.inputs[input].id)),
         truth ? el("div", { class: "truth" }, el("div", { class: "tilehead" }, "truth"),
-          el("div", { class: looks > 4 ? "shots all" : looks > 1 ? "shots many" : "shots" }, ...Array.from({ length: looks }, (_, k) => truthShot(way, input, k))),
+          el("div", { class: looks > 4 ? "shots all" : looks > 1 ? "shots many" : "shots" }, ...Array.from({ length: looks }, (_, k) => truthShot(direction, input, k))),
           el("div", { class: "note" }, truth.n > 1 ? `${truth.n} true looks` : "true translation")) : null,
         outputs);
       line.style.setProperty("--columns", Math.max(1, shown.length) + (truth ? 2 : 1));
@@ -240,7 +248,7 @@
     $("page").textContent = `${state.page + 1} / ${pages}`;
     $("previous").disabled = state.page === 0;
     $("next").disabled = state.page === pages - 1;
-    for (const button of $("ways").children) button.setAttribute("aria-pressed", String(Number(button.value) === state.way));
+    for (const button of $("directions").children) button.setAttribute("aria-pressed", String(Number(button.value) === state.direction));
     for (const button of $("methods").children) button.setAttribute("aria-pressed", String(!state.off.has(button.value)));
     settle();
     $("by").hidden = !state.order;
@@ -248,56 +256,55 @@
   }
 
   function fillFilters() {
-    const way = ways[state.way];
-    const several = new Set(ways.map((w) => w.dataset)).size > 1;
-    $("ways").replaceChildren(...ways.map((w, i) => el("button", { type: "button", value: i, onclick: () => { state.way = i; state.page = 0; fillFilters(); changed(); } }, several ? `${w.dataset} · ${w.direction}` : w.direction)));
-    $("methods").replaceChildren(...way.series.map((s) => el("button", {
+    const direction = directions[state.direction];
+    $("directions").replaceChildren(...ofDataset(state.dataset).map((i) => el("button", { type: "button", value: i, onclick: () => { state.direction = i; state.page = 0; fillFilters(); changed(); } }, directions[i].name)));
+    $("methods").replaceChildren(...direction.series.map((s) => el("button", {
       type: "button", value: s.name,
       onclick: () => { if (state.off.has(s.name)) state.off.delete(s.name); else state.off.add(s.name); changed(); },
     }, swatch(s.label), s.name)));
-    const most = Math.max(1, ...way.series.flatMap((s) => s.cells.map((c) => (c ? c.n : 0))));
+    const most = Math.max(1, ...direction.series.flatMap((s) => s.cells.map((c) => (c ? c.n : 0))));
     const counts = [1, 4].filter((n) => n < most || n === 1);
     $("samples").replaceChildren(...counts.map((n) => el("option", { value: n }, String(n))), ...(most > 1 ? [el("option", { value: 0 }, `all (${most})`)] : []));
     $("samples").value = String(state.samples);
-    $("metric").replaceChildren(...gallery.metrics.map((m, i) => el("option", { value: i }, data.metricTitle[m] || m)));
-    $("of").replaceChildren(...way.series.map((s, i) => el("option", { value: i }, s.name)));
-    state.of = Math.min(state.of, way.series.length - 1);
+    $("metric").replaceChildren(...gallery.metrics.map((m, i) => el("option", { value: i }, title(m))));
+    $("of").replaceChildren(...direction.series.map((s, i) => el("option", { value: i }, s.name)));
+    state.of = Math.min(state.of, direction.series.length - 1);
     $("metric").value = String(state.metric);
     $("of").value = String(state.of);
     $("order").value = state.order;
     $("order").disabled = !gallery.metrics.length;
-    fillStrips(way);
+    fillStrips(direction);
   }
 
   // ---------------------------------------------------------------------- diversity
-  function fillStrips(way) {
+  function fillStrips(direction) {
     const select = $("strip-input");
-    select.replaceChildren(...way.inputs.map((input, i) => el("option", { value: i }, input.id)));
-    showStrips(way, 0);
-    select.onchange = () => showStrips(way, Number(select.value));
+    select.replaceChildren(...direction.inputs.map((input, i) => el("option", { value: i }, input.id)));
+    showStrips(direction, 0);
+    select.onchange = () => showStrips(direction, Number(select.value));
   }
-  function showStrips(way, input) {
-    const metric = gallery.metrics.indexOf("lpips_diversity");
+  function showStrips(direction, input) {
+    const metric = gallery.metrics.indexOf(data.diversity);
     const row = (name, note, shots) => el("div", { class: "strip-row" },
       el("div", {}, el("h3", {}, ...name), el("div", { class: "note" }, note)),
       el("div", { class: "shots" }, ...shots));
-    const truth = way.inputs[input] && way.inputs[input].truth;
-    const most = Math.max(...way.series.map((series) => (series.cells[input] ? series.cells[input].n : 0)));
-    const rows = way.series.map((series, s) => {
+    const truth = direction.inputs[input] && direction.inputs[input].truth;
+    const most = Math.max(...direction.series.map((series) => (series.cells[input] ? series.cells[input].n : 0)));
+    const rows = direction.series.map((series, s) => {
       const cell = series.cells[input];
       if (!cell || !cell.n) return null;
       const value = metric < 0 || cell.d === 1 ? null : cellValue(cell, metric);
       const facts = cell.n < 2 ? (most > 1 ? "one answer" : "1 sample") : cell.d === 1 ? `the same picture ${cell.n} times` : `${cell.d} different of ${cell.n}`;
-      return row([swatch(series.label), series.name], value === null ? facts : `${facts} · LPIPS ${number(value)}`,
+      return row([swatch(series.label), series.name], value === null ? facts : `${facts} · ${title(data.diversity)} ${number(value)}`,
         Array.from({ length: cell.n }, (_, k) => {
-          const picture = outputShot(way, s, input, k);
+          const picture = outputShot(direction, s, input, k);
           if (k && cell.d === 1) picture.classList.add("again");
           return picture;
         }));
     }).filter(Boolean);
     $("strips").replaceChildren(
-      row(["input"], way.inputs[input].id, [inputShot(way, input)]),
-      ...(truth ? [row(["truth"], truth.n > 1 ? `${truth.n} true looks` : "", truth.full.map((_, k) => truthShot(way, input, k)))] : []),
+      row(["input"], direction.inputs[input].id, [inputShot(direction, input)]),
+      ...(truth ? [row(["truth"], truth.n > 1 ? `${truth.n} true looks` : "", truth.full.map((_, k) => truthShot(direction, input, k)))] : []),
       ...rows);
     $("diversity").hidden = !rows.length;
   }
@@ -305,44 +312,46 @@
   // -------------------------------------------------------------------------- audit
   function showFindings() {
     for (const holder of document.querySelectorAll("[data-finding]"))
-      holder.replaceChildren(...data.findings[Number(holder.dataset.finding)].map(([w, s, i]) =>
-        el("div", {}, s < 0 ? inputShot(ways[w], i) : outputShot(ways[w], s, i, 0), el("div", { class: "note", title: ways[w].inputs[i].id }, ways[w].inputs[i].id))));
+      holder.replaceChildren(...data.findings[Number(holder.dataset.finding)].map(([d, s, i]) =>
+        el("div", {}, s < 0 ? inputShot(directions[d], i) : outputShot(directions[d], s, i, 0), el("div", { class: "note", title: directions[d].inputs[i].id }, directions[d].inputs[i].id))));
   }
 
   // ----------------------------------------------------------------------- headline
   function showHero() {
-    $("hero").replaceChildren(...ways.slice(0, 2).map((way) => {
-      if (!way.inputs.length) return null;
-      const input = Math.floor(way.inputs.length / 2);
-      const shown = way.series.map((_, i) => i).sort((a, b) => way.series[a].anchor - way.series[b].anchor || a - b).slice(0, 5);
-      const truth = way.inputs[input].truth;
-      const strip = el("div", { class: "strip" },
-        el("div", {}, el("div", { class: "tilehead" }, "input"), inputShot(way, input)),
-        truth ? el("div", {}, el("div", { class: "tilehead" }, "truth"), truthShot(way, input, 0)) : null,
-        ...shown.map((s) => el("div", {}, el("div", { class: "tilehead" }, swatch(way.series[s].label), way.series[s].name), outputShot(way, s, input, 0))));
-      return el("figure", {}, el("figcaption", {}, way.direction), strip);
-    }).filter(Boolean));
+    for (const hero of document.querySelectorAll(".hero"))
+      hero.replaceChildren(...ofDataset(Number(hero.dataset.dataset)).slice(0, 2).map((i) => {
+        const direction = directions[i];
+        if (!direction.inputs.length) return null;
+        const input = Math.floor(direction.inputs.length / 2);
+        const shown = direction.series.map((_, i) => i).sort((a, b) => direction.series[a].anchor - direction.series[b].anchor || a - b).slice(0, 5);
+        const truth = direction.inputs[input].truth;
+        const strip = el("div", { class: "strip" },
+          el("div", {}, el("div", { class: "tilehead" }, "input"), inputShot(direction, input)),
+          truth ? el("div", {}, el("div", { class: "tilehead" }, "truth"), truthShot(direction, input, 0)) : null,
+          ...shown.map((s) => el("div", {}, el("div", { class: "tilehead" }, swatch(direction.series[s].label), direction.series[s].name), outputShot(direction, s, input, 0))));
+        return el("figure", {}, el("figcaption", {}, direction.name), strip);
+      }).filter(Boolean));
   }
 
   // ------------------------------------------------------------------------- viewer
   const dialog = $("viewer");
   let current = null;
   function view(target) {
-    const way = ways[target.way];
-    const series = way && way.series[target.series];
-    const item = way && way.inputs[target.input];
+    const direction = directions[target.direction];
+    const series = direction && direction.series[target.series];
+    const item = direction && direction.inputs[target.input];
     if (!series || !item) return;
     const cell = series.cells[target.input];
     if (cell) target.sample = Math.min(Math.max(0, target.sample), cell.n - 1);
     current = target;
-    $("v-title").textContent = `${series.name} · ${way.direction}`;
+    $("v-title").textContent = [series.name, ...(data.datasets.length > 1 ? [direction.dataset] : []), direction.name].join(" · ");
     const facts = [`input ${item.id}`];
     if (cell) {
       facts.push(`sample ${target.sample + 1} of ${cell.n}`);
       gallery.metrics.forEach((metric, i) => {
         const own = cell.v[i] && cell.v[i][target.sample];
         const value = own === null || own === undefined ? cellValue(cell, i) : own;
-        if (value !== null) facts.push(`${data.metricTitle[metric] || metric} ${number(value)}`);
+        if (value !== null) facts.push(`${title(metric)} ${number(value)}`);
       });
     }
     $("v-facts").textContent = facts.join(" · ");
@@ -402,14 +411,14 @@
   dialog.addEventListener("close", () => { current = null; setHash(); });
   const wrap = (index, length) => ((index % length) + length) % length;
   function move(what, by) {
-    const way = ways[current.way];
+    const direction = directions[current.direction];
     if (what === "input") {
-      const list = ordered(way);
+      const list = ordered(direction);
       const at = list.indexOf(current.input);
       view({ ...current, look: undefined, input: list[wrap(at + by, list.length)] });
-    } else if (what === "series") view({ ...current, look: undefined, series: wrap(current.series + by, way.series.length) });
+    } else if (what === "series") view({ ...current, look: undefined, series: wrap(current.series + by, direction.series.length) });
     else {
-      const cell = way.series[current.series].cells[current.input];
+      const cell = direction.series[current.series].cells[current.input];
       if (cell) view({ ...current, look: undefined, sample: wrap(current.sample + by, cell.n) });
     }
   }
@@ -439,13 +448,13 @@
   function setHash() {
     const query = new URLSearchParams();
     const source = current || state;
-    query.set("d", source.way);
+    query.set("d", source.direction);
     if (current) {
       query.set("m", current.series); query.set("i", current.input); query.set("s", current.sample);
       if (current.against === "truth") query.set("t", 1);
     }
     else {
-      if (state.off.size) query.set("m", visible(ways[state.way]).join("."));
+      if (state.off.size) query.set("m", visible(directions[state.direction]).join("."));
       if (state.samples !== 1) query.set("k", state.samples);
       if (state.order) query.set("o", [state.order, state.metric, state.of].join("."));
       query.set("p", state.page + 1);
@@ -458,43 +467,77 @@
     return Number.isInteger(value) && value >= 0 && value < limit ? value : 0;
   };
   function readHash() {
-    const match = /^#(pictures|view)\?(.*)$/.exec(location.hash);
-    if (!match || location.hash === own || !ways.length) return;
+    const match = /^#(pictures|view|dataset)\?(.*)$/.exec(location.hash);
+    if (!match || location.hash === own) return;
     const query = new URLSearchParams(match[2]);
-    state.way = whole(query.get("d"), ways.length);
-    const way = ways[state.way];
+    if (match[1] === "dataset") { showDataset(whole(query.get("k"), data.datasets.length)); return; }
+    if (!directions.length) return;
+    state.direction = whole(query.get("d"), directions.length);
+    chooseDataset(data.datasets.indexOf(directions[state.direction].dataset));
+    const direction = directions[state.direction];
     if (match[1] === "view") {
       fillFilters(); showGallery();
-      view({ way: state.way, series: whole(query.get("m"), way.series.length), input: whole(query.get("i"), way.inputs.length), sample: whole(query.get("s"), 1e6), against: query.get("t") === "1" ? "truth" : "input" });
+      view({ direction: state.direction, series: whole(query.get("m"), direction.series.length), input: whole(query.get("i"), direction.inputs.length), sample: whole(query.get("s"), 1e6), against: query.get("t") === "1" ? "truth" : "input" });
       return;
     }
     if (query.get("m") !== null) {
       const on = new Set(query.get("m").split(".").map(Number));
-      state.off = new Set(way.series.filter((_, i) => !on.has(i)).map((s) => s.name));
+      state.off = new Set(direction.series.filter((_, i) => !on.has(i)).map((s) => s.name));
     }
     state.samples = whole(query.get("k") ?? "1", 1e4);
     const [order, metric, of] = (query.get("o") || "").split(".");
     state.order = ["best", "worst", "median"].includes(order) ? order : "";
     state.metric = whole(metric, Math.max(1, gallery.metrics.length));
-    state.of = whole(of, way.series.length);
+    state.of = whole(of, direction.series.length);
     state.page = whole(query.get("p"), 1e6) - 1;
     fillFilters(); showGallery();
     $("pictures").scrollIntoView();
   }
   function changed() { showGallery(); setHash(); }
-  function showMethod(label, direction) {
-    if (!ways.length) return;
-    const at = ways.findIndex((w) => w.direction === direction);
-    if (at >= 0) state.way = at;
-    const way = ways[state.way];
-    state.off = new Set(way.series.filter((s) => s.label !== label).map((s) => s.name));
+  function showMethod(label, figure) {
+    const at = directions.findIndex((d) => d.dataset === figure.dataset && d.name === figure.direction);
+    if (at < 0) return;
+    state.direction = at;
+    const direction = directions[state.direction];
+    state.off = new Set(direction.series.filter((s) => s.label !== label).map((s) => s.name));
     state.samples = 0;
     state.page = 0;
     fillFilters(); changed();
     $("pictures").scrollIntoView();
   }
 
-  if (ways.length && $("gallery")) {
+  // ----------------------------------------------------------------------- datasets
+  // The page is about one dataset at a time: what belongs to another one leaves the screen.
+  function chooseDataset(index) {
+    state.dataset = index;
+    for (const block of document.querySelectorAll(".of")) block.classList.toggle("away", Number(block.dataset.dataset) !== index);
+    for (const button of $("datasets") ? $("datasets").children : []) button.setAttribute("aria-pressed", String(Number(button.value) === index));
+    for (const section of document.querySelectorAll("main > section")) {
+      const blocks = [...section.querySelectorAll(".of")];
+      const gallery = section.id === "pictures" || section.id === "diversity";
+      const empty = gallery ? !ofDataset(index).length : blocks.length > 0 && blocks.every((block) => block.classList.contains("away"));
+      section.classList.toggle("away", empty);
+      for (const link of document.querySelectorAll(`.top nav a[href="#${section.id}"]`)) link.classList.toggle("away", empty);
+    }
+  }
+  function showDataset(index) {
+    chooseDataset(index);
+    const [first] = ofDataset(index);
+    if (first === undefined || !$("gallery")) return;
+    Object.assign(state, { direction: first, off: new Set(), page: 0 });
+    fillFilters(); showGallery();
+  }
+  root.classList.add("chosen");
+  chooseDataset(0);
+  for (const button of $("datasets") ? $("datasets").children : [])
+    button.addEventListener("click", () => {
+      showDataset(Number(button.value));
+      own = `#dataset?k=${button.value}`;
+      history.replaceState(null, "", own);
+    });
+
+  if (directions.length && $("gallery")) {
+    state.direction = ofDataset(0)[0] ?? 0;
     fillFilters();
     showGallery();
     showHero();
@@ -504,9 +547,9 @@
     $("order").addEventListener("change", (event) => { state.order = event.target.value; state.page = 0; changed(); });
     $("previous").addEventListener("click", () => { state.page -= 1; changed(); });
     $("next").addEventListener("click", () => { state.page += 1; changed(); });
-    addEventListener("hashchange", readHash);
-    readHash();
   }
+  addEventListener("hashchange", readHash);
+  readHash();
 
   // The section in view is marked in the bar at the top.
   const links = new Map([...document.querySelectorAll(".top nav a")].map((a) => [a.hash.slice(1), a]));

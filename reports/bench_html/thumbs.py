@@ -19,8 +19,8 @@ from pathlib import Path
 from PIL import Image
 
 from bench.api import BenchError
-from bench.files import replacing
-from bench.images import read_image
+from bench.data.images import read_image
+from bench.storage.files import replacing
 
 SIZES = (224, 192, 160, 128, 96, 64)
 """Sides of a thumbnail in pixels, best first."""
@@ -51,7 +51,7 @@ class Plan:
 
 
 def plan(strips: Sequence[Sequence[Path]], budget: int = BUDGET) -> Plan:
-    """The largest thumbnails that fit the budget: first smaller, then fewer samples.
+    """Return the largest thumbnails that fit the budget: first smaller, then fewer samples.
 
     Sizes are measured on a few pictures spread over the run, with a margin of a third.
     """
@@ -119,7 +119,7 @@ def make_strips(
 
 
 def make_sheet(sheet: Path, folder: Path) -> str:
-    """A picture of any size as a WebP among the thumbnails; empty where it cannot be read."""
+    """Write a picture as a WebP among the thumbnails; return its name, empty where unreadable."""
     try:
         image = Image.fromarray(read_image(sheet))
         image.thumbnail((_SHEET, 8 * _SHEET))
@@ -132,7 +132,7 @@ def make_sheet(sheet: Path, folder: Path) -> str:
 
 
 def _name(files: Sequence[Path], size: int) -> str:
-    """A name for the content: nothing of a path, which may hold anything, enters the page."""
+    """Return a name for the content: nothing of a path, which may hold anything, is in it."""
     digest = hashlib.sha256(f"{size}/{_QUALITY}".encode())
     for file in files:
         facts = file.stat()

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import altair as alt
 import numpy as np
 import pandas as pd
 
-from bench.summary import join_names
+from bench.analysis.text import clean_text, join_names
 from bench_html.chart import GRAY, colour_of, log_axis, shape_of, to_spec
 
+if TYPE_CHECKING:
+    from bench.analysis.columns import TableColumn
+
 _FAR = 2.5
-"""An anchor whose KID is this many times the methods' largest is named, not drawn."""
+"""An anchor this many times as bad as the worst method is named, not drawn."""
 
 
 WIDE, NARROW, _BETWEEN = 400, 225, 320
@@ -25,53 +28,85 @@ HEIGHT = 255
 
 
 def tradeoff(
-    frame: pd.DataFrame, direction: str, *, x: str, x_title: str, log: bool, labels: Sequence[str]
+    frame: pd.DataFrame, y: TableColumn, x: TableColumn, *, log: bool, labels: Sequence[str]
 ) -> tuple[dict[str, Any], str] | None:
-    """KID, upwards better, against a metric of which more is better.
+    """Return a plot of a quality, better upwards, against a metric of which more is better.
 
     Parameters
     ----------
     frame
-        The summary table.
-    x, x_title, log
-        The other metric, its axis title and whether that axis is logarithmic.
+        Rows of the summary table, of one dataset and direction.
+    y, x
+        The quality and the other metric.
+    log
+        Whether the other metric's axis is logarithmic.
     labels
         All labels of the run, which fix colours and shapes.
 
     Returns
     -------
     tuple or None
-        The specification and a remark on what is not drawn; None where no row of the
-        direction has both numbers.
+        The specification and a remark on what is not drawn; None where no row has both
+        numbers.
     """
-    data = _points(frame, direction, x, log=log)
+    data = _points(frame, y, x, log=log)
     if data.empty:
         return None
+    far = data[_far(data)] if y.higher_is_better is False else data.iloc[:0]
+    data = data.drop(far.index)
+    domain = _domain(data)
+    edges = _edges(data, log=log)
+    layers = _marks(data, y, x, domain=domain, edges=edges, log=log, labels=labels)
+    remark = f"Off the scale: {join_names(far['label'])}." if len(far) else ""
+    return to_spec(alt.layer(*layers), 300), remark
+
+
+def _far(data: pd.DataFrame) -> pd.Series:
+    """Return which anchors lie so far off that the methods would be squeezed together."""
     ranked = data[~data["anchor"]]
     limit = _FAR * float((ranked if len(ranked) else data)["y"].max())
-    far = data[data["anchor"] & (data["y"] > limit)]
-    data = data.drop(far.index)
+    return data["anchor"] & (data["y"] > limit)
+
+
+def _domain(data: pd.DataFrame) -> tuple[float, float]:
     low, high = min(0.0, float(data["y0"].min())), float(data["y1"].max())
-    domain = (low - 0.02 * (high - low), high + 0.06 * (high - low))
-    base = alt.Chart(data)
+    return low - 0.02 * (high - low), high + 0.06 * (high - low)
+
+
+def _edges(data: pd.DataFrame, *, log: bool) -> tuple[float, float]:
     if log:
-        edges = (float(data["x0"].min()) / 2, float(data["x1"].max()) * 2)
-        scale_x = alt.Scale(type="log", domain=list(edges), nice=False)
-    else:
-        right = float(data["x1"].max()) or 1.0
-        edges = (-0.06 * right, 1.12 * right)
-        scale_x = alt.Scale(domain=list(edges), nice=False)
-    axis_x = alt.X("x:Q", title=x_title, scale=scale_x)
+        return float(data["x0"].min()) / 2, float(data["x1"].max()) * 2
+    right = float(data["x1"].max()) or 1.0
+    return -0.06 * right, 1.12 * right
+
+
+def _marks(
+    data: pd.DataFrame,
+    y: TableColumn,
+    x: TableColumn,
+    *,
+    domain: tuple[float, float],
+    edges: tuple[float, float],
+    log: bool,
+    labels: Sequence[str],
+) -> list[Any]:
+    """Return the layers of the plot: front, intervals, points, names."""
+    quality, other = clean_text(y.title), clean_text(x.title)
+    unit = f", {clean_text(x.unit)}" if x.unit else ""
+    base = alt.Chart(data)
+    scale_x = alt.Scale(type="log" if log else "linear", domain=list(edges), nice=False)
+    axis_x = alt.X("x:Q", title=f"{other}{unit}  (right is better)", scale=scale_x)
     axis_x = axis_x.axis(
         log_axis(data["x"]) if log else alt.Axis(tickCount=5, grid=False, format="~g")
     )
-    scale_y = alt.Scale(reverse=True, domain=list(domain), nice=False)
-    axis_y = alt.Y("y:Q", title="KID  (up is better)", scale=scale_y)
+    upside_down = y.higher_is_better is False
+    scale_y = alt.Scale(reverse=upside_down, domain=list(domain), nice=False)
+    axis_y = alt.Y("y:Q", title=f"{quality}  (up is better)", scale=scale_y)
     axis_y = axis_y.axis(alt.Axis(tickCount=6))
     colour = alt.condition(alt.datum.anchor, alt.value(GRAY), colour_of(labels))
     rule = base.mark_rule(strokeWidth=1.5, opacity=0.7)
     layers = [
-        alt.Chart(_front(data[~data["anchor"]]))
+        alt.Chart(_front(data[~data["anchor"]], sign=1 if upside_down else -1))
         .mark_line(strokeDash=[4, 4], opacity=0.6, color=GRAY)
         .encode(x=axis_x, y=axis_y, order="order:O"),
         rule.encode(x=axis_x, y=alt.Y("y0:Q"), y2="y1:Q", color=colour),
@@ -83,14 +118,15 @@ def tradeoff(
             shape=shape_of(labels),
             tooltip=[
                 alt.Tooltip("label:N", title="method"),
-                alt.Tooltip("y:Q", title="KID", format=".4f"),
-                alt.Tooltip("x:Q", title=x_title.split("  ")[0], format=".4~g"),
+                alt.Tooltip("y:Q", title=quality, format=".4~g"),
+                alt.Tooltip("x:Q", title=other, format=".4~g"),
             ],
         ),
     ]
     # Names are placed twice, for a wide plot and for a phone's; the width says which are seen.
     for width, seen in ((WIDE, f"width >= {_BETWEEN}"), (NARROW, f"width < {_BETWEEN}")):
-        names = _place(data, edges, domain, log=log, width=width)
+        down = domain if upside_down else domain[::-1]
+        names = _place(data, edges, down, log=log, width=width)
         for (side, above), part in names[names["shown"]].groupby(["side", "above"], sort=True):
             text = alt.Chart(part).mark_text(
                 align="left" if side == "right" else "right",
@@ -102,21 +138,18 @@ def tradeoff(
                 aria=False,
             )
             layers.append(text.encode(x=axis_x, y=axis_y, text="label:N"))
-    remark = f"Off the scale: {join_names(far['label'])}." if len(far) else ""
-    return to_spec(alt.layer(*layers), 300), remark
+    return layers
 
 
-def _points(frame: pd.DataFrame, direction: str, x: str, *, log: bool) -> pd.DataFrame:
-    """The rows with both numbers, their intervals filled with the values themselves."""
-    if "kid" not in frame or x not in frame:
-        return pd.DataFrame()
-    rows = frame[(frame["direction"] == direction) & frame["kid"].notna() & frame[x].notna()]
+def _points(frame: pd.DataFrame, y: TableColumn, x: TableColumn, *, log: bool) -> pd.DataFrame:
+    """Return the rows with both numbers, their intervals filled with the values themselves."""
+    rows = frame[frame[y.name].notna() & frame[x.name].notna()]
     if log:
-        rows = rows[rows[x] > 0]
+        rows = rows[rows[x.name] > 0]
     data = pd.DataFrame(
         {"label": [str(v) for v in rows["label"]], "anchor": rows["anchor"].astype(bool)}
     )
-    for axis, metric in (("x", x), ("y", "kid")):
+    for axis, metric in (("x", x.name), ("y", y.name)):
         value = rows[metric].astype(float)
         data[axis] = value
         data[f"{axis}0"] = rows[f"{metric}_low"].astype(float).fillna(value)
@@ -129,10 +162,11 @@ def _points(frame: pd.DataFrame, direction: str, x: str, *, log: bool) -> pd.Dat
 def _place(
     data: pd.DataFrame, x: tuple[float, float], y: tuple[float, float], *, log: bool, width: int
 ) -> pd.DataFrame:
-    """Where each name goes in a plot of some width, in pixels: the corner with least in its way.
+    """Return where each name goes, in pixels: the corner of its point with least in it.
 
-    Methods choose before anchors; an anchor's name that fits nowhere is left out (its point
-    still has its tooltip).
+    `y` are the values at the top and at the bottom, `width` that of the plot. Methods choose
+    before anchors; an anchor's name that fits nowhere is left out (its point still has its
+    tooltip).
     """
     scale = math.log if log else float
     across = (data["x"].map(scale) - scale(x[0])) / (scale(x[1]) - scale(x[0])) * width
@@ -167,19 +201,23 @@ def _place(
 
 
 def _overlap(a: tuple[float, float, float, float], b: tuple[float, float, float, float]) -> float:
-    """The area that two boxes (left, top, right, bottom) share."""
+    """Return the area that two boxes (left, top, right, bottom) share."""
     wide = min(a[2], b[2]) - max(a[0], b[0])
     high = min(a[3], b[3]) - max(a[1], b[1])
     return max(0.0, wide) * max(0.0, high)
 
 
-def _front(data: pd.DataFrame) -> pd.DataFrame:
-    """Points that no other beats on both axes (lower y, higher x), from left to right."""
-    ordered = data.sort_values(["x", "y"], ascending=[False, True])
+def _front(data: pd.DataFrame, *, sign: int) -> pd.DataFrame:
+    """Return the points that no other beats on both axes, from left to right.
+
+    More is better of x, and less of ``sign * y``.
+    """
+    ordered = data.assign(cost=sign * data["y"])
+    ordered = ordered.sort_values(["x", "cost"], ascending=[False, True])
     best, kept = np.inf, []
-    for index, row in ordered.iterrows():
-        if row["y"] < best:
-            best = row["y"]
+    for index, cost in ordered["cost"].items():
+        if cost < best:
+            best = cost
             kept.append(index)
     front = data.loc[kept, ["x", "y"]].sort_values("x")
     return front.assign(order=range(len(front)))

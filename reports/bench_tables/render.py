@@ -5,16 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.files import replacing, write_atomic
-from bench.summary import summary
-from bench.tabular import table_files
+from bench.analysis.summary import summary
+from bench.analysis.tables import table_files
+from bench.storage.files import replacing, write_atomic
 
 if TYPE_CHECKING:
-    from bench.api import RunView
+    from bench.api import Config, RunView
 
 
-def render(run: RunView, out: Path) -> Path:
-    """Write ``summary.{csv,md,tex,parquet}`` and ``measurements.csv`` into `out`.
+def render(run: RunView, out: Path, config: Config | None = None) -> Path:
+    """Write ``summary.{csv,md,tex,parquet}``, ``measurements.csv`` and ``checks.csv`` into `out`.
+
+    There is nothing to configure.
 
     Returns
     -------

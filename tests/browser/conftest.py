@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from factories import MAKERS, make_run
 
 from bench_html.render import render
+from tests.factories import MAKERS, make_run
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -72,6 +72,21 @@ def paired_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "kind,split_1,domain_1,id_1,split_2,domain_2,id_2\nnear,train,a,<b>one</b>,test,a,=1+1\n"
     )
     shutil.copyfile(first / "view-000" / "0.png", sheet / "near.png")
+    return render(run, run.path / "report")
+
+
+@pytest.fixture(scope="session")
+def two_datasets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of a run of two datasets; the second has true translations."""
+    run = make_run(
+        tmp_path_factory.mktemp("runs") / "both",
+        methods=("munit", "cyclegan", "identity"),
+        datasets=("yosemite", "seasons"),
+        inputs=4,
+        samples=3,
+        size=32,
+        truths=2,
+    )
     return render(run, run.path / "report")
 
 

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pytest
-from factories import HOSTILE
 
-from bench.results import read_run
-from bench.summary import columns, summary
-from bench.tabular import csv_table, latex_table, markdown_table
+from bench.analysis.columns import columns
+from bench.analysis.summary import summary
+from bench.analysis.tables import csv_table, latex_table, markdown_table
+from bench.storage.tables import read_run
+from tests.factories import HOSTILE
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -58,7 +59,7 @@ def page(browser: Browser, report: Path) -> Iterator[Page]:
 
 def methods(page: Page) -> list[str]:
     """The first group's method names, in the order shown."""
-    return page.locator("#table tbody:nth-of-type(1) tr[data-rows] th").all_inner_texts()
+    return page.locator("#table-0 tbody:nth-of-type(1) tr[data-rows] th").all_inner_texts()
 
 
 def press_copy(page: Page, form: str) -> str:
@@ -96,7 +97,7 @@ def test_the_headline_says_who_won_and_what_is_a_tie(page: Page) -> None:
 
 
 def test_sorting_by_a_column_and_back(page: Page) -> None:
-    head = page.locator("#table th:nth-child(2)")
+    head = page.locator("#table-0 th:nth-child(2)")
     head.locator("button").click()
     assert head.get_attribute("aria-sort") == "ascending"
     assert [m.split("\n")[0] for m in methods(page)] == [
@@ -109,11 +110,11 @@ def test_sorting_by_a_column_and_back(page: Page) -> None:
     assert head.get_attribute("aria-sort") == "descending"
     assert methods(page)[0].startswith("identity")
     # Higher is better: the first click puts the largest on top.
-    page.locator("#table th", has_text="Diversity").locator("button").click()
+    page.locator("#table-0 th", has_text="Diversity").locator("button").click()
     assert methods(page)[0].startswith("munit")
     assert head.get_attribute("aria-sort") == "none"
     # Both directions keep to their groups, and failures to theirs.
-    groups = page.locator("#table tr.group").all_inner_texts()
+    groups = page.locator("#table-0 tr.group").all_inner_texts()
     assert groups == ["summer2winter", "winter2summer", "No numbers"]
 
 
@@ -122,7 +123,7 @@ def test_copied_csv_is_the_table_in_the_order_shown(page: Page, report: Path) ->
     frame = summary(run)
     copied = press_copy(page, "csv")
     assert sorted(copied.splitlines()) == sorted(str(csv_table(frame)).splitlines())
-    page.locator("#table th:nth-child(2)").locator("button").click()
+    page.locator("#table-0 th:nth-child(2)").locator("button").click()
     rows = list(csv.DictReader(io.StringIO(press_copy(page, "csv"))))
     shown = [row["label"] for row in rows if row["direction"] == "summer2winter" and row["kid"]]
     assert shown == [m.split("\n")[0] for m in methods(page)]
@@ -140,14 +141,14 @@ def test_copied_markdown_and_latex_are_the_files(page: Page, report: Path) -> No
 
 
 def test_all_metrics_can_be_shown(page: Page) -> None:
-    head = page.locator("#table th", has_text="sharpness")
+    head = page.locator("#table-0 th", has_text="sharpness")
     assert not head.is_visible()
     page.select_option("#columns", "quality")
     assert head.is_visible()
-    assert page.locator("#table th", has_text="KID").first.is_visible()
-    assert not page.locator("#table th", has_text="Latency").is_visible()
+    assert page.locator("#table-0 th", has_text="KID").first.is_visible()
+    assert not page.locator("#table-0 th", has_text="Latency").is_visible()
     page.select_option("#columns", "clean")
-    assert page.locator("#table th", has_text="KID (clean)").is_visible()
+    assert page.locator("#table-0 th", has_text="KID (clean)").is_visible()
 
 
 def test_filters_change_the_pictures(page: Page) -> None:
@@ -159,7 +160,7 @@ def test_filters_change_the_pictures(page: Page) -> None:
     assert page.get_attribute("#methods button[value=identity]", "aria-pressed") == "false"
     page.select_option("#samples", "0")
     assert lines.first.locator(".outputs > div").first.locator(".shot").count() == 5
-    page.click("#ways button:nth-child(2)")
+    page.click("#directions button:nth-child(2)")
     assert "winter2summer" in (
         lines.first.locator(".shot").nth(1).get_attribute("aria-label") or ""
     )
@@ -227,7 +228,7 @@ def test_the_slider_uncovers_the_input(page: Page) -> None:
 
 
 def test_a_link_leads_back_to_what_was_seen(browser: Browser, report: Path, page: Page) -> None:
-    page.click("#ways button:nth-child(2)")
+    page.click("#directions button:nth-child(2)")
     page.click("#methods button[value=cyclegan]")
     page.select_option("#order", "worst")
     page.keyboard.press("Escape")
@@ -254,7 +255,7 @@ def test_a_broken_link_breaks_nothing(browser: Browser, report: Path, fragment: 
 def test_a_point_leads_to_its_pictures(page: Page) -> None:
     point = page.locator("#figure-2 svg [aria-roledescription=point]").first
     point.click()
-    assert page.get_attribute("#ways button:nth-child(2)", "aria-pressed") == "true"
+    assert page.get_attribute("#directions button:nth-child(2)", "aria-pressed") == "true"
     on = [
         b
         for b in page.locator("#methods button").all()
@@ -329,7 +330,7 @@ def test_print_is_light_and_leaves_the_tools(page: Page, dark_by: str) -> None:
     assert ink == "rgb(34, 34, 34)"
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert not page.locator("#filters").is_visible() and not page.locator(".top").is_visible()
-    assert page.locator("#table").is_visible()
+    assert page.locator("#table-0").is_visible()
 
 
 def test_hostile_names_are_inert(browser: Browser, hostile_report: Path) -> None:
@@ -416,7 +417,7 @@ def test_one_input_through_every_method(browser: Browser, paired_report: Path) -
 
 def test_the_audit_shows_its_pictures(browser: Browser, paired_report: Path) -> None:
     page = opened(browser, paired_report)
-    findings = page.locator("#audit > .finding")
+    findings = page.locator("#audit > .of > .finding")
     text = "\n".join(findings.all_inner_texts())
     assert "1 of 4 test inputs of summer2winter are training images" in text
     assert "view-001 is view-001-again of trainA" in text
@@ -435,6 +436,98 @@ def test_the_audit_shows_its_pictures(browser: Browser, paired_report: Path) -> 
     assert "<b>one</b>" in page.inner_text("#audit") and "=1+1" in page.inner_text("#audit")
     page.wait_for_function("document.querySelector('.sheet').naturalWidth > 0")
     assert page.watch.trouble == []  # type: ignore[attr-defined]
+    page.context.close()
+
+
+def test_one_dataset_at_a_time(browser: Browser, two_datasets: Path) -> None:
+    page = opened(browser, two_datasets)
+    switch = page.locator("#datasets button")
+    assert switch.all_inner_texts() == ["yosemite", "seasons"]
+    assert switch.nth(0).get_attribute("aria-pressed") == "true"
+
+    def seen() -> tuple[str, str, list[str], int]:
+        """Sentences, tiles, column titles and figures that are on the screen."""
+        heads = page.locator("#summary table.sortable thead th:visible").all_inner_texts()
+        tall = "[...document.querySelectorAll('.vega')].filter((e) => e.checkVisibility("
+        tall += "{ visibilityProperty: true })).length"
+        return (
+            page.inner_text(".lead"),
+            " ".join(page.locator(".tile:visible").all_inner_texts()),
+            [head.split("\n")[0].strip(" ↑↓") for head in heads],
+            page.evaluate(tall),
+        )
+
+    page.select_option("#columns", "all")
+    lead, tiles, heads, figures = seen()
+    assert "cyclegan and munit give the most realistic pictures" in lead
+    assert "Closest to the truth" not in tiles and "Distance to truth" not in heads
+    switch.nth(1).click()
+    other = seen()
+    assert "munit gives the most realistic pictures" in other[0] and "cyclegan" not in other[0]
+    assert "Closest to the truth" in other[1] and "Distance to truth" in other[2]
+    assert other[3] == figures > 0
+    # The figures of what was away are drawn at their width.
+    narrow = page.evaluate("""() => [...document.querySelectorAll('.vega svg')]
+      .filter((svg) => svg.clientWidth < 200).length""")
+    assert narrow == 0
+    # Pictures, strips and copied rows are of the dataset that is shown.
+    assert page.locator("#directions button").all_inner_texts() == [
+        "summer2winter",
+        "winter2summer",
+    ]
+    assert page.locator("#gallery .line").first.locator(".truth").count() == 1
+    rows = list(csv.DictReader(io.StringIO(press_copy(page, "csv"))))
+    assert {row["dataset"] for row in rows} == {"seasons"}
+    page.locator("#gallery .line").first.locator(".outputs .shot").first.click()
+    assert page.inner_text("#v-title") == "munit · seasons · summer2winter"
+    there = page.evaluate("location.hash")
+    page.keyboard.press("Escape")
+    assert page.watch.trouble == []  # type: ignore[attr-defined]
+    page.context.close()
+    # Links lead to the dataset, and to a picture of it.
+    for link in (there, "#dataset?k=1"):
+        again = opened(browser, two_datasets, link)
+        assert again.get_attribute("#datasets button:nth-child(2)", "aria-pressed") == "true"
+        again.context.close()
+
+
+def test_a_point_of_the_other_dataset_leads_to_its_pictures(
+    browser: Browser, two_datasets: Path
+) -> None:
+    page = opened(browser, two_datasets)
+    page.click("#datasets button:nth-child(2)")
+    plot = page.locator("#plots .of:not(.away) .vega").last
+    plot.locator("svg [aria-roledescription=point]").first.click()
+    assert page.get_attribute("#directions button:nth-child(2)", "aria-pressed") == "true"
+    page.locator("#gallery .line").first.locator(".outputs .shot").first.click()
+    assert "seasons · winter2summer" in page.inner_text("#v-title")
+    page.context.close()
+
+
+def test_on_paper_every_dataset_is_there(browser: Browser, two_datasets: Path) -> None:
+    page = opened(browser, two_datasets)
+    assert not page.locator("#table-1").is_visible()
+    page.emulate_media(media="print")
+    for at in (0, 1):
+        assert page.locator(f"#table-{at}").is_visible()
+    names = page.locator("#summary .dataset-name").all()
+    assert [name.inner_text() for name in names if name.is_visible()] == ["yosemite", "seasons"]
+    page.context.close()
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_two_datasets_fit_the_screen(browser: Browser, two_datasets: Path, width: int) -> None:
+    page = opened(browser, two_datasets, viewport={"width": width, "height": 800})
+    for at in (2, 1):
+        page.click(f"#datasets button:nth-child({at})")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert page.evaluate(CONTRAST) == []
+    # What a link of the bar leads to is not hidden beneath it.
+    page.click(".top nav a[href='#summary']")
+    page.wait_for_timeout(1000)
+    top = page.evaluate("document.querySelector('#summary h2').getBoundingClientRect().top")
+    bar = page.evaluate("document.querySelector('.top').getBoundingClientRect().bottom")
+    assert top >= bar
     page.context.close()
 
 

@@ -11,20 +11,23 @@ import pytest
 import torch
 
 from bench.api import WeightFile
+from bench.metrics.score import available
 from bench.plugins import GROUP, Registry, load_plugins
+from bench.storage.weights import find
 from bench.testing import (
     check_dataset,
+    check_extractor,
     check_light,
     check_method,
     check_metric,
     check_report,
     check_spec,
 )
-from bench.weights import find
 from tests import toys
 from tests.factories import make_run
 
 REGISTRY: Registry = load_plugins()
+KINDS = ("methods", "datasets", "metrics", "extractors", "reports", "launchers")
 
 # The smallest configuration of each method; baselines need none.
 TINY: Mapping[str, Mapping[str, Any]] = {
@@ -79,7 +82,7 @@ def _need(files: Sequence[WeightFile], name: str) -> None:
 
 def test_every_installed_plugin_loads() -> None:
     assert REGISTRY.broken == []
-    for kind in ("methods", "datasets", "metrics", "reports", "launchers"):
+    for kind in KINDS:
         assert getattr(REGISTRY, kind), kind
 
 
@@ -87,7 +90,7 @@ def test_specs_are_light() -> None:
     check_light([entry.value for entry in importlib.metadata.entry_points(group=GROUP)])
 
 
-@pytest.mark.parametrize("kind", ["methods", "datasets", "metrics", "reports", "launchers"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_specs(kind: str) -> None:
     for spec in getattr(REGISTRY, kind).values():
         check_spec(spec)
@@ -121,8 +124,18 @@ def test_paired_folder(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", sorted(REGISTRY.metrics))
 def test_metric(name: str, tmp_path: Path) -> None:
     spec = REGISTRY.metrics[name]
-    _need(spec.weights, name)
+    (found,) = available([spec], REGISTRY.extractors, weights_dir=None, offline=True)
+    if found.reason:
+        pytest.skip(found.reason)
     check_metric(spec, cache=tmp_path)
+
+
+@pytest.mark.parametrize("name", sorted(REGISTRY.extractors))
+def test_extractor(name: str) -> None:
+    spec = REGISTRY.extractors[name]
+    for file in spec.weights:
+        _need([file], name)
+    check_extractor(spec)
 
 
 @pytest.mark.slow

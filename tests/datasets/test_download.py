@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from bench.api import BenchError
+from bench.api import BenchError, WeightFile
 from bench.data import fetch
+from bench.storage.weights import find
 
 BODY = bytes(range(256)) * 4000
 SHA = hashlib.sha256(BODY).hexdigest()
@@ -161,3 +162,21 @@ def test_limits_and_schemes(server: Server, tmp_path: Path) -> None:
         fetch([secret.as_uri()], tmp_path / "f", progress=lambda line: None, attempts=1)
     with pytest.raises(BenchError, match="no connection"):
         fetch(["http://127.0.0.1:9/x"], tmp_path / "f", progress=lambda line: None, attempts=1)
+
+
+def test_weights_come_in_the_same_way(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path))
+    file = WeightFile("net.pth", SHA, "tests", url=server.url)
+    server.plan = ["truncate"]
+    path = find(file, weights_dir=None, offline=False)
+    assert path == tmp_path / "weights" / "net.pth" and path.read_bytes() == BODY
+    assert len(server.ranges) == 2
+    assert find(file, weights_dir=None, offline=False) == path
+    assert len(server.ranges) == 2, "what is in the cache is not fetched again"
+    server.body = BODY[::-1]
+    other = WeightFile("other.pth", SHA, "tests", url=server.url)
+    with pytest.raises(BenchError, match=r"other\.pth could not be downloaded .*sha256 is"):
+        find(other, weights_dir=None, offline=False)
+    assert not (tmp_path / "weights" / "other.pth").exists()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bench.results import read_run
+from bench.storage.tables import read_run
 from tests import toys
 
 ARGS = ("--dataset", "image_folder", "--size", "32", "--samples", "2", "--budget", "20it")

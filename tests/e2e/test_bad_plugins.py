@@ -7,8 +7,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bench.results import read_run
-from bench.store import read_json_lines
+from bench.storage.files import read_json_lines
+from bench.storage.tables import read_run
 from tests import toys
 from tests.e2e.conftest import Place
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageFilter
 
-from bench.compare import compare
-from bench.results import read_run
+from bench.analysis.compare import compare
+from bench.storage.tables import read_run
 from tests import toys
 
 ARGS = ("--dataset", "seasons", "--set", "dataset.train=24", "--set", "dataset.test=24")

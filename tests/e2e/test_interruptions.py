@@ -14,8 +14,8 @@ import pandas as pd
 import psutil
 import pytest
 
-from bench.results import read_run
-from bench.store import read_json_lines
+from bench.storage.files import read_json_lines
+from bench.storage.tables import read_run
 from tests import toys
 from tests.e2e.conftest import Place, measured, same_outputs
 

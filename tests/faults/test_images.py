@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from bench.api import BenchError, ImageItem
-from bench.images import MAX_PIXELS, fit_square, load_tensor, read_image
+from bench.data.images import MAX_PIXELS, fit_square, load_tensor, read_image
 
 RNG = np.random.default_rng(0)
 PIXELS = RNG.integers(0, 256, (12, 20, 3), dtype=np.uint8)

@@ -13,7 +13,7 @@ import pytest
 from tests import toys
 
 ROOT = Path(__file__).resolve().parents[2]
-HEAVY = ("torch", "pandas", "numpy", "scipy", "torchvision", "altair", "pyarrow", "PIL", "pooch")
+HEAVY = ("torch", "pandas", "numpy", "scipy", "torchvision", "altair", "pyarrow", "PIL")
 
 
 def _imported(*args: str, cwd: Path) -> set[str]:

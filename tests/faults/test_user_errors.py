@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from bench import cli
-from bench.store import run_lock
+from bench.storage.locks import locked
 from tests import toys
 
 RUN = ("run", "--out", "run", "-d", "image_folder")
@@ -69,11 +69,18 @@ def data(tmp_path: Path) -> Path:
         (["--metrics", "kidd"], ["metric 'kidd' is unknown", "did you mean 'kid'?"]),
         (["--launcher", "locl"], ["launcher 'locl' is unknown"]),
         (["--reports", "htm"], ["report 'htm' is unknown"]),
-        (["--set", "identity"], ["METHOD.KEY=VALUE"]),
+        (["--set", "identity"], ["NAME.KEY=VALUE"]),
         (["--set", "identty.x=1"], ["'identty' is unknown", "did you mean 'identity'?", "dataset"]),
         (["-m", "munit", "--set", "munit.gen_dimm=8"], ["gen_dimm", "did you mean 'gen_dim'?"]),
         (["-m", "munit", "--set", "munit.gen_dim=many"], ["gen_dim", "'many'"]),
         (["-m", "munit", "--set", "munit.devices=2"], ["option 'devices' is unknown"]),
+        (["--set", "kidd.x=1"], ["'kidd' is unknown", "did you mean 'kid'?"]),
+        (["--set", "kid.x=1"], ["metric kid", "option 'x' is unknown"]),
+        (["--set", "html.x=1"], ["report html", "option 'x' is unknown"]),
+        (["--set", "local.grase=1"], ["launcher local", "did you mean 'grace'?"]),
+        (["--set", "local.grace=-1"], ["launcher local", "grace"]),
+        (["-d", "image_folder,seasons"], ["--data-root", "several datasets", "NAME=FOLDER"]),
+        (["-d", "image_folder,image_folder"], ["image_folder is named twice"]),
         (["--weights-dir", "nowhere"], ["nowhere", "not a folder"]),
         (["--plugin", "nowhere.py"], ["nowhere.py", "does not exist"]),
         (["-m", "outputs"], ["needs the folder", "outputs:FOLDER"]),
@@ -100,6 +107,15 @@ def test_wrong_option(
         ("methds = ['identity']", ["methds", "did you mean 'methods'?"]),
         ("methods = ['identity'\n", ["suite.toml is not valid TOML"]),
         ("methods = 'identity'", ["methods"]),
+        ("dataset = 'seasons'\ndatasets = ['seasons']", ["either dataset or datasets"]),
+        ("datasets = 5", ["datasets"]),
+        ("datasets = ['seasons', 'seasons']", ["seasons is named twice"]),
+        ("dataset = 'seasons'\n[launchers.loca]\nx = 1", ["'loca'", "did you mean 'local'?"]),
+        ("dataset = 'seasons'\n[launchers.local]\nx = 1", ["launcher local", "'x' is unknown"]),
+        ("dataset = 'seasons'\n[reports.html]\nx = 1", ["report html", "'x' is unknown"]),
+        ("dataset = 'seasons'\n[metric_options.kid]\nx = 1", ["metric kid", "'x' is unknown"]),
+        ("dataset = 'seasons'\n[extractors.nothing]\nx = 1", ["extractor 'nothing'"]),
+        ("dataset = 'seasons'\nlaunchers = 7", ["launchers"]),
         ("preset = ['demo']", ["preset"]),
         ("dataset = 5", ["dataset"]),
         ("[dataset]\nroot = 'x'", ["dataset.name"]),
@@ -217,7 +233,7 @@ def test_out_that_cannot_be_used(command: Callable[..., str], data: Path) -> Non
     Path("old").mkdir()
     Path("old/suite.toml").write_text("", "utf-8")
     assert "holds a run already" in command(*base, "old")
-    with run_lock(Path("old")):
+    with locked(Path("old"), wait=False):
         assert "in use by another bench run" in command(*base, "old", "--resume")
 
 
@@ -320,7 +336,7 @@ def test_a_full_disk_is_one_line(
     def full(*args: object, **kwargs: object) -> None:
         raise OSError(28, "No space left on device", "tables/trials.parquet")
 
-    monkeypatch.setattr("bench.runner.execute", full)
+    monkeypatch.setattr("bench.execution.runner.execute", full)
     monkeypatch.setattr("sys.argv", ["bench", *RUN, "-m", "identity", "--data-root", str(data)])
     with pytest.raises(SystemExit) as ended:
         cli.main()

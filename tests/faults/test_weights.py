@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from bench.api import BenchError, WeightFile
-from bench.weights import cache_folder, describe, find, read_state, require
+from bench.storage.weights import cache_folder, describe, find, read_state, require
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -152,7 +152,7 @@ def test_download_that_fails_is_one_line(monkeypatch: pytest.MonkeyPatch) -> Non
         raise OSError("no route to host")
 
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
-    with pytest.raises(BenchError, match=r"downloading net\.pth") as error:
+    with pytest.raises(BenchError, match=r"net\.pth could not be downloaded") as error:
         find(FILE, weights_dir=None, offline=False)
     assert "--weights-dir" in str(error.value) and "\n" not in str(error.value)
     assert not list(cache_folder().rglob("net.pth"))

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import copy
-import importlib.util
-import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -17,13 +14,7 @@ from bench_bicyclegan.losses import kl_divergence, sample_code
 from bench_bicyclegan.method import BicycleGAN, BicycleGANTrainer
 from bench_bicyclegan.networks import Encoder, MultiscaleDiscriminator, UnetGenerator
 from bench_bicyclegan.step import Networks, generator_losses, total
-
-_spec = importlib.util.spec_from_file_location(
-    "bicyclegan_oracle", Path(__file__).with_name("bicyclegan_oracle.py")
-)
-oracle = importlib.util.module_from_spec(_spec)
-sys.modules["bicyclegan_oracle"] = oracle
-_spec.loader.exec_module(oracle)
+from tests.methods import bicyclegan_oracle as oracle
 
 CPU = Context(torch.device("cpu"))
 TINY = {

@@ -9,8 +9,8 @@ import torch
 
 import bench
 from bench.api import A2B, Budget, Context, TrainData
-from bench.images import load_tensor, to_float
-from bench.job import build_dataset
+from bench.data.images import load_tensor, to_float
+from bench.data.opening import build_dataset
 from bench.plugins import load_plugins
 from bench_cyclegan import SPEC
 from bench_cyclegan.config import CycleGANConfig

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import copy
-import importlib.util
-import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -18,13 +15,7 @@ from bench_cyclegan.config import CycleGANConfig
 from bench_cyclegan.method import CycleGAN, CycleGANTrainer
 from bench_cyclegan.networks import ResnetGenerator
 from bench_cyclegan.step import Networks, discriminator_losses, generator_losses, total
-
-_spec = importlib.util.spec_from_file_location(
-    "cyclegan_oracle", Path(__file__).with_name("cyclegan_oracle.py")
-)
-oracle = importlib.util.module_from_spec(_spec)
-sys.modules["cyclegan_oracle"] = oracle
-_spec.loader.exec_module(oracle)
+from tests.methods import cyclegan_oracle as oracle
 
 CPU = Context(torch.device("cpu"))
 

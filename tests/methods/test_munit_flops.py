@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
-
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
@@ -13,13 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from bench_munit.config import MUNITConfig
 from bench_munit.networks import Discriminator, Generator
 from bench_munit.step import Networks, Styles, train_step
-
-_spec = importlib.util.spec_from_file_location(
-    "munit_oracle", Path(__file__).with_name("munit_oracle.py")
-)
-oracle = importlib.util.module_from_spec(_spec)
-sys.modules["munit_oracle"] = oracle
-_spec.loader.exec_module(oracle)
+from tests.methods import munit_oracle as oracle
 
 
 def adam(parameters):

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
-
 import pytest
 import torch
 
@@ -15,13 +11,7 @@ from bench.training.loop import set_learning_rate, step_decay
 from bench_munit.config import MUNITConfig
 from bench_munit.networks import Discriminator, Generator
 from bench_munit.step import Networks, Styles, train_step
-
-_spec = importlib.util.spec_from_file_location(
-    "munit_oracle", Path(__file__).with_name("munit_oracle.py")
-)
-oracle = importlib.util.module_from_spec(_spec)
-sys.modules["munit_oracle"] = oracle
-_spec.loader.exec_module(oracle)
+from tests.methods import munit_oracle as oracle
 
 
 @pytest.fixture(params=["plain", "winograd"])
@@ -131,6 +121,52 @@ def test_fast_step_follows_the_recorded_trajectory(convolutions, recorded, adam)
             close(value, final[name], f"gen {domain} {name}")
         for name, value in getattr(nets, f"dis_{domain}").state_dict().items():
             close(value, recorded["final"]["dis"][domain][name], f"dis {domain} {name}")
+
+
+# Widths, depths and scales; batch, height and width.
+TINY = [
+    ({"gen_dim": 3, "mlp_dim": 5, "dis_dim": 2, "n_res": 2, "style_dim": 3}, (1, 64, 80)),
+    ({"gen_dim": 2, "mlp_dim": 4, "dis_dim": 3, "n_res": 1, "dis_num_scales": 2}, (2, 32, 48)),
+    ({"gen_dim": 2, "mlp_dim": 4, "dis_dim": 2, "n_downsample": 1, "dis_n_layer": 3}, (2, 40, 40)),
+]
+
+
+@pytest.mark.parametrize(("widths", "shape"), TINY)
+def test_fast_step_follows_the_plain_one(convolutions, widths, shape):
+    """Random networks, images and styles, of which nothing is recorded: float64, three steps."""
+    config = MUNITConfig(**widths)
+    torch.manual_seed(11)
+    gens = [
+        oracle.Gen(
+            config.gen_dim, config.mlp_dim, config.style_dim, config.n_downsample, config.n_res
+        ).double()
+        for _ in "ab"
+    ]
+    diss = [
+        oracle.Dis(config.dis_dim, config.dis_n_layer, config.dis_num_scales).double() for _ in "ab"
+    ]
+    nets = Networks(*(Generator(config) for _ in "ab"), *(Discriminator(config) for _ in "ab"))
+    pairs = list(zip(nets.modules().items(), gens + diss, strict=True))
+    for (_, fast), plain in pairs:
+        fast.double().load_state_dict(drop_statistics(plain.state_dict()))
+    opt_gen = oracle.adam([p for gen in gens for p in gen.parameters()])
+    opt_dis = oracle.adam([p for dis in diss for p in dis.parameters()])
+    settings = {"lr": 1e-4, "betas": (0.5, 0.999), "weight_decay": 1e-4, "fused": True}
+    optimizers = {
+        "gen": torch.optim.Adam(list(nets.generator_parameters()), **settings),
+        "dis": torch.optim.Adam(list(nets.discriminator_parameters()), **settings),
+    }
+    batch, *sides = shape
+    for _ in range(3):
+        x_a, x_b = (torch.rand(batch, 3, *sides).double() * 2 - 1 for _ in "ab")
+        styles = torch.randn(4, batch, config.style_dim, 1, 1).double()
+        expected = oracle.step(gens, diss, opt_gen, opt_dis, x_a, x_b, styles)
+        losses = train_step(nets, optimizers, x_a, x_b, Styles(*styles), config)
+        check_losses(losses, expected)
+    for (name, fast), plain in pairs:
+        final = drop_statistics(plain.state_dict())
+        for key, value in fast.state_dict().items():
+            close(value, final[key], f"{name} {key}")
 
 
 def test_a_step_transforms_each_kernel_once(monkeypatch):

@@ -12,7 +12,7 @@ from torchvision.transforms.functional import normalize
 
 from bench.api import BenchError, Budget, Context, TrainData, WeightFile
 from bench.nn.vgg import BLOCKS
-from bench.weights import find
+from bench.storage.weights import find
 from bench_munit import EMBEDDED_VGG19, perceptual
 from bench_munit.config import MUNITConfig
 from bench_munit.method import MUNIT

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import random
 import signal
 import subprocess
 import sys
-import textwrap
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -19,6 +18,7 @@ from bench_munit.config import MUNITConfig
 from bench_munit.method import MUNIT
 from bench_munit.trainer import MUNITTrainer
 
+ROOT = Path(__file__).parents[2]
 CONFIG = MUNITConfig(
     gen_dim=2, mlp_dim=4, n_res=1, dis_dim=2, dis_num_scales=1, crop_size=16, lr=1e-3, ema=0.9
 )
@@ -82,9 +82,8 @@ def test_killed_at_20_random_points(tmp_path):
 PROGRAM = """
 import sys
 from pathlib import Path
-sys.path.insert(0, {here!r})
 import torch
-from test_munit_resume import *
+from tests.methods.test_munit_resume import *
 torch.set_num_threads(1)
 trainer, ctx = trainer_in(Path(sys.argv[1]))
 run_training(trainer, Budget(iterations=150), ctx, checkpoint_seconds=0.0)
@@ -95,10 +94,10 @@ torch.save(state_of(trainer), sys.argv[2])
 @pytest.mark.slow
 def test_sigkill(tmp_path):
     """The operating system ends the process in the middle of whatever it does."""
-    program = textwrap.dedent(PROGRAM).format(here=os.path.dirname(__file__))  # noqa: PTH120
 
     def start(folder, result):
-        return subprocess.Popen([sys.executable, "-c", program, str(folder), str(result)])
+        command = [sys.executable, "-c", PROGRAM, str(folder), str(result)]
+        return subprocess.Popen(command, cwd=ROOT)
 
     assert start(tmp_path / "whole", tmp_path / "whole.pt").wait(300) == 0
     folder, rng = tmp_path / "killed", random.Random(0)

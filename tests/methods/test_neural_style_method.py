@@ -14,9 +14,9 @@ from typer.testing import CliRunner
 from bench import cli
 from bench.api import A2B, B2A, BenchError, Context
 from bench.cli.options import settings_of
-from bench.plan import make_plan
 from bench.plugins import load_plugins
-from bench.suite import make_suite
+from bench.suite.plan import make_plan
+from bench.suite.schema import make_suite
 from bench_neural_style import SPEC
 from bench_neural_style.config import WEIGHTS, NeuralStyleConfig
 from bench_neural_style.explain import explain

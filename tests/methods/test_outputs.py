@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.api import A2B, B2A, BenchError, GivenMethod, ImageItem
-from bench.given import take_stock
-from bench.images import read_image, write_png
-from bench.suite import make_suite, method_entry, read_suite
+from bench.api import A2B, B2A, BenchError, ImageItem, PrecomputedMethod
+from bench.data.given import take_stock
+from bench.data.images import read_image, write_png
+from bench.suite.schema import make_suite, method_entry, read_suite
 from bench_outputs.config import OutputsConfig
 from bench_outputs.folder import Outputs
 
@@ -38,7 +38,7 @@ def picture(path: Path, size: int = SIZE) -> Path:
 
 def stock(root: Path, ways=(A2B,), *, samples=10, allow_missing=False, **config):
     method = Outputs(OutputsConfig(root=root, **config))
-    assert isinstance(method, GivenMethod)
+    assert isinstance(method, PrecomputedMethod)
     return take_stock(
         method,
         "theirs",

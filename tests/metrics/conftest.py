@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from bench.api import A2B
-from bench.images import Picture, pixel_digest
-from bench.metrics.scoring import ScoringData
+from bench.api import A2B, Picture
+from bench.data.images import pixel_digest
+from bench.metrics.context import ScoringData
 
 
 def picture(pixels: np.ndarray, key: str = "x") -> Picture:

@@ -1,4 +1,4 @@
-"""Duplicates in a dataset, and anchors out of their places."""
+"""Duplicates in a dataset."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.anchors import violations
 from bench.api import ImageItem
-from bench.images import fit_square, read_image
+from bench.data.images import fit_square, read_image
 from bench.metrics.audit import audit, perceptual_hash, write_findings
 
 
@@ -112,59 +111,3 @@ def test_yosemite_has_the_known_duplicates(yosemite_root):
     # Re-encoded and re-toned copies; the threshold comes from pairs looked at.
     assert len(near) == 13
     assert found.test_in_train("near") == 3
-
-
-def table(**values):
-    """``kid__noise=(value, low, high)`` and so on, as measurements."""
-    rows = []
-    for key, (value, low, high) in values.items():
-        metric, method = key.split("__")
-        rows.append(
-            {
-                "dataset": "d",
-                "direction": "a2b",
-                "method": method,
-                "metric": metric,
-                "subset": "all",
-                "value": value,
-                "low": low,
-                "high": high,
-            }
-        )
-    return pd.DataFrame(rows)
-
-
-def test_anchors_in_their_places():
-    found, checked = violations(
-        table(
-            kid__real_target=(0.0, -0.01, 0.01),
-            kid__identity=(0.05, 0.04, 0.06),
-            kid__noise=(0.5, 0.4, 0.6),
-            lpips_input__identity=(0.0, 0.0, 0.0),
-        )
-    )
-    assert found == []
-    assert checked == 4
-
-
-def test_a_metric_that_orders_the_anchors_wrongly_is_caught():
-    found, _ = violations(
-        table(
-            kid__real_target=(0.3, 0.25, 0.35),
-            kid__identity=(0.05, 0.04, 0.06),
-            lpips_input__identity=(0.1, 0.05, 0.2),
-        )
-    )
-    assert {(v.metric, v.direction) for v in found} == {("kid", "a2b"), ("lpips_input", "a2b")}
-    assert "real_target (0.3) is not below identity (0.05)" in str(found[1])
-
-
-def test_a_reversal_within_the_intervals_is_no_violation():
-    found, checked = violations(
-        table(kid__real_target=(0.06, 0.03, 0.09), kid__identity=(0.05, 0.02, 0.08))
-    )
-    assert (found, checked) == ([], 1)
-
-
-def test_without_anchors_nothing_can_be_checked():
-    assert violations(table(kid__munit=(0.1, 0.0, 0.2))) == ([], 0)

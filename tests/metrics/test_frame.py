@@ -8,7 +8,7 @@ import torch
 
 import bench
 from bench.api import BenchError
-from bench.images import write_png
+from bench.data.images import write_png
 
 
 @pytest.fixture

@@ -16,12 +16,13 @@ import pytest
 import torch
 
 from bench.api import A2B
-from bench.metrics.plugin import METRICS
-from bench.metrics.scoring import score
-from bench.plan import make_plan
+from bench.execution.stages import fit, translate
+from bench.execution.stages.score import pictures
+from bench.execution.workspace import Workspace
+from bench.metrics.score import score
 from bench.plugins import load_plugins
-from bench.suite import make_suite
-from bench.trial import Trial
+from bench.suite.plan import make_plan
+from bench.suite.schema import make_suite
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
@@ -54,14 +55,15 @@ def numbers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Numbers]:
         }
     )
     plan = make_plan(suite, registry, root / "cache")
-    specs = [spec for spec in METRICS if spec.name in MEASURED]
+    names = [name for name in registry.metrics if name in MEASURED]
     found: Numbers = {}
     for job in plan.jobs:
-        trial = Trial(job, root / "run", registry, lambda event: None)
-        trial._translate()
+        workspace = Workspace(job, root / "run", registry, lambda event: None)
+        translate.run(workspace, fit.run(workspace))
         measured = score(
-            trial.scoring_data(trial.directions[0]),
-            specs,
+            pictures(workspace, workspace.directions[0]),
+            names,
+            registry,
             device=torch.device("cpu"),
             weights_dir=None,
             offline=True,
@@ -69,7 +71,7 @@ def numbers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Numbers]:
             emit=lambda event: None,
         )
         found[job.label] = {one.metric: one.value for one in measured if one.subset == "all"}
-    assert trial.directions[0].key == A2B.key
+    assert workspace.directions[0].key == A2B.key
     yield found
     sys.modules.pop("oracles", None)
 

@@ -14,10 +14,10 @@ import pytest
 from PIL import Image
 
 from bench.api import BenchError
-from bench.images import pixel_digest, read_image
+from bench.data.images import pixel_digest, read_image
+from bench.execution.replay import Replayed, compare_values, replay
 from bench.metrics.manifest import Changed, changes, picture_hashes
 from bench.plugins import load_plugins
-from bench.replay import Replayed, compare_values, replay
 from tests import toys
 
 # ---------------------------------------------------------------------------- manifest
@@ -154,7 +154,7 @@ def trial(place: Path, label: str) -> Path:
     (folder,) = (
         path.parent
         for path in (place / "run" / "trials").glob("*/job.json")
-        if json.loads(path.read_text("utf-8"))["label"] == label
+        if json.loads(path.read_text("utf-8"))["method"]["label"] == label
     )
     return folder
 

@@ -9,17 +9,23 @@ import numpy as np
 import pytest
 import torch
 
-from bench import weights
-from bench.api import BenchError, MetricSpec
-from bench.images import Picture, pixel_digest
+from bench.api import BenchError, MetricSpec, Picture
+from bench.data.images import pixel_digest
 from bench.metrics import files
-from bench.metrics.plugin import METRICS, explain
-from bench.metrics.scoring import ScoringData, _Networks, available, score
+from bench.metrics.context import ScoringData
+from bench.metrics.explain import explain
+from bench.metrics.networks import Networks
+from bench.metrics.plugin import METRICS, bench_extractors
+from bench.metrics.score import available, score
+from bench.plugins import Registry
+from bench.storage import weights
 from bench.testing.metrics import toy_scoring_data
 from tests.metrics.test_extractors import vit_state
 
 CPU = torch.device("cpu")
 BY_NAME = {spec.name: spec for spec in METRICS}
+EXTRACTORS = {spec.name: spec for spec in bench_extractors()}
+REGISTRY = Registry(metrics=BY_NAME, extractors=EXTRACTORS)
 
 
 def picture(pixels, key="x"):
@@ -37,7 +43,8 @@ def measure(feature_cache):
         events = []
         found = score(
             data,
-            [BY_NAME[name] for name in names] if names else METRICS,
+            names or list(BY_NAME),
+            REGISTRY,
             device=CPU,
             weights_dir=weights_dir,
             offline=True,
@@ -61,7 +68,7 @@ def test_every_default_metric_gives_its_headline(measure):
             assert np.isfinite(headline.value), spec.name
             assert headline.n > 0
             assert headline.kind == spec.kind
-            assert (headline.extractor is None) == (not spec.weights)
+            assert (headline.extractor is None) == (not spec.extractors)
             if headline.low is not None:
                 assert headline.low <= headline.value <= headline.high
                 assert headline.interval
@@ -69,7 +76,7 @@ def test_every_default_metric_gives_its_headline(measure):
     assert found["lpips_diversity", "all"].extractor == "st-lpips-alex"
     assert not any(subset == "clean" for _, subset in found)
     for name, _ in found:
-        assert explain(name)
+        assert explain(name, REGISTRY)
 
 
 def test_what_has_no_weights_is_left_out_with_the_reason(make_data, measure):
@@ -117,6 +124,7 @@ def test_available_names_the_network_or_the_reason():
         a.metric: a
         for a in available(
             [BY_NAME["kid"], BY_NAME["lpips_diversity_v00"], BY_NAME["psnr"]],
+            EXTRACTORS,
             weights_dir=None,
             offline=True,
         )
@@ -303,7 +311,7 @@ def test_references_of_mixed_sizes_are_each_resized(make_data, measure):
 
 
 class _Broken:
-    name, preprocessing = "broken", "none"
+    preprocessing = "none"
 
     def describe(self, images):
         features = torch.ones(len(images), 8)
@@ -314,7 +322,7 @@ class _Broken:
 @pytest.mark.parametrize("metric", ["precision", "kid", "fid", "target_rate"])
 def test_one_feature_that_is_not_finite_stops_the_score(make_data, measure, monkeypatch, metric):
     # torch-fidelity answers such features with a plausible precision.
-    monkeypatch.setattr(_Networks, "build", lambda self, chosen: _Broken())
+    monkeypatch.setattr(Networks, "build", lambda self, chosen: _Broken())
     with pytest.raises(BenchError, match="not finite"):
         measure(make_data(), metric, cache=None)
 
@@ -409,29 +417,42 @@ def test_declaring_metrics_imports_nothing_heavy():
 
 def test_every_metric_explains_itself():
     for spec in METRICS:
-        text = explain(spec.name)
+        text = explain(spec.name, REGISTRY)
         assert spec.explanation in text
         assert len(spec.explanation) > 50
         assert spec.name in text
         assert "; " in text.splitlines()[0] and "\nSource: " in text
-    with pytest.raises(BenchError, match="choose from kid"):
-        explain("kit")
+    with pytest.raises(BenchError, match="metric 'kit' is unknown, did you mean 'kid'"):
+        explain("kit", REGISTRY)
 
 
 @pytest.mark.parametrize(
-    ("name", "metric"),
+    ("name", "first"),
     [
-        ("kid_floor", "kid"),
-        ("fid_excess", "fid"),
-        ("precision_k5", "precision"),
-        ("classifier_accuracy", "target_rate"),
-        ("classifier_calibration_error", "target_rate"),
-        ("lpips_diversity_munit", "lpips_diversity_munit"),
-        ("fd_dinov2_floor", "fd_dinov2"),
+        ("kid_floor", "kid: "),
+        ("fid_excess", "fid: "),
+        ("precision_k5", "precision: "),
+        ("classifier_accuracy", "target_rate: "),
+        ("classifier_calibration_error", "target_rate: "),
+        ("lpips_diversity_munit", "lpips_diversity_munit: "),
+        ("fd_dinov2_floor", "fd_dinov2: "),
+        ("psnr_pair", "psnr [dB]: "),
+        ("factor_error_floor", "factor_error: "),
+        ("factor_error_snow", "factor_error: "),
+        ("season_error_sky", "season_error: "),
+        ("latency", "latency [s]: seconds for one image"),
     ],
 )
-def test_numbers_beside_a_metric_are_explained_with_it(name, metric):
-    assert explain(name).startswith(f"{metric}: ")
+def test_numbers_beside_a_metric_are_explained_with_it(name, first):
+    assert explain(name, REGISTRY).startswith(first)
+
+
+def test_what_stands_beside_a_metric_has_a_line_of_its_own():
+    text = explain("season_error_sky", REGISTRY)
+    assert "\nseason_error_sky: of the region sky alone; lower is better\n" in text
+    # Not of the prose: the explanation of another metric names it, too.
+    assert "lpips_diversity" in BY_NAME["distinct"].explanation
+    assert explain("lpips_diversity", REGISTRY).startswith("lpips_diversity: ")
 
 
 def test_every_implementation_exists():
@@ -442,52 +463,102 @@ def test_every_implementation_exists():
         assert callable(getattr(importlib.import_module(module), name))
 
 
-def test_a_strangers_metric_works_like_a_built_in_one(make_data, feature_cache):
-    spec = MetricSpec(
-        name="mean_red",
-        summary="mean of the red channel",
-        implementation="tests_strangers_metric:measure",
-        kind="content",
-    )
+def stranger(monkeypatch, measure, **fields):
+    """The registry of a plugin whose only metric is that function."""
     import types
 
     module = types.ModuleType("tests_strangers_metric")
-    module.measure = lambda scoring: [
-        scoring.measurement(
-            "mean_red",
-            float(np.mean([p.load()[..., 0].mean() for p in scoring.pictures("outputs")])),
-            n=len(scoring.ids),
-        )
-    ]
-    sys.modules[module.__name__] = module
-    try:
-        (found,) = score(
-            make_data(n=3),
-            [spec],
-            device=CPU,
-            weights_dir=None,
-            offline=True,
-            cache=None,
-            emit=lambda event: None,
-        )
-    finally:
-        del sys.modules[module.__name__]
+    module.measure = measure
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    spec = MetricSpec(
+        "mean_red", "mean of the red channel", f"{module.__name__}:measure", "content", **fields
+    )
+    return Registry(metrics={spec.name: spec}, extractors=EXTRACTORS)
+
+
+def scored(data, registry, *names, **options):
+    return score(
+        data,
+        names or list(registry.metrics),
+        registry,
+        device=CPU,
+        weights_dir=None,
+        offline=True,
+        cache=None,
+        emit=lambda event: None,
+        **options,
+    )
+
+
+def mean_red(context, name="mean_red"):
+    values = [picture.load()[..., 0].mean() for picture in context.pictures("outputs")]
+    yield context.measurement(name, float(np.mean(values)), n=len(context.ids))
+
+
+def test_a_strangers_metric_works_like_a_built_in_one(make_data, monkeypatch):
+    registry = stranger(monkeypatch, mean_red, unit="levels", higher_is_better=False)
+    (found,) = scored(make_data(n=3), registry)
     assert 0 < found.value < 255
-    assert found.extractor is None
+    assert (found.unit, found.higher_is_better, found.extractor) == ("levels", False, None)
+
+
+def test_a_measurement_that_is_not_declared_is_refused(make_data, monkeypatch):
+    registry = stranger(monkeypatch, lambda context: mean_red(context, "mean_blue"))
+    with pytest.raises(BenchError, match="mean_red gives mean_blue, which it does not declare"):
+        scored(make_data(n=3), registry)
+
+
+def test_a_metric_that_asks_a_network_names_it(make_data, monkeypatch):
+    def measure(context):
+        return [context.measurement("mean_red", float(context.features("outputs").mean()), n=1)]
+
+    with pytest.raises(BenchError, match="mean_red asks a network, and declares no extractors"):
+        scored(make_data(n=3), stranger(monkeypatch, measure))
+    distances = stranger(monkeypatch, measure, extractors=("st-lpips-alex",))
+    with pytest.raises(BenchError, match="st-lpips-alex gives no features"):
+        scored(make_data(n=3), distances)
+
+
+def test_a_network_that_no_plugin_offers_leaves_the_metric_out(make_data, monkeypatch):
+    registry = stranger(monkeypatch, mean_red, extractors=("efficientnet-lite1",))
+    events = []
+    found = score(
+        make_data(n=3),
+        ["mean_red"],
+        registry,
+        device=CPU,
+        weights_dir=None,
+        offline=True,
+        cache=None,
+        emit=events.append,
+    )
+    assert found == []
+    assert events[0].message.startswith(
+        "mean_red is left out: extractor 'efficientnet-lite1' is unknown, did you mean"
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"metric_options": {"kid": {"draws": 5}}}, "metric kid: option 'draws' is unknown"),
+        ({"metric_options": {"kit": {}}}, "metric 'kit' is unknown, did you mean 'kid'"),
+        ({"extractors": {"inception": {}}}, "extractor 'inception' is unknown"),
+        (
+            {"extractors": {"efficientnet-lite0": {"size": 5}}},
+            "extractor efficientnet-lite0: option 'size' is unknown",
+        ),
+    ],
+)
+def test_an_option_that_does_not_exist_is_one_line(make_data, options, says):
+    with pytest.raises(BenchError, match=says):
+        scored(make_data(n=3), REGISTRY, "kid", **options)
 
 
 def test_a_metric_that_cannot_be_imported_is_named(make_data):
     spec = MetricSpec("ghost", "", "no_such_module:measure", "quality")
     with pytest.raises(BenchError, match="metric ghost: no_such_module"):
-        score(
-            make_data(n=3),
-            [spec],
-            device=CPU,
-            weights_dir=None,
-            offline=True,
-            cache=None,
-            emit=lambda event: None,
-        )
+        scored(make_data(n=3), Registry(metrics={"ghost": spec}))
 
 
 def test_scoring_data_is_what_the_harness_builds(make_data):

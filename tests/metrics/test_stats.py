@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
 from bench import stats
-from bench.stats import Interval
+from bench.api import Interval
 
 finite = st.floats(-100, 100, allow_nan=False)
 
@@ -121,15 +121,16 @@ def test_holm_never_lowers_and_keeps_order(raw):
                 assert adjusted[a] <= adjusted[b]
 
 
-def test_compare_all_adjusts_over_the_pairs():
+@pytest.mark.parametrize("n", [1, 3, 14, 15, 40])
+def test_many_pairs_at_once_are_each_pair_alone(n):
     rng = np.random.default_rng(3)
-    base = rng.normal(size=50)
-    found = stats.compare_all(
-        {"a": base, "b": base + 0.5 + rng.normal(0, 0.1, 50), "c": base + rng.normal(0, 0.1, 50)}
-    )
-    assert set(found) == {("a", "b"), ("a", "c"), ("b", "c")}
-    assert found["a", "b"].p < 0.01
-    assert found["a", "c"].p > 0.05
+    table = rng.normal(size=(4, n)).round(1)
+    pairs = [(a, b) for a in range(4) for b in range(4)]
+    together = stats.paired_permutations([table[a] - table[b] for a, b in pairs])
+    assert together == [stats.paired_permutation(table[a], table[b]) for a, b in pairs]
+    assert [found.p for found in together[:1]] == [1.0]
+    with pytest.raises(ValueError, match="pairs, n"):
+        stats.paired_permutations(table[0])
 
 
 def test_tie_groups_follow_the_leader():
@@ -169,24 +170,6 @@ def test_bradley_terry_orders_and_stays_finite():
     assert found["good"].value > found["middle"].value > found["bad"].value
     assert all(np.isfinite(interval.value) for interval in found.values())
     assert sum(interval.value for interval in found.values()) == pytest.approx(0)
-
-
-def test_pareto_front():
-    front = stats.pareto_front(
-        {
-            "fast": (5.0, 100.0),
-            "good": (1.0, 10.0),
-            "beaten": (6.0, 90.0),
-            "unknown": (0.0, float("nan")),
-        },
-        higher_is_better=(False, True),
-    )
-    assert front == {"fast", "good"}
-
-
-def test_equal_points_are_both_on_the_front():
-    points = {"a": (1.0, 1.0), "b": (1.0, 1.0)}
-    assert stats.pareto_front(points, higher_is_better=(True, True)) == {"a", "b"}
 
 
 def test_mean_of_two_intervals():

@@ -14,15 +14,14 @@ import torch
 from PIL import Image
 from torch_fidelity.metric_kid import kid_features_to_metric
 
-from bench.api import BenchError
-from bench.images import read_image, to_uint8, write_png
-from bench.metrics import files
-from bench.metrics.extractors.base import choose
+from bench.api import BenchError, Config
+from bench.data.images import read_image, to_uint8, write_png
 from bench.metrics.extractors.inception import Inception
 from bench.metrics.fid import fid, grams
 from bench.metrics.frame import pictures
 from bench.metrics.kid import kernel, kid
 from bench.metrics.perceptual import squared_distances
+from tests import networks
 
 CPU = torch.device("cpu")
 
@@ -42,10 +41,10 @@ def test_inception_weights_run_no_code_on_their_way_to_torch_fidelity(tmp_path):
     file, created = tmp_path / "inception.pth", tmp_path / "created"
     torch.save({"weight": _Creates(created)}, file)
     with pytest.raises(BenchError, match=r"inception\.pth cannot be read as weights"):
-        Inception(file, CPU)
+        Inception(Config(), [file], CPU)
     file.write_bytes(pickle.dumps(_Creates(created)))
     with pytest.raises(BenchError, match=r"inception\.pth cannot be read as weights"):
-        Inception(file, CPU)
+        Inception(Config(), [file], CPU)
     assert not created.exists()
 
 
@@ -68,7 +67,7 @@ def test_features_far_from_zero_keep_their_digits(clouds):
 @pytest.mark.parametrize("level", [0, 255])
 def test_flat_pictures_have_a_distance(level):
     # Without a colour there is a feature of zeros to normalise: NaN in half precision.
-    network = choose([files.ST_ALEX], weights_dir=None, offline=True).build(CPU)
+    network = networks.build("st-lpips-alex")
     flat = torch.full((2, 3, 32, 32), level, dtype=torch.uint8)
     flat[1, 0, 5, 5] ^= 0xFF
     found = squared_distances(network.embed(flat).numpy())

@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from factories import MAKERS, make_run
 from rich.console import Console
 
+from bench.analysis.compare import RunComparison, compare
+from bench.analysis.rules import Rule, fails, parse_rule
 from bench.api import BenchError, RunView
-from bench.compare import RunComparison, compare, terminal_lines
-from bench.rules import Rule, fails, parse_rule
+from bench.cli.tables import comparison_lines
+from tests.factories import MAKERS, make_run
 
 
 @pytest.fixture(scope="module")
@@ -212,7 +213,7 @@ def test_runs_with_nothing_in_common(run: RunView, tmp_path: Path) -> None:
 def test_terminal_lines_fit_and_say_it(run: RunView, comparison: RunComparison) -> None:
     def printed(found: RunComparison, everything: bool = False) -> str:
         console = Console(width=80, file=io.StringIO(), force_terminal=False)
-        for line in terminal_lines(found, everything=everything):
+        for line in comparison_lines(found, everything=everything):
             console.print(line)
         text: str = console.file.getvalue()  # type: ignore[attr-defined]
         assert max(len(line.rstrip()) for line in text.splitlines()) <= 80

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from factories import make_run
 
 from bench.api import RunView
 from bench_html import findings, gallery
 from bench_html.alike import distinct, groups
+from tests.factories import make_run
 
 
 def found(run: RunView, tmp_path: Path) -> list[findings.Finding]:
@@ -49,7 +49,7 @@ def test_a_clean_run_has_expected_findings_only(run: RunView, tmp_path: Path) ->
 def test_shared_outputs_and_copies_are_named(run: RunView, tmp_path: Path) -> None:
     munit = outputs(run, "munit")
     shutil.copyfile(munit / "view-000" / "0.png", munit / "view-002" / "0.png")
-    source = run.path / "inputs" / "winter2summer" / "view-001.png"
+    source = run.path / "inputs" / "yosemite" / "winter2summer" / "view-001.png"
     shutil.copyfile(source, outputs(run, "munit", "winter2summer") / "view-001" / "0.png")
     shared, copied = (f for f in found(run, tmp_path) if not f.expected)
     assert shared.title == "munit gives 2 of 3 inputs an output that another input has, too"
@@ -59,7 +59,7 @@ def test_shared_outputs_and_copies_are_named(run: RunView, tmp_path: Path) -> No
 
 
 def test_inputs_that_are_alike_may_share_their_output(run: RunView, tmp_path: Path) -> None:
-    inputs = run.path / "inputs" / "summer2winter"
+    inputs = run.path / "inputs" / "yosemite" / "summer2winter"
     shutil.copyfile(inputs / "view-000.png", inputs / "view-002.png")
     munit = outputs(run, "munit")
     shutil.copyfile(munit / "view-000" / "0.png", munit / "view-002" / "0.png")
@@ -85,16 +85,21 @@ def test_measured_findings(
     assert titles == ([words] if words else [])
 
 
-def test_training_twins_are_read_from_the_run_only(tmp_path: Path) -> None:
-    run = make_run(tmp_path / "run", inputs=3, size=16, twins=("view-002",), failures=False)
+@pytest.mark.parametrize("version", [1, 2])
+def test_training_twins_are_read_from_the_run_only(tmp_path: Path, version: int) -> None:
+    run = make_run(
+        tmp_path / "run", inputs=3, size=16, twins=("view-002",), failures=False, version=version
+    )
     first = found(run, tmp_path)[0]
     assert first.title == "1 of 3 test inputs of summer2winter are training images"
     assert first.shots == ((0, -1, 2),)
-    (run.path / "audit" / "summer2winter.json").write_text("not JSON", "utf-8")
-    (run.path / "audit" / "winter2summer.json").unlink()
+    audit = run.path / "audit" / ("yosemite" if version > 1 else "")
+    (audit / "summer2winter.json").write_text("not JSON", "utf-8")
+    (audit / "winter2summer.json").unlink()
     (tmp_path / "x.json").write_text(json.dumps({"view-000": [["a", "b"]]}), "utf-8")
     elsewhere = replace(run, samples=run.samples.assign(direction="../../x"))
-    for view in (run, elsewhere):
+    outside = replace(run, samples=run.samples.assign(dataset="../..", direction="x"))
+    for view in (run, elsewhere, outside):
         assert not any("training images" in f.title for f in found(view, tmp_path))
 
 
@@ -102,10 +107,12 @@ def test_the_nearest_true_look_is_chosen_for_each_sample(tmp_path: Path) -> None
     run = make_run(tmp_path / "run", inputs=1, samples=2, size=16, truths=3, failures=False)
     munit = outputs(run, "munit") / "view-000"
     for sample, truth in ((0, 2), (1, 1)):
-        looks = run.path / "truths" / "summer2winter" / "view-000"
+        looks = run.path / "truths" / "yosemite" / "summer2winter" / "view-000"
         shutil.copyfile(looks / f"{truth}.png", munit / f"{sample}.png")
     built = gallery.build(run, tmp_path / "out", {}).description
-    way = built["ways"][0]
-    assert way["inputs"][0]["truth"]["n"] == 3
-    assert way["series"][0]["cells"][0]["near"] == [2, 1]
-    assert all((tmp_path / "out" / link).is_file() for link in way["inputs"][0]["truth"]["full"])
+    direction = built["directions"][0]
+    assert direction["inputs"][0]["truth"]["n"] == 3
+    assert direction["series"][0]["cells"][0]["near"] == [2, 1]
+    assert all(
+        (tmp_path / "out" / link).is_file() for link in direction["inputs"][0]["truth"]["full"]
+    )

@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from factories import HOSTILE, MAKERS, Maker, make_run
 from PIL import Image
 
 from bench.api import RunView
 from bench_html import figures, gallery, thumbs
 from bench_html.export import render_figures, render_zip
 from bench_html.render import json_script, render
+from tests.factories import HOSTILE, MAKERS, Maker, make_run
 
 
 @pytest.fixture(scope="module")
@@ -79,12 +79,15 @@ def test_the_policy_allows_no_connection(page: Path) -> None:
 
 def test_every_picture_is_listed_and_there(run: RunView, page: Path) -> None:
     data = Page(page.read_text("utf-8")).data["gallery"]
-    assert [way["direction"] for way in data["ways"]] == ["summer2winter", "winter2summer"]
-    for way in data["ways"]:
-        for item in way["inputs"]:
+    assert [direction["name"] for direction in data["directions"]] == [
+        "summer2winter",
+        "winter2summer",
+    ]
+    for direction in data["directions"]:
+        for item in direction["inputs"]:
             assert (page.parent / item["full"]).is_file()
             assert (page.parent / "thumbs" / item["strip"]).is_file()
-        for series in way["series"]:
+        for series in direction["series"]:
             assert len(series["cells"]) == 2
             for cell in series["cells"]:
                 assert cell["n"] == cell["in"] == 3
@@ -94,7 +97,7 @@ def test_every_picture_is_listed_and_there(run: RunView, page: Path) -> None:
 
 def test_a_strip_shows_its_samples_in_order(run: RunView, page: Path) -> None:
     data = Page(page.read_text("utf-8")).data["gallery"]
-    cell = data["ways"][0]["series"][0]["cells"][1]
+    cell = data["directions"][0]["series"][0]["cells"][1]
     with Image.open(page.parent / "thumbs" / cell["strip"]) as strip:
         size = data["size"]
         assert strip.size == (3 * size, size)
@@ -151,9 +154,9 @@ def test_paths_that_leave_the_run_are_not_linked(tmp_path: Path, path: str) -> N
     Image.new("RGB", (8, 8)).save(tmp_path / "outside.png")
     samples = run.samples.assign(path=path, input_path=path).astype({"path": "string"})
     made = gallery.build(replace(run, samples=samples), tmp_path / "out", {}).description
-    for way in made["ways"]:
-        assert [item["full"] for item in way["inputs"]] == [""]
-        assert [cell["n"] for series in way["series"] for cell in series["cells"]] == [0]
+    for direction in made["directions"]:
+        assert [item["full"] for item in direction["inputs"]] == [""]
+        assert [cell["n"] for series in direction["series"] for cell in series["cells"]] == [0]
 
 
 def test_odd_file_names_become_quoted_links(tmp_path: Path) -> None:
@@ -162,7 +165,7 @@ def test_odd_file_names_become_quoted_links(tmp_path: Path) -> None:
     Image.new("RGB", (8, 8)).save(run.path / odd)
     samples = run.samples.assign(path=odd)
     made = gallery.build(replace(run, samples=samples), run.path / "report", {}).description
-    (link,) = made["ways"][0]["series"][0]["cells"][0]["full"]
+    (link,) = made["directions"][0]["series"][0]["cells"][0]["full"]
     assert link == "./../a%20%22b%22%20onerror%3Dx%20%231%3F.png"
 
 
@@ -210,7 +213,7 @@ def test_a_failed_write_leaves_the_old_page(
 
 
 def test_the_pareto_front_by_hand(tmp_path: Path) -> None:
-    from bench.summary import summary
+    from bench.analysis.summary import summary
 
     makers = [
         Maker("good", 0.02, 0.8, 0.0, 0.01),

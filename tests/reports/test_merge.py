@@ -9,17 +9,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from factories import MAKERS, make_run
 from rich.console import Console
 from typer.testing import CliRunner
 
-from bench.api import BenchError, RunView
+from bench.analysis.columns import columns
+from bench.analysis.compare import compare
+from bench.analysis.merge import merge
+from bench.analysis.summary import summary
+from bench.analysis.validity import checks
+from bench.api import Anchor, BenchError, Column, Declared, RunView
 from bench.cli import app
-from bench.compare import compare
-from bench.merge import merge
-from bench.results import read_run
-from bench.summary import checks, columns, summary, terminal_lines
+from bench.cli.tables import run_lines
+from bench.storage.jobs import write_plan
+from bench.storage.tables import read_run
+from bench_html import findings, gallery
 from bench_html.render import render
+from tests.factories import MAKERS, make_run, plan_entry
 
 SMALL: dict[str, Any] = {"inputs": 2, "samples": 2, "size": 16, "failures": False}
 
@@ -96,10 +101,40 @@ def test_the_page_says_what_ran_where(whole: RunView) -> None:
 
 def test_the_terminal_does_not_put_speeds_side_by_side(whole: RunView) -> None:
     console = Console(width=80, file=io.StringIO(), force_terminal=False)
-    for line in terminal_lines(whole):
+    for line in run_lines(whole):
         console.print(line)
     text: str = console.file.getvalue()  # type: ignore[attr-defined]
     assert "s/image" not in text and "not comparable" in text
+
+
+def test_runs_of_0_1_get_a_level_for_their_dataset_and_newer_ones_keep_it(tmp_path: Path) -> None:
+    old = [
+        made(tmp_path / name, methods=(method,), truths=2, twins=("view-001",))
+        for name, method in (("first", "munit"), ("second", "cyclegan"), ("third", "identity"))
+    ]
+    (old[0] / "audit" / "pairs.csv").write_text("kind\n", "utf-8")
+    run = merge([merge(old[:2], tmp_path / "two").path, old[2]], tmp_path / "three")
+    way = "yosemite/summer2winter"
+    assert set(run.samples["input_path"].str.rpartition("/")[0]) == {
+        f"inputs/{way}",
+        "inputs/yosemite/winter2summer",
+    }
+    files = {
+        file.relative_to(run.path).as_posix()
+        for part in ("inputs", "truths", "audit")
+        for file in (run.path / part).rglob("*.*")
+    }
+    assert f"truths/{way}/view-000/1.png" in files and "audit/pairs.csv" in files
+    assert all(name.split("/")[1] in ("yosemite", "pairs.csv") for name in files)
+    # The page finds all of it, as in a run of 0.1 itself.
+    for view in (run, read_run(old[0])):
+        shown = gallery.build(view, tmp_path / "page" / view.path.name, {})
+        assert [item["truth"]["n"] for item in shown.description["directions"][0]["inputs"]] == [
+            2,
+            2,
+        ]
+        titles = [finding.title for finding in findings.find(view, shown)]
+        assert "1 of 2 test inputs of summer2winter are training images" in titles
 
 
 def test_seeds_from_two_machines_are_one_row(tmp_path: Path) -> None:
@@ -134,8 +169,7 @@ def test_a_merged_run_can_be_compared_and_merged_again(parts: list[Path], whole:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"dataset": "seasons"}, "the dataset is yosemite in the first and seasons"),
-        ({"samples": 3}, "number of samples is 2 in the first and 3"),
+        ({"samples": 3}, "for yosemite, the number of samples is 2 in the first and 3"),
         ({"inputs": 3}, "number of test inputs is 2, 2 in the first and 3, 3"),
         ({"directions": ("summer2winter",)}, "set of directions"),
     ],
@@ -153,9 +187,59 @@ def test_runs_that_differ_are_refused_in_one_line(
 def test_other_pictures_under_the_same_name_are_refused(tmp_path: Path) -> None:
     parts = [made(tmp_path / name, pictures=False) for name in ("a", "b")]
     for part, print_ in zip(parts, ("aaaa", "bbbb"), strict=True):
-        (part / "plan.jsonl").write_text(json.dumps({"fingerprint": print_}) + "\n", "utf-8")
-    with pytest.raises(BenchError, match="content is aaaa in the first and bbbb"):
+        write_plan(part, [plan_entry("yosemite", 256, fingerprint=print_)])
+    with pytest.raises(BenchError, match="the content is aaaa in the first and bbbb"):
         merge(parts, tmp_path / "merged")
+
+
+def planned(path: Path, **sizes: int) -> None:
+    """A plan with a job for each dataset, of this size."""
+    write_plan(path, [plan_entry(name, size) for name, size in sizes.items()])
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_runs_of_two_datasets_are_one_page_of_both(tmp_path: Path, version: int) -> None:
+    options: dict[str, Any] = {"methods": ("munit", "identity"), "version": version, "truths": 1}
+    parts = [
+        made(tmp_path / "here", dataset="yosemite", twins=("view-001",), **options),
+        made(tmp_path / "there", dataset="seasons", inputs=3, samples=3, **options),
+    ]
+    planned(parts[0], yosemite=256)
+    planned(parts[1], seasons=64)
+    run = merge(parts, tmp_path / "merged")
+    assert run.environment["schema_version"] == 2
+    assert [entry["name"] for entry in run.suite["datasets"]] == ["yosemite", "seasons"]
+    # One method on two datasets is one row in each, under its own name.
+    rows = summary(run)[["dataset", "label"]].drop_duplicates().to_numpy().tolist()
+    assert rows == [[d, m] for d in ("yosemite", "seasons") for m in ("munit", "identity")]
+    # Both datasets have a summer2winter/view-000: neither takes the other's place.
+    inputs = run.samples.drop_duplicates(["dataset", "input_path"])
+    assert inputs["input_path"].is_unique
+    for row in inputs.itertuples():
+        here = parts[row.dataset == "seasons"] / "inputs" / ("" if version == 1 else row.dataset)
+        there = run.path / str(row.input_path)
+        assert there.read_bytes() == (here / row.direction / there.name).read_bytes()
+    assert (run.path / "truths/seasons/summer2winter/view-002/0.png").is_file()
+    assert (run.path / "audit/yosemite/summer2winter.json").is_file()
+    page = render(run, run.path / "report").read_text("utf-8")
+    assert "1 of 2 test inputs of summer2winter are training images" in page
+    # A third run must agree about each dataset it shares.
+    other = made(tmp_path / "other", datasets=("third", "seasons"), **options | {"version": 2})
+    planned(other, third=8, seasons=128)
+    with pytest.raises(BenchError, match="for seasons, the image size is 64 in the first and 128"):
+        merge([*parts, other], tmp_path / "all")
+
+
+def test_a_merged_run_keeps_what_was_declared(tmp_path: Path) -> None:
+    mine = Declared({"sharpness": Column("sharpness", headline=1)}, {"munit": Anchor("real")})
+    parts = [
+        made(tmp_path / "a", methods=("munit",), pictures=False, declared=mine),
+        made(tmp_path / "b", methods=("cyclegan",), pictures=False),
+    ]
+    run = merge(parts, tmp_path / "merged")
+    assert run.declared.columns["sharpness"].headline == 1
+    assert set(run.declared.anchors) > {"munit", "identity"}
+    assert set(run.comparisons["label_a"]) == set()  # an anchor and one method: no pair
 
 
 def test_nothing_but_a_merged_run_is_replaced(parts: list[Path], tmp_path: Path) -> None:

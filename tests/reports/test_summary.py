@@ -6,28 +6,24 @@ import csv
 import io
 import math
 from dataclasses import replace
+from typing import Any
 
 import pandas as pd
 import pytest
-from factories import HOSTILE, make_run
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from bench.api import RunView
-from bench.results import table
-from bench.summary import (
-    checks,
-    columns,
-    easier_direction,
-    format_number,
-    hardly_changes,
-    no_better_than_nothing,
-    rank,
-    summary,
-    terminal_lines,
-)
-from bench.tabular import csv_table, inert, latex_table, markdown_table
+from bench.analysis.columns import columns, leading
+from bench.analysis.ranking import easier_direction, hardly_changes, no_better_than_nothing, rank
+from bench.analysis.summary import summary
+from bench.analysis.tables import csv_table, inert, latex_table, markdown_table
+from bench.analysis.text import format_number
+from bench.analysis.validity import checks
+from bench.api import Kind, RunView
+from bench.cli.tables import run_lines
+from bench.storage.tables import table
+from tests.factories import HOSTILE, make_run
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +57,14 @@ def measured(run: RunView, rows: list[dict[str, object]]) -> RunView:
         samples=table("samples", []),
         timings=table("timings", []),
     )
+
+
+def asked(question: Any, run: RunView, kind: Kind = "quality") -> dict[str, list[str]]:
+    """The answer to a question about the leading column of a kind."""
+    column = leading(columns(run), kind)
+    assert column is not None
+    found: dict[str, list[str]] = question(summary(run), column)
+    return found
 
 
 def test_a_row_for_each_label_and_direction_failures_included(run: RunView) -> None:
@@ -204,33 +208,68 @@ def test_alone_is_not_best(run: RunView) -> None:
 
 
 def test_methods_that_do_no_better_than_nothing(run: RunView) -> None:
-    assert no_better_than_nothing(summary(run)) == {}
+    assert asked(no_better_than_nothing, run) == {}
     rows = [
         {"label": "identity", "metric": "kid", "value": 0.20, "low": 0.15, "high": 0.25},
         {"label": "tied", "metric": "kid", "value": 0.14, "low": 0.10, "high": 0.16},
         {"label": "worse", "metric": "kid", "value": 0.90, "low": 0.80, "high": 0.95},
         {"label": "better", "metric": "kid", "value": 0.10, "low": 0.05, "high": 0.14},
     ]
-    assert no_better_than_nothing(summary(measured(run, rows))) == {"x": ["tied", "worse"]}
+    assert asked(no_better_than_nothing, measured(run, rows)) == {"x": ["tied", "worse"]}
 
 
 def test_methods_that_hardly_change_their_inputs(run: RunView) -> None:
-    assert hardly_changes(summary(run)) == {}
+    assert asked(hardly_changes, run, "content") == {}
     rows = [
-        {"label": "real_target", "metric": "lpips_input", "value": 0.60, "low": 0.5, "high": 0.7},
-        {"label": "identity", "metric": "lpips_input", "value": 0.0, "low": 0.0, "high": 0.0},
-        {"label": "still", "metric": "lpips_input", "value": 0.02, "low": 0.01, "high": 0.04},
-        {"label": "perhaps", "metric": "lpips_input", "value": 0.05, "low": 0.04, "high": 0.07},
-        {"label": "moves", "metric": "lpips_input", "value": 0.30, "low": 0.25, "high": 0.35},
+        {
+            "label": "real_target",
+            "metric": "lpips_input",
+            "kind": "content",
+            "value": 0.60,
+            "low": 0.5,
+            "high": 0.7,
+        },
+        {
+            "label": "identity",
+            "metric": "lpips_input",
+            "kind": "content",
+            "value": 0.0,
+            "low": 0.0,
+            "high": 0.0,
+        },
+        {
+            "label": "still",
+            "metric": "lpips_input",
+            "kind": "content",
+            "value": 0.02,
+            "low": 0.01,
+            "high": 0.04,
+        },
+        {
+            "label": "perhaps",
+            "metric": "lpips_input",
+            "kind": "content",
+            "value": 0.05,
+            "low": 0.04,
+            "high": 0.07,
+        },
+        {
+            "label": "moves",
+            "metric": "lpips_input",
+            "kind": "content",
+            "value": 0.30,
+            "low": 0.25,
+            "high": 0.35,
+        },
     ]
-    found = hardly_changes(summary(measured(run, rows)))
+    found = asked(hardly_changes, measured(run, rows), "content")
     assert found == {"x": ["still"]}
     without = [row for row in rows if row["label"] != "real_target"]
-    assert hardly_changes(summary(measured(run, without))) == {}
+    assert asked(hardly_changes, measured(run, without), "content") == {}
 
 
 def test_which_direction_is_easier(run: RunView) -> None:
-    easier = easier_direction(summary(run))
+    easier = asked(easier_direction, run)
     assert easier["summer2winter"] == ["neural_style"]
     assert sorted(easier[""]) == ["cyclegan", "munit"]
 
@@ -256,7 +295,7 @@ def test_terminal_fits_eighty_columns(run: RunView, hostile: RunView) -> None:
     shown = []
     for view in (run, hostile):
         console = Console(width=80, file=io.StringIO(), force_terminal=False)
-        for line in terminal_lines(view):
+        for line in run_lines(view):
             console.print(line)
         text = console.file.getvalue()  # type: ignore[attr-defined]
         assert max(len(line.rstrip()) for line in text.splitlines()) <= 80
@@ -270,7 +309,7 @@ def test_terminal_fits_eighty_columns(run: RunView, hostile: RunView) -> None:
 def test_terminal_names_are_text_not_control_codes(run: RunView) -> None:
     rows = [{"label": "\x1b[31m[bold]x\u202e", "metric": "kid", "value": 1.0}]
     console = Console(width=80, file=io.StringIO(), force_terminal=False)
-    for line in terminal_lines(measured(run, rows)):
+    for line in run_lines(measured(run, rows)):
         console.print(line)
     text = console.file.getvalue()  # type: ignore[attr-defined]
     assert "\x1b" not in text and "\u202e" not in text and "[bold]x" in text

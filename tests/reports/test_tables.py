@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
-from factories import make_run
 
-from bench.summary import summary
+from bench.analysis.summary import summary
 from bench_tables.render import render
+from tests.factories import make_run
 
 
 def test_writes_every_form_and_nothing_else(tmp_path: Path) -> None:
@@ -16,6 +16,8 @@ def test_writes_every_form_and_nothing_else(tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert render(run, out) == out / "summary.csv"
     assert sorted(p.name for p in out.iterdir()) == [
+        "checks.csv",
+        "comparisons.csv",
         "measurements.csv",
         "summary.csv",
         "summary.md",

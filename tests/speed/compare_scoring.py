@@ -42,7 +42,7 @@ def prepare(root: Path, out: Path, *, size: int, samples: int, limit: int | None
     An output is its input in other colours, moved by a few pixels: every one is another
     picture, near its input.
     """
-    from bench.images import fit_square, read_image, write_png
+    from bench.data.images import fit_square, read_image, write_png
 
     for direction, (source, target) in DIRECTIONS.items():
         for role, part in (("inputs", source), ("reference", target)):
@@ -76,22 +76,29 @@ def write_trunk(path: Path) -> None:
 
 
 def ours(folder: Path) -> dict[str, Any]:
-    """Through :func:`bench.metrics.scoring.score`, then once more with another metric."""
+    """Through :func:`bench.metrics.score.score`, then once more with another metric."""
     import torch
 
-    from bench.api import A2B, WeightFile
-    from bench.images import Picture, pixel_digest, read_image
+    from bench.api import A2B, Picture, WeightFile
+    from bench.data.images import pixel_digest, read_image
     from bench.metrics import files
+    from bench.metrics.context import ScoringData
+    from bench.metrics.declared.extractors import EFFICIENTNET, EXTRACTORS
     from bench.metrics.plugin import METRICS as DECLARED
-    from bench.metrics.scoring import ScoringData, score
-    from bench.weights import sha256_of
+    from bench.metrics.score import score
+    from bench.plugins import Registry
+    from bench.storage.weights import sha256_of
 
     def picture(path: Path) -> Picture:
         return Picture(path.stem, pixel_digest(read_image(path)), lambda: read_image(path))
 
     trunk = WeightFile(files.ALEXNET.name, sha256_of(folder / files.ALEXNET.name), "a comparison")
-    weights = {files.FEATURES: (files.EFFICIENTNET,), files.PERCEPTUAL: (trunk,)}
-    known = {spec.name: replace(spec, weights=weights.get(spec.weights, ())) for spec in DECLARED}
+    lpips = next(spec for spec in EXTRACTORS if spec.name == "lpips-0.1-alex")
+    lpips = replace(lpips, weights=(trunk, *lpips.weights[1:]))
+    registry = Registry(
+        metrics={spec.name: spec for spec in DECLARED},
+        extractors={spec.name: spec for spec in (EFFICIENTNET, lpips)},
+    )
 
     def measure(names: tuple[str, ...]) -> dict[str, dict[str, float]]:
         values = {}
@@ -108,7 +115,8 @@ def ours(folder: Path) -> dict[str, Any]:
             )
             found = score(
                 data,
-                [known[name] for name in names],
+                names,
+                registry,
                 device=torch.device("cpu"),
                 weights_dir=folder,
                 offline=True,
@@ -139,10 +147,10 @@ def one_by_one(folder: Path) -> dict[str, Any]:
     import torch
     from torch_fidelity import calculate_metrics
 
-    from bench import weights
-    from bench.images import read_image
+    from bench.data.images import read_image
     from bench.metrics import files
     from bench.metrics.extractors.fidelity import register
+    from bench.storage import weights
 
     path = weights.find(files.EFFICIENTNET, weights_dir=None, offline=True)
     assert path is not None, "install translation-bench[embedded]"

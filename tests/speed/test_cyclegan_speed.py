@@ -7,11 +7,8 @@ test holds the batched one to being faster.
 from __future__ import annotations
 
 import copy
-import importlib.util
 import statistics
-import sys
 import time
-from pathlib import Path
 
 import pytest
 import torch
@@ -19,13 +16,7 @@ import torch
 from bench.api import Context, TrainData
 from bench_cyclegan.config import CycleGANConfig
 from bench_cyclegan.method import CycleGAN, CycleGANTrainer
-
-_spec = importlib.util.spec_from_file_location(
-    "cyclegan_oracle", Path(__file__).parents[1] / "methods" / "cyclegan_oracle.py"
-)
-oracle = importlib.util.module_from_spec(_spec)
-sys.modules["cyclegan_oracle"] = oracle
-_spec.loader.exec_module(oracle)
+from tests.methods import cyclegan_oracle as oracle
 
 CONFIG = CycleGANConfig(ngf=16, ndf=16, n_blocks=4, load=None, crop=None)
 SIZE = 64

@@ -12,10 +12,10 @@ import pytest
 import torch
 from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
 
-from bench.metrics import files, kid
-from bench.metrics.extractors.base import choose
+from bench.metrics import kid
 from bench.metrics.fid import fid, grams
 from bench.metrics.perceptual import squared_distances
+from tests import networks
 from tests.speed.compare_scoring import compare
 
 CPU = torch.device("cpu")
@@ -45,13 +45,13 @@ def test_kid_with_its_interval(benchmark, features):
 
 
 def test_lite0_features(benchmark):
-    network = choose([files.EFFICIENTNET], weights_dir=None, offline=True).build(CPU)
+    network = networks.build("efficientnet-lite0")
     images = torch.zeros((8, 3, 64, 64), dtype=torch.uint8)
     benchmark(network.describe, images)
 
 
 def test_perceptual_distances_of_ten_samples(benchmark):
-    network = choose([files.ST_ALEX], weights_dir=None, offline=True).build(CPU)
+    network = networks.build("st-lpips-alex")
     images = torch.randint(0, 256, (10, 3, 64, 64), dtype=torch.uint8)
     benchmark(lambda: squared_distances(network.embed(images).numpy()))
 

@@ -7,12 +7,9 @@ what the fast one is spent on.
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import statistics
-import sys
 import time
-from pathlib import Path
 
 import pytest
 import torch
@@ -20,13 +17,7 @@ import torch
 from bench_munit.config import MUNITConfig
 from bench_munit.networks import Discriminator, Generator
 from bench_munit.step import Networks, Styles, train_step
-
-_spec = importlib.util.spec_from_file_location(
-    "munit_oracle", Path(__file__).parents[1] / "methods" / "munit_oracle.py"
-)
-oracle = importlib.util.module_from_spec(_spec)
-sys.modules["munit_oracle"] = oracle
-_spec.loader.exec_module(oracle)
+from tests.methods import munit_oracle as oracle
 
 SIZE = 128
 CONFIG = MUNITConfig()

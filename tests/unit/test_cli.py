@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from bench import cli
-from bench.images import read_image
+from bench.data.images import read_image
 from tests import toys
 from tests.factories import make_run
 

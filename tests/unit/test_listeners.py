@@ -13,10 +13,10 @@ from rich.console import Console
 
 from bench.api import BenchError, Event
 from bench.cli.progress import LiveListener, PlainListener, RunListener
-from bench.job import Job
-from bench.plan import make_plan
 from bench.plugins import load_plugins
-from bench.suite import make_suite
+from bench.storage.jobs import Job
+from bench.suite.plan import make_plan
+from bench.suite.schema import make_suite
 from tests import toys
 
 HOSTILE = ["[red]x[/red]", "[/nothing]", "{task.fields}", "<script>", "=1+1", "\\[x]"]
@@ -41,7 +41,8 @@ def _listeners(out: io.StringIO) -> list[RunListener]:
 @pytest.mark.parametrize("which", [0, 1], ids=["plain", "live"])
 def test_names_stay_text(job: Job, name: str, which: int) -> None:
     out = io.StringIO()
-    job = dataclasses.replace(job, label=name)
+    part = dataclasses.replace(job.method_part, label=name)
+    job = dataclasses.replace(job, method_part=part)
     with _listeners(out)[which] as listener:
         listener.planned(Path("run"), [job])
         for done in (1, 2):
@@ -81,7 +82,7 @@ def test_tensorboard_gets_losses_values_and_sheets(job: Job, tmp_path: Path) -> 
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     from bench.cli.tensorboard import TensorBoardListener
-    from bench.images import write_png
+    from bench.data.images import write_png
 
     sheet = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)
     write_png(tmp_path / "sheet.png", sheet)

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from bench.api import BenchError, Config
-from bench.plugins import code_hash, load_plugins, make_config, resolve, unknown
+from bench.plugins import load_plugins, make_config, resolve, unknown
 
 METHOD = """
 from bench.api import MethodSpec, hookimpl
@@ -107,19 +107,3 @@ def test_make_config_explains_in_one_line() -> None:
         make_config("method", "m", _Options, {"widht": 3})
     with pytest.raises(BenchError, match=r"width: .*'x'\) — and 1 more"):
         make_config("method", "m", _Options, {"width": "x", "depth": "y"})
-
-
-def test_code_hash_follows_the_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    package = tmp_path / "unit_package"
-    package.mkdir()
-    (package / "__init__.py").write_text("", "utf-8")
-    (package / "deep.py").write_text("x = 1", "utf-8")
-    monkeypatch.syspath_prepend(tmp_path)
-    before = code_hash("unit_package")
-    assert "unit_package" not in sys.modules
-    assert code_hash("unit_package") == before
-    (package / "deep.py").write_text("x = 2", "utf-8")
-    code_hash.cache_clear()
-    assert code_hash("unit_package") != before
-    with pytest.raises(BenchError, match="source of no_such_module"):
-        code_hash("no_such_module")

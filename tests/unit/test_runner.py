@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -17,19 +17,32 @@ import pandas as pd
 import pytest
 import torch
 
-from bench import runner
-from bench.api import BenchError, Diverged, Event, LauncherSpec, ReportSpec
+from bench.api import (
+    BenchError,
+    Config,
+    Diverged,
+    Ended,
+    Event,
+    LauncherSpec,
+    ReportSpec,
+    Status,
+    Task,
+    TrialResult,
+)
 from bench.devices import choose_device, choose_precision, describe_device, is_out_of_memory
-from bench.estimate import estimate, remember_pace
-from bench.job import Job
+from bench.execution import dispatch, runner
+from bench.execution.dispatch import Dispatch, Tail
+from bench.execution.runner import execute, new_run_folder, render_reports, unfinished_run
+from bench.execution.worker import classify, command_line
 from bench.launchers import local
-from bench.launchers.local import LocalLauncher
-from bench.launchers.worker import classify
-from bench.plan import make_plan
+from bench.launchers.local import LocalConfig, LocalLauncher
 from bench.plugins import Registry, load_plugins
-from bench.results import SCHEMAS, read_run, table
-from bench.runner import execute, new_run_folder, render_reports, unfinished_run
-from bench.suite import Suite, make_suite
+from bench.storage.files import read_json_lines
+from bench.storage.jobs import Job
+from bench.storage.tables import SCHEMAS, read_run, table
+from bench.suite.estimate import estimate, remember_pace
+from bench.suite.plan import make_plan
+from bench.suite.schema import Suite, make_suite
 from tests import toys
 from tests.factories import make_run
 
@@ -116,27 +129,36 @@ def test_unfinished_run_is_the_newest(tmp_path: Path) -> None:
 
 
 class _Fake:
-    """A launcher that runs nothing and reports what a test says."""
+    """A launcher that runs nothing and ends tasks as a test says."""
 
     statuses: ClassVar[Mapping[str, str]] = {}
-    launched: ClassVar[list[list[str]]] = []
+    launched: ClassVar[list[str]] = []
 
-    def __init__(self, workers: int, timeout: float | None) -> None:
-        pass
+    def __init__(self, config: Config, workers: int) -> None:
+        self.tasks: list[Task] = []
 
-    def launch(
-        self, jobs: Sequence[Job], run: Path, *, on_event: Any, on_result: Any, fail_fast: bool
-    ) -> None:
-        self.launched.append([job.label for job in jobs])
-        for job in jobs:
-            folder = run / "trials" / job.trial
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / "job.json").write_text(job.to_json(), "utf-8")
-            status = self.statuses.get(job.label, "ok")
+    def submit(self, task: Task) -> None:
+        self.launched.append(task.label)
+        self.tasks.append(task)
+
+    def poll(self) -> list[Ended]:
+        ended = []
+        for task in self.tasks:
+            status = self.statuses.get(task.label, "ok")
             if status == "ctrl-c":
                 raise KeyboardInterrupt
-            on_event(job.trial, Event("log", "", "hello"))
-            on_result(job, {"trial": {"status": status, "reason": "why"}})
+            if status == "breaks":
+                raise ValueError("a plugin's fault\nin two lines")
+            event = json.dumps({"kind": "log", "message": "hello", "time": 1.5})
+            (task.folder / "events.jsonl").write_text(event + "\n", "utf-8")
+            result = {"status": status, "reason": "why"}
+            (task.folder / "result.json").write_text(json.dumps(result), "utf-8")
+            ended.append(Ended(task.trial))
+        self.tasks.clear()
+        return ended
+
+    def cancel(self) -> list[Ended]:
+        return [Ended(task.trial, "interrupted") for task in self.tasks]
 
 
 @pytest.fixture
@@ -144,6 +166,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> tuple[Registry, type[_Fake]]:
     registry = load_plugins()
     registry.reports.clear()
     registry.launchers["fake"] = LauncherSpec("fake", "s", "test_fake_launcher:Fake")
+    monkeypatch.setattr(dispatch, "POLL_SECONDS", 0.0)
     monkeypatch.setitem(sys.modules, "test_fake_launcher", SimpleNamespace(Fake=_Fake))  # type: ignore[arg-type]
     monkeypatch.setattr(_Fake, "statuses", {})
     monkeypatch.setattr(_Fake, "launched", [])
@@ -165,14 +188,15 @@ def test_resuming_runs_what_did_not_end_well(
         execute(suite, **options)
     launcher.statuses = {}
     second = execute(suite, **options, resume=True)
-    assert launcher.launched == [["identity", "noise"], ["noise"]]
+    assert launcher.launched == ["identity", "noise", "noise"]
     assert second.failures == 0 and (tmp_path / "run" / "DONE").exists()
+    launcher.launched.clear()
     execute(suite, **options, resume=True)
-    assert launcher.launched[-1] == []
+    assert launcher.launched == []
     # Asked for something else, a trial that had ended well is run again.
     changed = make_suite({**suite.model_dump(mode="json"), "metrics": []})
     execute(changed, **options, resume=True)
-    assert launcher.launched[-1] == ["identity", "noise"]
+    assert launcher.launched == ["identity", "noise"]
 
 
 def test_an_interrupt_leaves_tables(
@@ -182,22 +206,117 @@ def test_an_interrupt_leaves_tables(
     launcher.statuses = {"noise": "ctrl-c"}
     with pytest.raises(KeyboardInterrupt):
         execute(suite, registry=registry, out=tmp_path / "run", launcher="fake")
-    assert list(read_run(tmp_path / "run").trials["label"]) == ["identity"]
+    trials = read_run(tmp_path / "run").trials.set_index("label")
+    assert dict(trials["status"]) == {"identity": "interrupted", "noise": "interrupted"}
 
 
-def test_half_written_results_are_not_believed(
-    suite: Suite, tmp_path: Path, fake: tuple[Registry, type[_Fake]]
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'{"status": "ok", "rea',
+        b"{}",
+        b"[]",
+        b"null",
+        b"\xff\xfe",
+        b'{"status": "fine", "reason": ""}',
+        b'{"status": "ok", "facts": {"no_such_column": 1}}',
+        b'{"status": "ok", "facts": {"seed": "a word"}}',
+        b'{"status": "ok", "measurements": [{"metric": "kid", "colour": 1}]}',
+        b'{"status": "ok", "measurements": [7]}',
+        b'{"status": "ok", "timings": [{"round": 99999999999999999999}]}',
+    ],
+)
+def test_a_damaged_result_is_not_believed(
+    suite: Suite, tmp_path: Path, fake: tuple[Registry, type[_Fake]], content: bytes
 ) -> None:
     registry, launcher = fake
     options: dict[str, Any] = {
         "registry": registry, "out": tmp_path / "run", "launcher": "fake"
     }  # fmt: skip
     execute(suite, **options)
+    launcher.launched.clear()
     trials = sorted((tmp_path / "run" / "trials").iterdir())
-    (trials[0] / "result.json").write_text('{"trial": {"sta', "utf-8")
+    (trials[0] / "result.json").write_bytes(content)
+    assert execute(suite, **options, resume=True).failures == 0
+    assert launcher.launched == ["identity"]
+    launcher.launched.clear()
     (trials[1] / "job.json").write_text("{}", "utf-8")
     execute(suite, **options, resume=True)
-    assert launcher.launched[-1] == ["identity", "noise"]
+    assert launcher.launched == ["noise"]
+
+
+def test_a_launcher_that_breaks_is_one_line(
+    suite: Suite, tmp_path: Path, fake: tuple[Registry, type[_Fake]]
+) -> None:
+    registry, launcher = fake
+    launcher.statuses = {"noise": "breaks"}
+    with pytest.raises(BenchError, match=r"^_Fake failed: ValueError: a plugin's fault$"):
+        execute(suite, registry=registry, out=tmp_path / "run", launcher="fake")
+
+
+def test_what_was_told_by_a_worker_is_told_by_the_run(
+    suite: Suite, tmp_path: Path, fake: tuple[Registry, type[_Fake]]
+) -> None:
+    execute(suite, registry=fake[0], out=tmp_path / "run", launcher="fake")
+    rows = read_json_lines(tmp_path / "run" / "events.jsonl")
+    told = [(row["message"], row["time"]) for row in rows if row["kind"] == "log"]
+    assert told == [("hello", 1.5)] * 2
+    assert {row["trial"] for row in rows if row["message"] == "ok why"} == {
+        path.name for path in (tmp_path / "run" / "trials").iterdir()
+    }
+
+
+def test_what_plugins_declare_is_kept(
+    suite: Suite, tmp_path: Path, fake: tuple[Registry, type[_Fake]]
+) -> None:
+    view = execute(suite, registry=fake[0], out=tmp_path / "run", launcher="fake").view
+    assert {"kid", "latency", "throughput", "peak_memory"} <= view.declared.columns.keys()
+    assert view.declared.columns["latency"].higher_is_better is False
+    assert {"identity", "noise"} <= view.declared.anchors.keys()
+    # As it was declared then, not as it is now.
+    fake[0].methods.clear()
+    assert read_run(tmp_path / "run").declared == view.declared
+    assert view.environment["schema_version"] == 2
+    assert (tmp_path / "run" / "tables" / "comparisons.parquet").is_file()
+    assert (tmp_path / "run" / "tables" / "checks.parquet").is_file()
+
+
+def test_options_reach_launcher_and_report(
+    suite: Suite, tmp_path: Path, fake: tuple[Registry, type[_Fake]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    class Mine(Config):
+        depth: int = 1
+
+    seen: list[tuple[str, Any, Any]] = []
+
+    class Launcher(_Fake):
+        def __init__(self, config: Config, workers: int) -> None:
+            super().__init__(config, workers)
+            seen.append(("launcher", config, workers))
+
+    def report(run: Any, out: Path, config: Config) -> Path:
+        seen.append(("report", config, run.suite["reports"]))
+        return out
+
+    registry = fake[0]
+    module = SimpleNamespace(Launcher=Launcher, report=report)
+    monkeypatch.setitem(sys.modules, "test_options_module", module)  # type: ignore[arg-type]
+    name = "test_options_module"
+    registry.launchers["mine"] = LauncherSpec("mine", "s", f"{name}:Launcher", config=Mine)
+    registry.reports["page"] = ReportSpec("page", "s", f"{name}:report", config=Mine)
+    changed = {"launchers": {"mine": {"depth": 2}}, "reports": {"page": {"depth": 3}}}
+    wanted = make_suite({**suite.model_dump(mode="json"), **changed, "workers": 4})
+    done = execute(wanted, registry=registry, out=tmp_path / "run", launcher="mine")
+    assert done.problems == ()
+    assert seen == [
+        ("launcher", Mine(depth=2), 4),
+        ("report", Mine(depth=3), {"page": {"depth": 3}}),
+    ]
+    seen.clear()
+    # Rendered again later, with the options of the run.
+    render_reports(read_run(tmp_path / "run"), registry, ["page"])
+    assert seen == [("report", Mine(depth=3), {"page": {"depth": 3}})]
 
 
 def test_a_lock_alone_is_no_foreign_folder(
@@ -211,15 +330,15 @@ def test_a_lock_alone_is_no_foreign_folder(
 def test_reports_fail_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     view = make_run(tmp_path / "run")
 
-    def good(run: Any, out: Path) -> Path:
+    def good(run: Any, out: Path, config: Config) -> Path:
         out.mkdir(parents=True, exist_ok=True)
         (out / "good.html").write_text("x", "utf-8")
         return out / "good.html"
 
-    def bad(run: Any, out: Path) -> Path:
+    def bad(run: Any, out: Path, config: Config) -> Path:
         raise ValueError("first\nsecond")
 
-    def exits(run: Any, out: Path) -> Path:
+    def exits(run: Any, out: Path, config: Config) -> Path:
         raise SystemExit(3)
 
     module = SimpleNamespace(good=good, bad=bad, exits=exits)
@@ -262,27 +381,32 @@ def _jobs(suite: Suite, tmp_path: Path) -> list[Job]:
 
 
 def _launch(
-    monkeypatch: pytest.MonkeyPatch, jobs: Sequence[Job], run: Path, code: str, **options: Any
+    jobs: Sequence[Job], run: Path, code: str, **options: Any
 ) -> tuple[list[Event], list[tuple[str, str]]]:
-    """Launch jobs whose worker process runs `code` instead."""
-    real = subprocess.Popen
-
-    def stand_in(command: list[str], **rest: Any) -> Any:
-        return real([sys.executable, "-c", code, *command[-2:]], **rest)
-
-    monkeypatch.setattr("bench.launchers.local.subprocess.Popen", stand_in)
-    monkeypatch.setattr("bench.launchers.local.GRACE_SECONDS", 0.5)
+    """Run jobs by the local launcher, whose worker processes run `code` instead."""
+    timeout, workers = options.pop("timeout", None), options.pop("workers", 1)
     events: list[Event] = []
     rows: list[tuple[str, str]] = []
-    LocalLauncher(options.pop("workers", 1), options.pop("timeout", None)).launch(
-        jobs,
-        run,
-        on_event=lambda trial, event: events.append(event),
-        on_result=lambda job, result: rows.append(
-            (result["trial"]["status"], result["trial"]["reason"])
-        ),
-        **options,
+
+    def task(job: Job) -> Task:
+        return Task(
+            job.trial,
+            job.label,
+            run / "trials" / job.trial,
+            (sys.executable, "-c", code, str(run), job.trial),
+            timeout=timeout,
+        )
+
+    trials = Dispatch(
+        LocalLauncher(LocalConfig(grace=options.pop("grace", 0.5)), workers),
+        task,
+        on_event=lambda trial, event, when: events.append(event),
+        on_result=lambda job, result: rows.append((result.status, result.reason)),
     )
+    try:
+        trials.run(jobs, workers=workers, **options)
+    except KeyboardInterrupt:
+        rows.append(("raised", "KeyboardInterrupt"))
     return events, rows
 
 
@@ -290,19 +414,27 @@ WRITES = """
 import json, os, sys
 from pathlib import Path
 run, trial = sys.argv[1:]
-for n in range(500):
-    print(json.dumps({"kind": "log", "message": str(n)}))
-print("no json"); print("[1]"); print('{"unknown": 1}')
-Path(run, "trials", trial, "result.json").write_text('{"trial": {"status": "ok", "reason": ""}}')
+with Path(run, "trials", trial, "events.jsonl").open("a") as file:
+    for n in range(500):
+        print(json.dumps({"kind": "log", "message": str(n)}), file=file)
+    print("no json", "[1]", '{"unknown": 1}', '{"kind"', "", sep="\\n", file=file)
+print("to the log")
+Path(run, "trials", trial, "result.json").write_text('{"status": "ok"}')
 """
 
 
-def test_every_event_arrives_even_the_last(
-    suite: Suite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_every_event_arrives_even_the_last(suite: Suite, tmp_path: Path) -> None:
     jobs = _jobs(suite, tmp_path)
-    events, rows = _launch(monkeypatch, jobs, tmp_path / "run", WRITES, workers=2)
+    for job in jobs:  # what an earlier attempt told is not told again
+        folder = tmp_path / "run" / "trials" / job.trial
+        folder.mkdir(parents=True)
+        (folder / "events.jsonl").write_text('{"kind": "log", "message": "-1"}\n', "utf-8")
+    events, rows = _launch(jobs, tmp_path / "run", WRITES, workers=2)
     assert rows == [("ok", ""), ("ok", "")]
+    assert all(
+        (folder / "log.txt").read_text() == "to the log\n"
+        for folder in (tmp_path / "run" / "trials").iterdir()
+    )
     for_each = sorted(int(event.message) for event in events)
     assert for_each == sorted([*range(500), *range(500)])
 
@@ -318,21 +450,21 @@ def test_every_event_arrives_even_the_last(
         (
             "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)",
             "failed",
-            "SIGSEGV: see its log",
+            "SIGSEGV: see its log.txt",
         ),
         ("raise SystemExit(7)", "failed", "exit code 7"),
         ("pass", "failed", "exit code 0"),
     ],
 )
 def test_a_worker_that_wrote_nothing(
-    suite: Suite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    suite: Suite, tmp_path: Path,
     code: str, status: str, reason: str,
 ) -> None:  # fmt: skip
     jobs = _jobs(suite, tmp_path)[:1]
     old = tmp_path / "run" / "trials" / jobs[0].trial / "result.json"
     old.parent.mkdir(parents=True)
-    old.write_text('{"trial": {"status": "ok", "reason": "of an earlier attempt"}}', "utf-8")
-    _, rows = _launch(monkeypatch, jobs, tmp_path / "run", code)
+    old.write_text('{"status": "ok", "reason": "of an earlier attempt"}', "utf-8")
+    _, rows = _launch(jobs, tmp_path / "run", code)
     assert rows[0][0] == status and reason in rows[0][1]
 
 
@@ -357,70 +489,104 @@ def _gone(pid: int) -> bool:
         return True
 
 
-def test_a_timeout_kills_the_whole_group(
-    suite: Suite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    begun = time.monotonic()
-    _, rows = _launch(
-        monkeypatch, _jobs(suite, tmp_path)[:1], tmp_path / "run", STUBBORN, timeout=1.5
-    )
-    assert rows == [("timeout", "stopped after 1.5 s (--timeout)")]
-    assert time.monotonic() - begun < 15
-    pids = [int(pid) for pid in (tmp_path / "run" / "pids").read_text("utf-8").split()]
-    deadline = time.monotonic() + 5
-    while not all(_gone(pid) for pid in pids):
-        assert time.monotonic() < deadline, "something outlived the timeout"
+def _pids(run: Path) -> list[int]:
+    return [int(pid) for pid in (run / "pids").read_text("utf-8").split()]
+
+
+def _await(happened: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not happened():
+        assert time.monotonic() < deadline, "something is still alive"
         time.sleep(0.05)
 
 
-def test_fail_fast_skips_the_rest(
-    suite: Suite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_timeout_kills_the_whole_group(suite: Suite, tmp_path: Path) -> None:
+    begun = time.monotonic()
+    _, rows = _launch(_jobs(suite, tmp_path)[:1], tmp_path / "run", STUBBORN, timeout=1.5)
+    assert rows == [("timeout", "stopped after 1.5 s (--timeout)")]
+    assert time.monotonic() - begun < 15
+    _await(lambda: all(map(_gone, _pids(tmp_path / "run"))))
+
+
+def test_fail_fast_skips_the_rest(suite: Suite, tmp_path: Path) -> None:
     _, rows = _launch(
-        monkeypatch, _jobs(suite, tmp_path), tmp_path / "run", "raise SystemExit(1)", fail_fast=True
+        _jobs(suite, tmp_path), tmp_path / "run", "raise SystemExit(1)", fail_fast=True
     )
     assert [status for status, _ in rows] == ["failed", "skipped"]
 
 
-def test_an_interrupt_ends_every_trial_in_one_row(
-    suite: Suite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def _interrupt_after(monkeypatch: pytest.MonkeyPatch, naps: int) -> None:
+    """Raise Ctrl-C in the loop that follows trials."""
     begun: list[float] = []
     pause = time.sleep
 
     def interrupt(seconds: float) -> None:
         begun.append(seconds)
-        if len(begun) == 10:
+        if len(begun) == naps:
             raise KeyboardInterrupt
         pause(seconds)
 
-    monkeypatch.setattr("bench.launchers.local.time.sleep", interrupt)
-    rows: list[tuple[str, str]] = []
-    real = subprocess.Popen
-    monkeypatch.setattr(
-        "bench.launchers.local.subprocess.Popen",
-        lambda command, **rest: real([sys.executable, "-c", "import time; time.sleep(60)"], **rest),
-    )
-    with pytest.raises(KeyboardInterrupt):
-        LocalLauncher().launch(
-            _jobs(suite, tmp_path),
-            tmp_path / "run",
-            on_event=lambda trial, event: None,
-            on_result=lambda job, result: rows.append(tuple(result["trial"].values())),
-        )
+    monkeypatch.setattr("bench.execution.dispatch.time.sleep", interrupt)
+
+
+@pytest.mark.parametrize("fail_fast", [False, True])
+def test_an_interrupt_ends_every_trial_in_one_row(
+    suite: Suite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fail_fast: bool
+) -> None:
+    _interrupt_after(monkeypatch, 10)
+    code = "import time; time.sleep(60)"
+    jobs = _jobs(suite, tmp_path)
+    _, rows = _launch(jobs, tmp_path / "run", code, fail_fast=fail_fast)
     assert rows == [
         ("interrupted", "interrupted"),
         ("interrupted", "not begun when the run was interrupted"),
+        ("raised", "KeyboardInterrupt"),
     ]
+
+
+def test_a_second_interrupt_waits_for_nobody(
+    suite: Suite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _interrupt_after(monkeypatch, 20)
+    wait = subprocess.Popen.wait
+
+    def impatient(self: Any, timeout: float | None = None) -> int:
+        if timeout is not None:
+            raise KeyboardInterrupt
+        return wait(self)
+
+    monkeypatch.setattr("subprocess.Popen.wait", impatient)
+    begun = time.monotonic()
+    jobs = _jobs(suite, tmp_path)[:1]
+    _, rows = _launch(jobs, tmp_path / "run", STUBBORN, grace=60)
+    assert rows[0] == ("interrupted", "interrupted") and time.monotonic() - begun < 30
+
+
+def test_whatever_goes_wrong_no_worker_is_left(suite: Suite, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+
+    def full(job: Job, result: TrialResult) -> None:
+        raise OSError(28, "No space left on device")
+
+    def task(job: Job) -> Task:
+        code = STUBBORN if job.label == "noise" else "pass"
+        command = (sys.executable, "-c", code, str(run), job.trial)
+        return Task(job.trial, job.label, run / "trials" / job.trial, command)
+
+    launcher = LocalLauncher(LocalConfig(grace=0.1), 2)
+    trials = Dispatch(launcher, task, on_event=lambda *_: None, on_result=full)
+    jobs = sorted(_jobs(suite, tmp_path), key=lambda job: job.label != "noise")
+    with pytest.raises(OSError, match="No space"):
+        trials.run(jobs, workers=2)
+    _await(lambda: not (run / "pids").exists() or all(map(_gone, _pids(run))))
 
 
 def test_a_worker_does_not_outlive_its_launcher(tmp_path: Path) -> None:
     """Even one whose launcher died while it was still starting."""
     code = (
-        "import os, time\n"
-        "os.environ['BENCH_LAUNCHER_PID'] = '999999'\n"
-        "from bench.launchers.worker import _end_with_parent\n"
-        "_end_with_parent()\n"
+        "import time\n"
+        "from bench.execution.worker import _end_with\n"
+        "_end_with(999999)\n"
         "time.sleep(60)\n"
     )
     worker = subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
@@ -460,32 +626,15 @@ def test_a_machine_that_tells_nothing_counts_as_idle(
     assert not local._others_work(0)
 
 
-def test_the_users_files_are_not_taken_for_modules(
-    suite: Suite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    commands: list[list[str]] = []
-
-    def note(command: list[str], **rest: Any) -> Any:
-        commands.append(command)
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("bench.launchers.local.subprocess.Popen", note)
-    with pytest.raises(KeyboardInterrupt):
-        LocalLauncher().launch(
-            _jobs(suite, tmp_path)[:1],
-            tmp_path / "run",
-            on_event=lambda trial, event: None,
-            on_result=lambda job, result: None,
-        )
-    assert "-P" in commands[0]
-    monkeypatch.undo()
+def test_the_users_files_are_not_taken_for_modules(tmp_path: Path) -> None:
+    assert "-P" in command_line(tmp_path, "trial")
     # What -P is for: a file of the user's that is called like a module of Python's.
     (tmp_path / "queue.py").write_text("raise SystemExit('taken for a module')", "utf-8")
     (tmp_path / "torch.py").write_text("raise SystemExit('taken for a module')", "utf-8")
     done = subprocess.run(
-        [sys.executable, "-P", "-m", "bench.launchers.worker", "nowhere", "nothing"],
+        [sys.executable, "-P", "-m", "bench.execution.worker", "nowhere", "nothing"],
         cwd=tmp_path, capture_output=True, text=True, check=False,
-        env={**os.environ, "PYTHONPATH": str(Path(runner.__file__).parents[1])},
+        env={**os.environ, "PYTHONPATH": str(Path(runner.__file__).parents[2])},
     )  # fmt: skip
     assert "taken for a module" not in done.stderr and "nowhere" in done.stderr
 
@@ -513,6 +662,50 @@ def test_read_run_refuses_what_is_none(tmp_path: Path) -> None:
     (tmp_path / "run" / "tables" / "samples.parquet").write_bytes(b"PAR1")
     with pytest.raises(BenchError, match=r"samples\.parquet is damaged"):
         read_run(tmp_path / "run")
+
+
+def test_a_tail_gives_whole_lines_once(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    tail = Tail(path)
+    assert tail.rows() == []
+    path.write_bytes(b'{"n": 1}\n{"n"')
+    assert tail.rows() == [{"n": 1}]
+    with path.open("ab") as file:
+        file.write(b": 2}\n\xff\n[3]\n\n")
+    assert tail.rows() == [{"n": 2}] and tail.rows() == []
+    later = Tail(path)
+    with path.open("ab") as file:
+        file.write(b'{"n": 4}\n')
+    assert later.rows() == tail.rows() == [{"n": 4}]
+
+
+@pytest.mark.parametrize(
+    ("ended", "timeout", "expected"),
+    [
+        (("interrupted", ""), None, ("interrupted", "interrupted")),
+        (("interrupted", "cancelled"), None, ("interrupted", "cancelled")),
+        (("timeout", ""), 20.0, ("timeout", "stopped after 20 s (--timeout)")),
+        (("failed", "the node was lost"), None, ("failed", "the node was lost")),
+        ((None, ""), None, ("failed", "the worker ended without a result: see its log.txt")),
+        ((None, "it vanished"), None, ("failed", "it vanished: see its log.txt")),
+    ],
+)
+def test_what_a_launcher_says_of_an_end(
+    tmp_path: Path,
+    ended: tuple[Status | None, str],
+    timeout: float | None,
+    expected: tuple[str, str],
+) -> None:
+    task = Task("t", "label", tmp_path, ("true",), timeout=timeout)
+    found = dispatch._result(task, Ended("t", *ended))
+    assert (found.status, found.reason) == expected
+    (tmp_path / "result.json").write_text('{"status": "oom", "reason": "of its own"}', "utf-8")
+    found = dispatch._result(task, Ended("t", *ended))
+    assert (found.status, found.reason) == (expected if ended[0] else ("oom", "of its own"))
+    (tmp_path / "result.json").write_text('{"status": "oo', "utf-8")
+    if ended[0] is None:
+        found = dispatch._result(task, Ended("t"))
+        assert found.status == "failed" and "result.json is damaged" in found.reason
 
 
 # ----------------------------------------------------------------------- estimates

@@ -12,18 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.api import BenchError
-from bench.files import write_atomic
-from bench.store import (
-    MANIFEST,
-    Cache,
-    canonical,
-    check_writable,
-    key_of,
-    link_or_copy,
-    link_tree,
-    read_json_lines,
-    run_lock,
-)
+from bench.storage.cache import MANIFEST, Cache, canonical, key_of, link_tree
+from bench.storage.files import check_writable, link_or_copy, read_json_lines, write_atomic
+from bench.storage.locks import locked
 
 
 def _filled(root: Path) -> tuple[Cache, Path]:
@@ -88,7 +79,7 @@ def test_the_first_of_two_keeps_the_entry(tmp_path: Path) -> None:
 PUT_MANY = """
 import sys
 from pathlib import Path
-from bench.store import Cache
+from bench.storage.cache import Cache
 
 cache = Cache(Path(sys.argv[1]))
 for key in range(30):
@@ -174,14 +165,14 @@ def test_keys_differ_when_any_part_does() -> None:
     assert all(len(key) == 64 for key in keys)
 
 
-def test_run_lock_is_exclusive(tmp_path: Path) -> None:
+def test_locked_is_exclusive(tmp_path: Path) -> None:
     with (
-        run_lock(tmp_path),
+        locked(tmp_path, wait=False),
         pytest.raises(BenchError, match="in use by another"),
-        run_lock(tmp_path),
+        locked(tmp_path, wait=False),
     ):
         pass
-    with run_lock(tmp_path):
+    with locked(tmp_path, wait=False):
         pass
 
 

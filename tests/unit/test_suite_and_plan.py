@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +14,14 @@ import pytest
 
 from bench.api import BenchError, MethodSpec, WeightFile
 from bench.cli.options import build_suite, settings_of
-from bench.job import Job, select
-from bench.plan import Plan, make_plan
+from bench.data.opening import select
 from bench.plugins import Registry, load_plugins
-from bench.suite import PRESETS, Suite, make_suite, read_suite, to_toml
-from bench.weights import sha256_of
+from bench.storage.files import folder_name
+from bench.storage.jobs import Job, read_plan, write_plan
+from bench.storage.weights import sha256_of
+from bench.suite.plan import Plan, make_plan
+from bench.suite.presets import PRESETS
+from bench.suite.schema import Suite, make_suite, read_suite, to_toml
 from tests import toys
 
 
@@ -30,8 +36,9 @@ def _values(data: Path, **changes: Any) -> dict[str, Any]:
 
 
 def _plan(values: dict[str, Any], registry: Registry | None = None) -> Plan:
-    cache = Path(values["dataset"]["root"]).parent / "cache"
-    return make_plan(make_suite(values), registry or load_plugins(), cache)
+    suite = make_suite(values)
+    assert suite.datasets[0].root is not None
+    return make_plan(suite, registry or load_plugins(), suite.datasets[0].root.parent / "cache")
 
 
 @pytest.mark.parametrize("preset", sorted(PRESETS))
@@ -44,7 +51,12 @@ def test_toml_goes_round(tmp_path: Path) -> None:
     suite = make_suite(
         {
             "methods": ["identity", {"name": "munit", "label": "wide", "config": {"gen_dim": 8}}],
-            "dataset": {"name": "image_folder", "root": "data", "config": {"train": 3}},
+            "datasets": [
+                {"name": "image_folder", "root": "data", "config": {"train": 3}},
+                {"name": "seasons", "label": "small", "size": 32},
+            ],
+            "metric_options": {"kid": {}},
+            "launchers": {"local": {"grace": 2.5}},
             "seeds": [1, 2],
             "weights_dir": "~/weights",
             "plugins": ["mine.py"],
@@ -55,7 +67,7 @@ def test_toml_goes_round(tmp_path: Path) -> None:
     path.write_text(to_toml(suite), "utf-8")
     # Wherever it is kept and read from: a resumed run must find its folders again.
     assert make_suite(read_suite(path)) == suite
-    assert suite.dataset.root == Path.cwd() / "data"
+    assert suite.datasets[0].root == Path.cwd() / "data"
     assert suite.weights_dir == Path.home() / "weights"
 
 
@@ -71,7 +83,7 @@ def test_paths_of_a_suite_file_are_read_from_its_folder(tmp_path: Path) -> None:
     assert suite.weights_dir == tmp_path / "w"
     assert suite.plugins == (tmp_path / "p.py", Path("/abs/q.py"))
     assert suite.methods[1].weights == tmp_path / "m.pt"
-    assert suite.dataset.root == tmp_path / "../data"
+    assert suite.datasets[0].root == tmp_path / "../data"
 
 
 def test_options_win_over_the_file(tmp_path: Path) -> None:
@@ -87,7 +99,7 @@ def test_options_win_over_the_file(tmp_path: Path) -> None:
 
 def test_a_folder_alone_means_photographs(tmp_path: Path) -> None:
     suite = build_suite(None, data_root=tmp_path, preset="demo")
-    assert (suite.dataset.name, suite.dataset.root) == ("yosemite", tmp_path)
+    assert (suite.datasets[0].name, suite.datasets[0].root) == ("yosemite", tmp_path)
 
 
 def test_settings_are_toml_values() -> None:
@@ -223,3 +235,239 @@ def test_suite_is_closed() -> None:
         make_suite({"sedes": [1]})
     assert json.loads(make_suite({}).model_dump_json())["preset"] == "demo"
     assert isinstance(make_suite({}), Suite)
+
+
+# ---------------------------------------------------------------------- several datasets
+
+
+def _several(data: Path, **changes: Any) -> dict[str, Any]:
+    root = {"name": "image_folder", "root": str(data)}
+    named = {**root, "label": "named", "config": {"domains": ["day", "night"]}}
+    return {
+        "methods": ["identity", "noise"], "size": 32, "datasets": [root, named | {"size": 48}],
+        **changes,
+    }  # fmt: skip
+
+
+def test_a_trial_is_method_by_dataset_by_seed(data: Path) -> None:
+    plan = _plan(_several(data, seeds=[0, 1]))
+    order = [(job.seed, job.dataset_label, job.label) for job in plan.jobs]
+    assert order == [
+        (seed, dataset, method)
+        for seed in (0, 1)
+        for dataset in ("image_folder", "named")
+        for method in ("identity", "noise")
+    ]
+    assert len({job.trial for job in plan.jobs}) == len({job.fit_key for job in plan.jobs}) == 8
+    assert {(job.dataset_label, job.size) for job in plan.jobs} == {
+        ("image_folder", 32), ("named", 48)
+    }  # fmt: skip
+    assert [job.columns["dataset"] for job in plan.jobs[:4:2]] == ["image_folder", "named"]
+    assert [plan.dataset_of(job).label for job in plan.jobs[:4:2]] == ["image_folder", "named"]
+    assert {name for data in plan.datasets for name in data.inputs} == {
+        "a2b", "b2a", "day2night", "night2day"
+    }  # fmt: skip
+
+
+def test_one_dataset_twice_gives_trials_of_their_own(data: Path) -> None:
+    root = {"name": "image_folder", "root": str(data)}
+    plan = _plan(_several(data, datasets=[root, root | {"label": "again"}]))
+    # What is fitted is the same, and taken from the cache; where it goes is not.
+    assert len({job.fit_key for job in plan.jobs}) == 2
+    assert len({job.trial for job in plan.jobs}) == 4
+
+
+def test_dataset_alone_or_in_a_list(data: Path) -> None:
+    root = {"name": "image_folder", "root": str(data)}
+    base = {"methods": ["identity"]}
+    assert make_suite(base | {"dataset": root}) == make_suite(base | {"datasets": [root]})
+    with pytest.raises(BenchError, match="either dataset or datasets"):
+        make_suite(base | {"dataset": root, "datasets": [root]})
+    with pytest.raises(BenchError, match="image_folder is named twice: give each its own label"):
+        make_suite(base | {"datasets": [root, root]})
+    with pytest.raises(BenchError, match="datasets: name one at least"):
+        make_suite(base | {"datasets": []})
+    # Any label will do: its folders have a name of their own.
+    for label in ("../x", ".hidden", "a b", "x" * 65):
+        suite = make_suite(base | {"datasets": [root | {"label": label}]})
+        assert suite.datasets[0].title == label
+        assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", folder_name(label))
+
+
+def test_what_one_dataset_cannot_do_is_skipped_there_alone(data: Path) -> None:
+    seasons = {"name": "seasons", "config": {"train": 4, "test": 4, "pairs": True}}
+    plan = _plan(_several(data, methods=["bicyclegan"], datasets=[
+        {"name": "image_folder", "root": str(data)}, seasons
+    ], size=64))  # fmt: skip
+    assert [bool(job.skip) for job in plan.jobs] == [True, False]
+    assert "this dataset has none" in plan.jobs[0].skip
+
+
+def test_directions_are_known_by_dataset(data: Path) -> None:
+    names = {
+        job.dataset_label: job.directions
+        for job in _plan(_several(data, directions=["a2b", "night2day"])).jobs
+    }
+    assert names == {"image_folder": ("a2b",), "named": ("a2b", "b2a")}
+    with pytest.raises(BenchError, match="direction 'x2y' is unknown"):
+        _plan(_several(data, directions=["a2b", "x2y"]))
+    with pytest.raises(BenchError, match="image_folder knows none of the directions"):
+        _plan(_several(data, directions=["day2night"]))
+
+
+def test_pictures_made_elsewhere_belong_to_one_dataset(data: Path, tmp_path: Path) -> None:
+    other = toys.make_folder(tmp_path / "other", count=1)
+    for part in ("testA", "testB"):
+        (other / part / "p0.png").rename(other / part / "q0.png")
+    outputs = tmp_path / "theirs"
+    (outputs / "a2b").mkdir(parents=True)
+    (outputs / "a2b" / "p0.png").write_bytes((data / "testA" / "p0.png").read_bytes())
+    datasets = [
+        {"name": "image_folder", "root": str(data)},
+        {"name": "image_folder", "root": str(other), "label": "other"},
+    ]
+    values = _several(
+        data, methods=[f"outputs:{outputs}"], datasets=datasets, directions=["a2b"], test_limit=1
+    )
+    first, second = _plan(values).jobs
+    assert first.skip == "" and "no picture belongs to an input" in second.skip
+    with pytest.raises(BenchError, match="no picture belongs to an input"):
+        _plan(values | {"datasets": datasets[1:]})
+
+
+def test_datasets_and_their_folders_on_the_command_line(tmp_path: Path) -> None:
+    suite = build_suite(None, dataset="seasons,yosemite", data_root=["yosemite=photos"])
+    found = [(entry.name, entry.root) for entry in suite.datasets]
+    assert found == [("seasons", None), ("yosemite", Path.cwd() / "photos")]
+    with pytest.raises(BenchError, match="several datasets, write NAME=FOLDER"):
+        build_suite(None, dataset="seasons,yosemite", data_root=["photos"])
+    # A folder whose name has an equals sign is a folder.
+    odd = build_suite(None, dataset="image_folder", data_root=["a=b/c"])
+    assert odd.datasets[0].root == Path.cwd() / "a=b/c"
+    path = tmp_path / "suite.toml"
+    path.write_text("[[datasets]]\nname = 'image_folder'\nroot = 'here'\n", "utf-8")
+    assert build_suite(path).datasets[0].root == tmp_path / "here"
+
+
+# ------------------------------------------------------------------------------ options
+
+PLUGIN = """
+from bench.api import (
+    Config, ExtractorSpec, LauncherSpec, MetricSpec, ReportSpec, hookimpl,
+)
+
+class Mine(Config):
+    depth: int = 1
+
+@hookimpl
+def bench_metrics():
+    return [MetricSpec("m_metric", "s", "json:x", "content", config=Mine)]
+
+@hookimpl
+def bench_extractors():
+    return [ExtractorSpec("m_extractor", "s", "json:x", config=Mine)]
+
+@hookimpl
+def bench_launchers():
+    return [LauncherSpec("m_launcher", "s", "json:x", config=Mine),
+            LauncherSpec("identity", "s", "json:x", config=Mine)]
+
+@hookimpl
+def bench_reports():
+    return [ReportSpec("m_report", "s", "json:x", config=Mine)]
+"""
+
+
+@pytest.fixture
+def plugin(tmp_path: Path) -> Iterator[Path]:
+    path = tmp_path / "options_plugin.py"
+    path.write_text(PLUGIN, "utf-8")
+    yield path
+    sys.modules.pop("options_plugin", None)
+
+
+KINDS = [
+    ("m_metric", "metric_options"),
+    ("m_extractor", "extractors"),
+    ("m_launcher", "launchers"),
+    ("m_report", "reports"),
+]
+
+
+@pytest.mark.parametrize(("name", "kept"), KINDS)
+def test_every_kind_has_options(data: Path, plugin: Path, name: str, kept: str) -> None:
+    def suite(setting: str, **more: Any) -> Suite:
+        return build_suite(
+            None, settings=[setting], plugins=[plugin], methods="identity", data_root=data,
+            dataset="image_folder", size=32, **more,
+        )  # fmt: skip
+
+    made = suite(f"{name}.depth=3")
+    assert getattr(made, kept) == {name: {"depth": 3}}
+    registry = load_plugins([plugin])
+    job = make_plan(made, registry, data.parent / "cache").jobs[0]
+    travels = {"metric_options": job.metric_options, "extractors": job.extractors}
+    assert travels.get(kept, {name: {"depth": 3}}) == {name: {"depth": 3}}
+    assert Job.from_json(job.to_json()) == job
+    for setting, said in (
+        (f"{name}.depht=3", "'depht' is unknown, did you mean 'depth'"),
+        (f"{name}.depth=deep", "depth"),
+    ):
+        with pytest.raises(BenchError, match=f"{name}.*{said}") as error:
+            make_plan(suite(setting), registry, data.parent / "cache")
+        assert "\n" not in str(error.value)
+    wrong = make_suite({**made.model_dump(mode="json"), kept: {"m_nothing": {}}})
+    with pytest.raises(BenchError, match="'m_nothing' is unknown"):
+        make_plan(wrong, registry, data.parent / "cache")
+
+
+def test_options_of_what_is_not_there_or_there_twice(data: Path, plugin: Path) -> None:
+    base: dict[str, Any] = {"methods": "identity", "plugins": [plugin], "data_root": data}
+    with pytest.raises(BenchError, match="'m_metrik' is unknown, did you mean 'm_metric'"):
+        build_suite(None, settings=["m_metrik.depth=1"], **base)
+    with pytest.raises(BenchError, match="identity is a launcher and a method"):
+        build_suite(None, settings=["identity.depth=1"], **base)
+    both = {**base, "dataset": "seasons,yosemite", "data_root": None}
+    suite = build_suite(None, settings=["seasons.train=3"], **both)
+    assert [entry.config for entry in suite.datasets] == [{"train": 3}, {}]
+    with pytest.raises(BenchError, match="'dataset' is unknown"):
+        build_suite(None, settings=["dataset.train=3"], **both)
+
+
+# ------------------------------------------------------------------------ plans of old
+
+
+OLD_JOB = {
+    "trial": "munit-s0-12345678", "method": "munit", "label": "wide", "config": {"dim": 8},
+    "budget": "9it", "weights": None, "dataset": "seasons", "dataset_config": {"train": 3},
+    "fingerprint": "f" * 64, "directions": ["a2b", "b2a"], "size": 64, "samples": 3,
+    "repeats": 1, "seed": 0, "test_limit": 32, "metrics": ["kid"], "device": "auto",
+    "precision": "auto", "weights_dir": "/w", "offline": True, "plugins": ["/p.py"],
+    "cache": "/c", "fit_key": "k" * 64, "pretrained": "", "skip": "", "given": "",
+    "allow_missing": False,
+}  # fmt: skip
+"""A line of plan.jsonl as version 0.1 wrote it."""
+
+
+def test_a_plan_of_the_first_version_is_read(tmp_path: Path) -> None:
+    (tmp_path / "plan.jsonl").write_text(json.dumps(OLD_JOB) + "\n", "utf-8")
+    (job,) = read_plan(tmp_path)
+    for name, value in OLD_JOB.items():
+        found = getattr(job, name)
+        assert (list(found) if isinstance(found, tuple) else found) == value, name
+    assert job.dataset_label == "seasons"
+    write_plan(tmp_path, [job])
+    assert read_plan(tmp_path) == [job]
+    moved = job.elsewhere(metrics=("fid",), device="cpu", weights_dir="/v")
+    assert (moved.metrics, moved.device, moved.weights_dir) == (("fid",), "cpu", "/v")
+    assert moved.method_part == job.method_part
+
+
+@pytest.mark.parametrize(
+    "content", [b"\xff\xfe\x00\x01", b"{", b"[1]\n", b"null\n", b"{}\n", b'{"method": "x"}\n', b"7"]
+)
+def test_a_damaged_plan_is_one_line(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "plan.jsonl").write_bytes(content)
+    with pytest.raises(BenchError, match=r"plan\.jsonl is damaged") as error:
+        read_plan(tmp_path)
+    assert "\n" not in str(error.value)

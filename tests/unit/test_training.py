@@ -341,6 +341,19 @@ def test_progress_reaches_the_end() -> None:
     assert events[-1].values.keys() == {"loss"}
 
 
+def test_a_context_may_ask_for_a_checkpoint_after_every_iteration(tmp_path: Path) -> None:
+    """And each is reported: what stops at one of them loses one iteration at most."""
+    seen = []
+
+    def emit(event: Event) -> None:
+        kept = tmp_path / "last.pt"
+        seen.append((event.done, torch.load(kept)["iteration"] if kept.exists() else 0))
+
+    ctx = Context(CPU, work_dir=tmp_path, checkpoint_seconds=0.0, emit=emit)
+    run_training(Line(), Budget(iterations=3), ctx)
+    assert seen == [(1, 0), (2, 1), (3, 2)]
+
+
 def test_schedules() -> None:
     assert [linear_decay(i, 10) for i in (0, 4, 5)] == [1.0, 1.0, 1.0]
     rates = [linear_decay(i, 10) for i in range(5, 10)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from PIL import Image
 
 import bench
 from bench.api import BenchError, MethodSpec
+from bench.cli import app
 from bench.interpolation import lerp, slerp, write_strip
 from bench.translator import Translator, pad_to_multiple
 
@@ -57,6 +59,12 @@ class Coded:
 
 class Exemplar:
     """Gives the exemplar's mean colour."""
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: Any) -> None:
+        pass
 
     def use_exemplars(self, images: Any, direction: Any) -> None:
         assert images.dtype == torch.uint8
@@ -153,6 +161,74 @@ def test_wrong_wishes_are_refused() -> None:
         plain.translate(images, "a2b", style_from=images)
     with pytest.raises(BenchError, match="no content and style codes"):
         plain.encode(images, "a")
+
+
+ABLE = '''
+from bench.api import MethodSpec, hookimpl
+
+
+class Plain:
+    """No ability but to train and to translate."""
+
+    def __init__(self, config, ctx):
+        pass
+
+    def fit(self, data, budget):
+        pass
+
+    def translate(self, images, direction, *, samples, seeds):
+        return images[:, None].expand(-1, samples, -1, -1, -1)
+
+    def state_dict(self):
+        return {}
+
+    def load_state_dict(self, state):
+        pass
+
+
+class Read(Plain):
+    @classmethod
+    def from_weights(cls, path, ctx, *, save_every=0):
+        return cls(None, ctx)
+
+
+@hookimpl
+def bench_methods():
+    return [
+        MethodSpec("plain", "s", "able:Plain", trained=True, budgets={"demo": "1it"}),
+        MethodSpec("read", "s", "able:Read", trained=True, budgets={"demo": "1it"}),
+    ]
+'''
+
+
+def test_abilities_that_are_not_there_are_one_line(tmp_path: Path) -> None:
+    (tmp_path / "able.py").write_text(ABLE)
+    (tmp_path / "w.pt").touch()
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    plugin = ["--plugin", str(tmp_path / "able.py")]
+    weights, film = str(tmp_path / "w.pt"), str(tmp_path / "o.gif")
+    picture = ["translate", str(tmp_path / "a.png"), "--to", "b", "--domains", "a,b"]
+    asked = ["--weights", weights, "--out", str(tmp_path / "out"), *plugin]
+    try:
+        for arguments, says in [
+            (
+                [*picture, "-m", "plain", *asked],
+                "plain reads no weights: Plain has no from_weights",
+            ),
+            ([*picture, "-m", "read", "--save-every", "2", *asked], "read shows no frames"),
+            (
+                ["weights", "convert", weights, str(tmp_path / "folder"), "-m", "read", *plugin],
+                "method read has no original format",
+            ),
+            (
+                ["interpolate", *picture[1:], "-m", "read", *asked[:3], film, *plugin],
+                "read has no content and style codes",
+            ),
+        ]:
+            with pytest.raises(BenchError, match=says):
+                app(arguments, standalone_mode=False)
+    finally:
+        sys.modules.pop("able", None)
 
 
 def test_load_refuses_what_does_not_fit(tmp_path: Path) -> None:

@@ -14,12 +14,14 @@ import numpy as np
 import pytest
 import torch
 
-from bench.api import BenchError, Event, Measurement
-from bench.images import read_image
-from bench.plan import make_plan
+from bench.api import BenchError, Event, Measurement, TrialResult
+from bench.data.images import read_image
+from bench.execution.stages import fit, translate
+from bench.execution.trial import run_trial
+from bench.execution.workspace import Workspace
 from bench.plugins import Registry, load_plugins
-from bench.suite import make_suite
-from bench.trial import Outcome, Trial
+from bench.suite.plan import make_plan
+from bench.suite.schema import make_suite
 from tests import toys
 
 
@@ -32,7 +34,7 @@ class Bench:
         self.registry: Registry = load_plugins([toys.write_toy(root)])
         self.events: list[Event] = []
 
-    def trial(self, run: str = "run", method: Any = "toy", **changes: Any) -> Trial:
+    def workspace(self, run: str = "run", method: Any = "toy", **changes: Any) -> Workspace:
         values = {
             "methods": [method],
             "dataset": {"name": "image_folder", "root": str(self.data)},
@@ -46,10 +48,10 @@ class Bench:
         job = plan.jobs[0]
         assert not job.skip
         (self.root / run / "trials" / job.trial).mkdir(parents=True, exist_ok=True)
-        return Trial(job, self.root / run, self.registry, self.events.append)
+        return Workspace(job, self.root / run, self.registry, self.events.append)
 
-    def run(self, run: str = "run", **changes: Any) -> Outcome:
-        return self.trial(run, **changes).run()
+    def run(self, run: str = "run", **changes: Any) -> TrialResult:
+        return run_trial(self.workspace(run, **changes))
 
     def warnings(self) -> list[str]:
         return [event.message for event in self.events if event.kind == "warning"]
@@ -61,8 +63,8 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     sys.modules.pop("toy_plugin", None)
 
 
-def _values(outcome: Outcome) -> list[float]:
-    return [row["value"] for row in outcome.measurements if row["metric"] == "brightness"]
+def _values(result: TrialResult) -> list[float]:
+    return [row["value"] for row in result.measurements if row["metric"] == "brightness"]
 
 
 def _pictures(run: Path) -> dict[str, bytes]:
@@ -74,18 +76,18 @@ def _pictures(run: Path) -> dict[str, bytes]:
 
 def test_stages_are_cached_apart(bench: Bench, tmp_path: Path) -> None:
     first = bench.run("one")
-    assert first.trial["cached"] == ""
+    assert first.facts["cached"] == ""
     again = bench.run("two")
-    assert again.trial["cached"] == "fit+translate+score+time"
+    assert again.facts["cached"] == "fit+translate+score+time"
     assert _values(again) == _values(first)
     assert again.measurements == first.measurements and again.timings == first.timings
-    assert again.trial["iterations"] == 6
+    assert again.facts["iterations"] == 6
     # More samples: trained weights are taken, the rest is made.
     more = bench.run("three", samples=3)
-    assert more.trial["cached"] == "fit"
+    assert more.facts["cached"] == "fit"
     # The same samples again, another metric list: only scoring is new.
     other = bench.run("four", metrics=[])
-    assert other.trial["cached"] == "fit+translate+time"
+    assert other.facts["cached"] == "fit+translate+time"
     assert len(_pictures(tmp_path / "three")) == 18 and len(_pictures(tmp_path / "two")) == 12
 
 
@@ -104,7 +106,7 @@ def test_names_of_the_domains_cost_nothing(bench: Bench) -> None:
         "config": {"domains": ["day", "night"]},
     }
     again = bench.run("two", dataset=dataset)
-    assert again.trial["cached"] == "fit+translate+score+time"
+    assert again.facts["cached"] == "fit+translate+score+time"
     assert {row["direction"] for row in again.measurements} == {"day2night", "night2day"}
     assert {row["direction"] for row in again.timings} == {"day2night", "night2day"}
     assert [row["value"] for row in again.measurements] == [
@@ -114,8 +116,7 @@ def test_names_of_the_domains_cost_nothing(bench: Bench) -> None:
 
 def test_pictures_of_another_key_are_removed_first(bench: Bench, tmp_path: Path) -> None:
     bench.run(test_limit=3)
-    trial = bench.trial(test_limit=1)
-    trial.run()
+    bench.run(test_limit=1)
     assert len(_pictures(tmp_path / "run")) == 4
     entries = list((tmp_path / "cache" / "stages" / "translate").glob("*/*"))
     counts = sorted(len(list(entry.rglob("*.png"))) for entry in entries)
@@ -125,14 +126,14 @@ def test_pictures_of_another_key_are_removed_first(bench: Bench, tmp_path: Path)
 def test_a_damaged_picture_is_made_again_when_resuming(bench: Bench, tmp_path: Path) -> None:
     bench.run("whole")
     expected = _pictures(tmp_path / "whole")
-    trial = bench.trial("part")
-    trial.run()
+    workspace = bench.workspace("part")
+    run_trial(workspace)
     # As after a power cut in the middle of translating: no cache entry, a cut-off file.
     for entry in (tmp_path / "cache" / "stages" / "translate").glob("*/*"):
         for file in entry.iterdir():
             if file.is_file():
                 file.unlink()
-    victim = next(trial.folder.glob("images/*/*/1.png"))
+    victim = next(workspace.folder.glob("images/*/*/1.png"))
     data = victim.read_bytes()
     victim.unlink()  # the name alone: the file itself is linked elsewhere
     victim.write_bytes(data[:-20])
@@ -141,26 +142,26 @@ def test_a_damaged_picture_is_made_again_when_resuming(bench: Bench, tmp_path: P
 
 
 def test_work_folder_of_another_fit_is_emptied(bench: Bench) -> None:
-    trial = bench.trial()
-    work = trial.folder / "checkpoints"
+    workspace = bench.workspace()
+    work = workspace.checkpoints
     (work / "deep").mkdir(parents=True)
     (work / "deep" / "x").touch()
     (work / "last.pt").write_text("of another fit", "utf-8")
     (work / "KEY").write_text("another", "utf-8")
-    assert trial.run().trial["status"] == "ok"
+    assert run_trial(workspace).status == "ok"
     assert not (work / "deep").exists()
 
 
 def test_changed_dataset_is_refused(bench: Bench) -> None:
-    trial = bench.trial()
+    workspace = bench.workspace()
     (bench.data / "trainA" / "p0.png").unlink()
     with pytest.raises(BenchError, match="changed while the run was under way"):
-        trial.run()
+        run_trial(workspace)
 
 
 def test_inputs_are_kept_as_the_methods_saw_them(bench: Bench, tmp_path: Path) -> None:
     bench.run(size=48)
-    file = tmp_path / "run" / "inputs" / "a2b" / "p1.png"
+    file = tmp_path / "run" / "inputs" / "image_folder" / "a2b" / "p1.png"
     assert read_image(file).shape == (48, 48, 3)
     bench.run(size=32)
     np.testing.assert_array_equal(read_image(file), read_image(bench.data / "testA" / "p1.png"))
@@ -171,11 +172,11 @@ def test_truths_and_training_twins_are_kept_beside_the_inputs(bench: Bench, tmp_
     paired = {"name": "image_folder", "root": str(bench.data), "config": {"paired": True}}
     bench.run(dataset=paired)
     run = tmp_path / "run"
-    truth = read_image(run / "truths" / "a2b" / "p1" / "0.png")
+    truth = read_image(run / "truths" / "image_folder" / "a2b" / "p1" / "0.png")
     np.testing.assert_array_equal(truth, read_image(bench.data / "testB" / "p1.png"))
-    twins = json.loads((run / "audit" / "a2b.json").read_text("utf-8"))
+    twins = json.loads((run / "audit" / "image_folder" / "a2b.json").read_text("utf-8"))
     assert twins == {"p1": [["b", "p0"]]}
-    assert json.loads((run / "audit" / "b2a.json").read_text("utf-8")) == {}
+    assert json.loads((run / "audit" / "image_folder" / "b2a.json").read_text("utf-8")) == {}
 
 
 class Odd:
@@ -220,12 +221,13 @@ def test_out_of_memory_halves_the_batch(bench: Bench, tmp_path: Path, error: Exc
         return _keep(images, **rest)
 
     _use(bench, narrow)
-    trial = bench.trial(method="negative")
-    outputs = trial.translate_items(
-        trial.method, trial.inputs(trial.directions[0]), trial.directions[0]
-    )
+    workspace = bench.workspace(method="negative")
+    direction = workspace.directions[0]
+    items = workspace.inputs(direction)
+    method = fit.run(workspace).method()
+    outputs = translate.translate_items(workspace, method, items, direction)
     assert sizes == [3, 2, 1, 1, 1]
-    expected = [read_image(item.path) for item in trial.inputs(trial.directions[0])]  # type: ignore[arg-type]
+    expected = [read_image(item.path) for item in items]  # type: ignore[arg-type]
     np.testing.assert_array_equal(outputs[:, 0].permute(0, 2, 3, 1).numpy(), np.stack(expected))
     assert bench.warnings() == [
         "out of memory: batch reduced to 2",
@@ -269,6 +271,37 @@ def test_broken_outputs_are_refused(
     assert not list((bench.root / "cache" / "stages").glob("translate/*/*"))
 
 
+class Nothing:
+    """What is said to be a method, and is none."""
+
+    def __init__(self, config: Any, ctx: Any) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("declared", "options", "says"),
+    [
+        ({"trained": True}, {}, r"negative is declared trained, but Fixed has no fit\(data"),
+        ({"exemplar": True}, {}, "negative is declared to take exemplars, but Fixed has no use_ex"),
+        (
+            {"implementation": "toy_plugin:Nothing"},
+            {},
+            "declared a method, but Nothing has not all",
+        ),
+        ({"trained": True}, {"weights": "toy_plugin.py"}, "negative reads no file of weights"),
+    ],
+)
+def test_a_promise_that_is_not_kept_is_one_line(
+    bench: Bench, declared: dict[str, Any], options: dict[str, str], says: str
+) -> None:
+    sys.modules["toy_plugin"].Nothing = Nothing  # type: ignore[attr-defined]
+    spec = bench.registry.methods["negative"]
+    bench.registry.methods["negative"] = dataclasses.replace(spec, **declared)
+    entry = {"name": "negative"} | {key: bench.root / name for key, name in options.items()}
+    with pytest.raises(BenchError, match=says):
+        bench.run(method=entry)
+
+
 def test_timed_outputs_that_differ_are_noted(bench: Bench) -> None:
     calls = []
 
@@ -282,13 +315,13 @@ def test_timed_outputs_that_differ_are_noted(bench: Bench) -> None:
 
 
 def test_timing_rows_say_what_was_timed(bench: Bench) -> None:
-    outcome = bench.run(method="negative")
-    modes = {(row["mode"], row["batch"]) for row in outcome.timings}
+    result = bench.run(method="negative")
+    modes = {(row["mode"], row["batch"]) for row in result.timings}
     assert modes == {("latency", 1), ("throughput", 3)}
-    assert all(row["seconds"] > 0 for row in outcome.timings)
-    assert {row["round"] for row in outcome.timings} == set(range(10))
-    found = {row["metric"]: row for row in outcome.measurements if row["direction"] == "a2b"}
-    latency = [r["seconds"] for r in outcome.timings if r["batch"] == 1 and r["direction"] == "a2b"]
+    assert all(row["seconds"] > 0 for row in result.timings)
+    assert {row["round"] for row in result.timings} == set(range(10))
+    found = {row["metric"]: row for row in result.measurements if row["direction"] == "a2b"}
+    latency = [r["seconds"] for r in result.timings if r["batch"] == 1 and r["direction"] == "a2b"]
     assert found["latency"]["value"] == pytest.approx(np.median(latency))
     assert found["latency"]["low"] <= found["latency"]["value"] <= found["latency"]["high"]
     assert found["latency"]["n"] == 10 and found["peak_memory"]["value"] > 0
@@ -315,17 +348,16 @@ def test_broken_metrics_are_refused(bench: Bench, gives: Any, says: str) -> None
     assert not list((bench.root / "cache" / "stages").glob("score/*/*"))
 
 
-def test_another_metric_code_scores_again(bench: Bench) -> None:
-    first = bench.run("one", method="negative")
+def test_code_of_the_plugin_counts_and_its_comments_do_not(bench: Bench) -> None:
+    bench.run("one", method="negative")
     plugin = bench.root / "toy_plugin.py"
-    plugin.write_text(plugin.read_text("utf-8") + "\n# changed\n", "utf-8")
-    from bench.plugins import code_hash
-
-    code_hash.cache_clear()
-    again = bench.run("two", method="negative")
-    assert first.trial["cached"] == again.trial["cached"] == ""
+    source = plugin.read_text("utf-8")
+    plugin.write_text(source + '\n# changed\n"""Really."""\n', "utf-8")
+    assert bench.run("two", method="negative").facts["cached"] == "translate+score+time"
+    plugin.write_text(source + "\n_CHANGED = 1\n", "utf-8")
+    assert bench.run("three", method="negative").facts["cached"] == ""
 
 
 def test_job_is_json_all_the_way(bench: Bench) -> None:
-    outcome = bench.run(method="negative")
-    assert json.loads(json.dumps(dataclasses.asdict(outcome)))["trial"]["status"] == "ok"
+    result = bench.run(method="negative")
+    assert json.loads(json.dumps(dataclasses.asdict(result)))["status"] == "ok"

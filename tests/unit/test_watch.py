@@ -10,13 +10,13 @@ import pytest
 import torch
 from torch import nn
 
-from bench import weights
-from bench.api import A2B, BenchError, Budget, Context, Event, TrainData
-from bench.images import read_image
+from bench.api import A2B, BenchError, Budget, Config, Context, Event, TrainData
+from bench.data.images import read_image
 from bench.metrics.extractors.efficientnet import EfficientNetLite0
 from bench.metrics.files import EFFICIENTNET
 from bench.metrics.judge import Judge
 from bench.metrics.kid import kernel, kid
+from bench.storage import weights
 from bench.training.loop import run_training
 from bench.training.watch import BestWeights, SampleGrids, judged, spread, tile
 
@@ -205,7 +205,7 @@ def test_the_judge_is_kid_with_the_embedded_network():
     if path is None:
         pytest.skip("EfficientNet-Lite0 is not installed (the extra `embedded`)")
     real, outputs = pictures(5, 1), pictures(4, 2) // 2
-    network = EfficientNetLite0(path, CPU)
+    network = EfficientNetLite0(Config(), [path], CPU)
     y, x = (network.features(images).double().numpy() for images in (real, outputs))
     expected = kid(*(kernel(p, 1280) for p in (x @ x.T, y @ y.T, x @ y.T)))
     judge = Judge(weights_dir=None, offline=True)(real)

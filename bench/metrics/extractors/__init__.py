@@ -1,1 +1,1 @@
-"""Pretrained networks that turn images into features; chosen by the weights file that is there."""
+"""The built-in pretrained networks, which turn pictures into features or into distances."""

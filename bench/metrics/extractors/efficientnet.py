@@ -6,16 +6,16 @@ straight into its fused form: every batch norm is folded into the convolution be
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from bench import weights
-from bench.api import BenchError
-from bench.metrics.extractors.base import self_similarity
+from bench.api import BenchError, Config
+from bench.metrics.extractors.similarity import self_similarity
+from bench.storage import weights
 
 SIZE = 224
 _EPSILON = 1e-3
@@ -61,11 +61,11 @@ class EfficientNetLite0(nn.Module):
     ``(value - 127) / 128``, as the network was trained.
     """
 
-    name = "efficientnet-lite0"
     preprocessing = "bicubic-antialias-224"
 
-    def __init__(self, path: Path, device: torch.device) -> None:
+    def __init__(self, config: Config, paths: Sequence[Path], device: torch.device) -> None:
         super().__init__()
+        (path,) = paths
         state = weights.read_state(path)
         try:
             self._read(state)

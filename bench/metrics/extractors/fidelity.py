@@ -8,6 +8,7 @@ import torch
 from torch_fidelity import register_feature_extractor
 from torch_fidelity.feature_extractor_base import FeatureExtractorBase
 
+from bench.api import Config
 from bench.metrics.extractors.efficientnet import EfficientNetLite0
 
 NAME = "efficientnet-lite0"
@@ -21,7 +22,7 @@ def register(path: Path) -> str:
     Parameters
     ----------
     path
-        The verified weights file (:func:`bench.weights.require`).
+        The verified weights file (:func:`bench.storage.weights.require`).
     """
 
     class Lite0(FeatureExtractorBase):  # type: ignore[misc]
@@ -29,7 +30,7 @@ def register(path: Path) -> str:
 
         def __init__(self, name: str, features_list: list[str], **_kwargs: object) -> None:
             super().__init__(name, features_list)
-            self.network = EfficientNetLite0(path, torch.device("cpu"))
+            self.network = EfficientNetLite0(Config(), [path], torch.device("cpu"))
 
         def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
             features = self.network.features(images)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from bench import weights
-from bench.api import BenchError
-from bench.metrics.extractors.base import self_similarity
+from bench.api import BenchError, Config
+from bench.metrics.extractors.similarity import self_similarity
+from bench.storage import weights
 
 
 class Inception(nn.Module):
@@ -20,15 +21,15 @@ class Inception(nn.Module):
     ours: batch norms folded into convolutions, channels last.
     """
 
-    name = "inception-v3"
     preprocessing = "tf1-bilinear-299"
 
-    def __init__(self, path: Path, device: torch.device) -> None:
+    def __init__(self, config: Config, paths: Sequence[Path], device: torch.device) -> None:
         super().__init__()
+        (path,) = paths
         from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
         # torch-fidelity unpickles without restraint: the file is first read safely here,
-        # after its hash was checked by bench.weights.
+        # after its hash was checked by bench.storage.weights.
         weights.read_state(path)
         try:
             net = FeatureExtractorInceptionV3(

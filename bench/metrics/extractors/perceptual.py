@@ -8,7 +8,7 @@ trunk once however many pairs it is in.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -16,8 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from bench import weights
-from bench.api import BenchError
+from bench.api import BenchError, Config
+from bench.storage import weights
 
 _SHIFT = (-0.030, -0.088, -0.188)
 _SCALE = (0.458, 0.448, 0.450)
@@ -238,7 +238,7 @@ class Perceptual(nn.Module):
         Parameters
         ----------
         images
-            uint8 ``(B, 3, H, W)``.
+            uint8 ``(B, 3, H, W)``, no side smaller than `smallest`.
 
         Returns
         -------
@@ -247,11 +247,6 @@ class Perceptual(nn.Module):
         """
         if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] != 3:
             raise ValueError(f"expected uint8 (B, 3, H, W), got {images.dtype} {images.shape}")
-        if min(images.shape[-2:]) < self.smallest:
-            raise BenchError(
-                f"{self.name} needs images of at least {self.smallest} pixels a side, "
-                f"got {images.shape[-1]}x{images.shape[-2]}"
-            )
         x = images.to(self.device).float().div_(127.5).sub_(1.0)
         if self.rescale:
             x = (x - x.new_tensor(_SHIFT)[:, None, None]) / x.new_tensor(_SCALE)[:, None, None]
@@ -287,79 +282,69 @@ def _heads(state: Mapping[str, torch.Tensor], count: int, path: Path) -> list[to
         raise BenchError(f"{path} holds no LPIPS heads: it lacks {error}") from error
 
 
+Build = Callable[[Config, Sequence[Path], torch.device], Perceptual]
 _TRUNKS = {"alex": (_alexnet, 63), "vgg": (_vgg16, 16), "squeeze": (_squeezenet, 33)}
 
 
-def _lpips(
-    net: Literal["alex", "vgg", "squeeze"],
-    trunk_path: Path,
-    head_path: Path,
-    version: str,
-    device: torch.device,
-) -> Perceptual:
-    make, smallest = _TRUNKS[net]
-    layers, taps = make()
-    state = weights.read_state(trunk_path)
-    last = taps[-1]
-    trunk = {
-        key.removeprefix("features."): value
-        for key, value in state.items()
-        if key.startswith("features.") and int(key.split(".")[1]) <= last
-    }
-    return Perceptual(
-        _load(layers, trunk, trunk_path),
-        taps,
-        _heads(weights.read_state(head_path), len(taps), head_path),
-        name=f"lpips-{version}-{net}",
-        rescale=version != "0.0",
-        smallest=smallest,
-        device=device,
-    )
+def _lpips(net: Literal["alex", "vgg", "squeeze"], version: str = "0.1") -> Build:
+    """Return what builds LPIPS on one of torchvision's trunks, from the trunk and the heads."""
+
+    def build(config: Config, paths: Sequence[Path], device: torch.device) -> Perceptual:
+        trunk_path, head_path = paths
+        make, smallest = _TRUNKS[net]
+        layers, taps = make()
+        state = weights.read_state(trunk_path)
+        last = taps[-1]
+        trunk = {
+            key.removeprefix("features."): value
+            for key, value in state.items()
+            if key.startswith("features.") and int(key.split(".")[1]) <= last
+        }
+        return Perceptual(
+            _load(layers, trunk, trunk_path),
+            taps,
+            _heads(weights.read_state(head_path), len(taps), head_path),
+            name=f"lpips-{version}-{net}",
+            rescale=version != "0.0",
+            smallest=smallest,
+            device=device,
+        )
+
+    return build
 
 
-def lpips_alex(trunk: Path, heads: Path, *, version: str, device: torch.device) -> Perceptual:
-    """LPIPS with torchvision's AlexNet."""
-    return _lpips("alex", trunk, heads, version, device)
+lpips_alex, lpips_alex_v00 = _lpips("alex"), _lpips("alex", "0.0")
+lpips_vgg, lpips_vgg_v00 = _lpips("vgg"), _lpips("vgg", "0.0")
+lpips_squeeze, lpips_squeeze_v00 = _lpips("squeeze"), _lpips("squeeze", "0.0")
 
 
-def lpips_vgg(trunk: Path, heads: Path, *, version: str, device: torch.device) -> Perceptual:
-    """LPIPS with torchvision's VGG-16."""
-    return _lpips("vgg", trunk, heads, version, device)
+def _shift_tolerant(net: Literal["alex", "vgg"]) -> Build:
+    """Return what builds shift-tolerant LPIPS, whole in one file."""
+
+    def build(config: Config, paths: Sequence[Path], device: torch.device) -> Perceptual:
+        (path,) = paths
+        layers, taps = _st_alexnet() if net == "alex" else _st_vgg16()
+        state = weights.read_state(path)
+        trunk = {
+            ".".join(key.split(".")[2:]): value
+            for key, value in state.items()
+            if key.startswith("net.slice")
+        }
+        layers = list(_load(layers, trunk, path))
+        if isinstance(layers[0], nn.Conv2d) and isinstance(layers[1], _BlurPool):
+            layers[:2] = [_BlurredConv(layers[0])]
+            taps = tuple(tap - 1 for tap in taps)
+        return Perceptual(
+            layers,
+            taps,
+            _heads(state, len(taps), path),
+            name=f"st-lpips-{net}",
+            rescale=True,
+            smallest=22 if net == "alex" else 18,
+            device=device,
+        )
+
+    return build
 
 
-def lpips_squeeze(trunk: Path, heads: Path, *, version: str, device: torch.device) -> Perceptual:
-    """LPIPS with torchvision's SqueezeNet 1.1."""
-    return _lpips("squeeze", trunk, heads, version, device)
-
-
-def _shift_tolerant(net: Literal["alex", "vgg"], path: Path, device: torch.device) -> Perceptual:
-    layers, taps = _st_alexnet() if net == "alex" else _st_vgg16()
-    state = weights.read_state(path)
-    trunk = {
-        ".".join(key.split(".")[2:]): value
-        for key, value in state.items()
-        if key.startswith("net.slice")
-    }
-    layers = list(_load(layers, trunk, path))
-    if isinstance(layers[0], nn.Conv2d) and isinstance(layers[1], _BlurPool):
-        layers[:2] = [_BlurredConv(layers[0])]
-        taps = tuple(tap - 1 for tap in taps)
-    return Perceptual(
-        layers,
-        taps,
-        _heads(state, len(taps), path),
-        name=f"st-lpips-{net}",
-        rescale=True,
-        smallest=22 if net == "alex" else 18,
-        device=device,
-    )
-
-
-def st_alex(path: Path, *, device: torch.device) -> Perceptual:
-    """Shift-tolerant LPIPS with an AlexNet trunk, whole in one file."""
-    return _shift_tolerant("alex", path, device)
-
-
-def st_vgg(path: Path, *, device: torch.device) -> Perceptual:
-    """Shift-tolerant LPIPS with a VGG-16 trunk, whole in one file."""
-    return _shift_tolerant("vgg", path, device)
+st_alex, st_vgg = _shift_tolerant("alex"), _shift_tolerant("vgg")

@@ -6,16 +6,16 @@ the two branches of every block. Width, depth and patch size are read from the w
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from bench import weights
-from bench.api import BenchError
-from bench.metrics.extractors.base import self_similarity
+from bench.api import BenchError, Config
+from bench.metrics.extractors.similarity import self_similarity
+from bench.storage import weights
 
 SIZE = 224
 _HEAD = 64
@@ -108,9 +108,9 @@ class VisionTransformer(nn.Module):
 
     preprocessing = "bicubic-antialias-224-imagenet"
 
-    def __init__(self, path: Path, device: torch.device, *, name: str) -> None:
+    def __init__(self, config: Config, paths: Sequence[Path], device: torch.device) -> None:
         super().__init__()
-        self.name = name
+        (path,) = paths
         state = dict(weights.read_state(path))
         state.pop("mask_token", None)  # for training only
         try:
@@ -166,13 +166,3 @@ class VisionTransformer(nn.Module):
         assert keys is not None
         local = keys[:, 1:].transpose(1, 2).reshape(len(keys), -1, self.side, self.side)
         return features, self_similarity(local)
-
-
-def dinov2_vits14(path: Path, *, device: torch.device) -> VisionTransformer:
-    """DINOv2's ViT-S/14."""
-    return VisionTransformer(path, device, name="dinov2-vits14")
-
-
-def dinov2_vitb14(path: Path, *, device: torch.device) -> VisionTransformer:
-    """DINOv2's ViT-B/14."""
-    return VisionTransformer(path, device, name="dinov2-vitb14")

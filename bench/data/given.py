@@ -1,0 +1,131 @@
+"""Pictures made elsewhere: what a :class:`bench.api.PrecomputedMethod` found against what is asked.
+
+A comparison needs every input, and as many samples of each as of the others. Whatever falls
+short of that is listed, file by file; it is passed over only when the user says so, and the
+number of inputs that are left is then told.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from bench.api import BenchError, Dataset, Direction, ImageItem, PrecomputedMethod
+from bench.data.opening import select
+from bench.storage.cache import key_of
+
+
+class NothingToScore(BenchError):
+    """None of the pictures found belongs to an input that is asked for."""
+
+
+@dataclass(frozen=True)
+class Stock:
+    """Pictures that can be scored.
+
+    Parameters
+    ----------
+    outputs
+        Direction key to input id to samples, the same number everywhere.
+    samples
+        That number.
+    problems
+        What was passed over, a line each.
+    shortfall
+        What is missing of what was asked, in one phrase; empty: nothing.
+    """
+
+    outputs: Mapping[str, Mapping[str, Sequence[ImageItem]]]
+    samples: int
+    problems: tuple[str, ...]
+    shortfall: str
+
+    @property
+    def digest(self) -> str:
+        """What the pictures are, and which inputs they belong to; not where they lie."""
+        return key_of(
+            given={
+                way: {key: [item.digest for item in items] for key, items in outputs.items()}
+                for way, outputs in self.outputs.items()
+            }
+        )
+
+
+def take_stock(
+    method: PrecomputedMethod,
+    label: str,
+    dataset: Dataset,
+    directions: Sequence[Direction],
+    *,
+    size: int,
+    samples: int,
+    test_limit: int | None,
+    allow_missing: bool,
+) -> Stock:
+    """Find the pictures of a method, and see that they are what a comparison needs.
+
+    Parameters
+    ----------
+    samples
+        At most so many for each input.
+    test_limit
+        As in a suite: other test inputs need no picture, and may have one.
+    allow_missing
+        Pass over what is at fault instead of refusing it.
+
+    Raises
+    ------
+    BenchError
+        When something is at fault (a note on the error for each file or input), or nothing
+        is left; :class:`NothingToScore` where nothing belongs to these inputs at all.
+    """
+    inputs = {way: dataset.split("test", way.source) for way in directions}
+    found = method.find(inputs, size)
+    problems = list(found.problems)
+    asked = {way: [item.id for item in select(inputs[way], test_limit)] for way in directions}
+    counts = Counter(
+        min(len(items), samples)
+        for way, outputs in found.outputs.items()
+        for key, items in outputs.items()
+        if items and key in asked[way]
+    )
+    if not counts:
+        message = f"{label}: no picture belongs to an input that is asked for"
+        raise _listed(message, problems, NothingToScore)
+    usual = max(counts, key=lambda count: (counts[count], count))
+    kept: dict[str, dict[str, Sequence[ImageItem]]] = {}
+    short = []
+    for way in directions:
+        mine = found.outputs.get(way, {})
+        kept[way.key] = {}
+        for key in asked[way]:
+            items = mine.get(key)
+            if items is None and mine:
+                problems.append(f"{way.name}: input {key} has no picture: make one")
+            elif items and min(len(items), samples) != usual:
+                problems.append(
+                    f"{way.name}: input {key} has {len(items)} samples, most have {usual}: "
+                    "give all the same number"
+                )
+            if items and len(items) >= usual:
+                kept[way.key][key] = items[:usual]
+        if len(kept[way.key]) < len(asked[way]):
+            short.append(f"{way.name}: n is {len(kept[way.key])} of {len(asked[way])} inputs")
+    if problems and not allow_missing:
+        raise _listed(f"{label}: pictures are missing or at fault", problems)
+    there = {way: outputs for way, outputs in kept.items() if outputs}
+    if not there:
+        raise _listed(f"{label}: no input is left to score", problems)
+    return Stock(there, usual, tuple(problems), "; ".join(short))
+
+
+def _listed(
+    message: str, problems: Sequence[str], kind: type[BenchError] = BenchError
+) -> BenchError:
+    """An error with a note for each problem."""
+    listed = f" ({len(problems)} listed below)" if problems else ""
+    error = kind(f"{message}{listed}: mend this, or go on without with --allow-missing")
+    for problem in problems:
+        error.add_note(problem)
+    return error

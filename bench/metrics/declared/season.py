@@ -1,0 +1,66 @@
+"""What a classifier of the two domains makes of the outputs."""
+
+from __future__ import annotations
+
+from bench.api import Column, MetricSpec
+from bench.metrics.declared.extractors import FEATURES
+
+_HERE = "bench.metrics"
+
+METRICS: tuple[MetricSpec, ...] = (
+    MetricSpec(
+        name="target_rate",
+        summary="share of outputs taken for the target domain by a classifier",
+        implementation=f"{_HERE}.season:target_rate",
+        kind="quality",
+        explanation=(
+            "A logistic regression on features, trained on real training images of both domains, "
+            "decides whether the first output of each input belongs to the target domain: 0 to 1. "
+            "classifier_accuracy and classifier_calibration_error say how far it can be trusted "
+            "on real test images that it never saw, both domains counting half. An input may "
+            "already look like the target: the identity shows how often."
+        ),
+        extractors=FEATURES,
+        gives=(
+            Column("target_rate", higher_is_better=True),
+            Column(
+                "classifier_accuracy",
+                meaning="how often the classifier is right on real test images",
+            ),
+            Column(
+                "classifier_calibration_error",
+                meaning="how far its confidence is from how often it is right",
+            ),
+        ),
+    ),
+    MetricSpec(
+        name="cis_proxy",
+        summary="conditional inception score of our own classifier (raw, a proxy)",
+        implementation=f"{_HERE}.season:cis",
+        kind="diversity",
+        higher_is_better=True,
+        needs=("samples",),
+        explanation=(
+            "How much the classifier's verdict varies between samples of one input: mean KL "
+            "divergence in nats, at most log 2. A proxy: MUNIT's classifier was never released, "
+            "and its code reports the exponential of this. is_proxy = cis_proxy + variation "
+            "between inputs."
+        ),
+        extractors=FEATURES,
+        source="Huang et al. 2018, MUNIT, section 5.2",
+    ),
+    MetricSpec(
+        name="is_proxy",
+        summary="inception score of our own classifier (raw, a proxy)",
+        implementation=f"{_HERE}.season:inception_score",
+        kind="diversity",
+        higher_is_better=True,
+        explanation=(
+            "How much the classifier's verdict varies over all outputs: mean KL divergence in "
+            "nats, at most log 2. A perfect translator gives every output the same verdict, so "
+            "high is not good by itself here. A proxy for the published score."
+        ),
+        extractors=FEATURES,
+        source="Salimans et al. 2016, Improved Techniques for Training GANs; raw as in MUNIT",
+    ),
+)

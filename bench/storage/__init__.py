@@ -1,0 +1,1 @@
+"""Files written whole or not at all: cache, locks, run folders, tables, weights."""

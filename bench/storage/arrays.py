@@ -1,0 +1,63 @@
+"""Features on disk, found by content: picture, weights and preprocessing make the key.
+
+An entry is an npz file (read without pickle) that also holds its own key, so a file that was
+damaged or moved is noticed and its content computed anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from bench.storage.files import replacing
+
+
+@dataclass(frozen=True)
+class ArrayCache:
+    """A folder of small arrays by key; `None` as folder: nothing is kept.
+
+    Parameters
+    ----------
+    folder
+        Where entries live, in 256 sub-folders.
+    """
+
+    folder: Path | None
+
+    def _path(self, key: str) -> Path:
+        assert self.folder is not None
+        digest = hashlib.sha256(key.encode()).hexdigest()
+        return self.folder / digest[:2] / f"{digest[2:34]}.npz"
+
+    def get(self, key: str) -> npt.NDArray[np.float32] | None:
+        """The array kept under `key`; None where there is none, or it is not what it claims."""
+        if self.folder is None:
+            return None
+        try:
+            # Opened here, because np.load leaves a damaged file open.
+            with self._path(key).open("rb") as file, np.load(file, allow_pickle=False) as entry:
+                if str(entry["key"]) != key:
+                    return None
+                value: npt.NDArray[np.float32] = entry["value"]
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, NotImplementedError):
+            # Whatever is wrong with an entry, the answer is to compute it again.
+            return None
+        return value if value.dtype == np.float32 and bool(np.isfinite(value).all()) else None
+
+    def put(self, entries: Mapping[str, npt.NDArray[np.float32]]) -> None:
+        """Keep arrays: each written under a temporary name, then moved into place."""
+        if self.folder is None:
+            return
+        for key, value in entries.items():
+            # Not forced to the disk: what a power cut spoils is noticed and computed again.
+            with (
+                replacing(self._path(key), sync=False) as temporary,
+                temporary.open("wb") as file,
+            ):
+                np.savez(file, key=np.array(key), value=value)

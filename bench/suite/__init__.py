@@ -1,0 +1,1 @@
+"""What to run: the schema of a suite, its presets, and the plan of trials."""

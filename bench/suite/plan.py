@@ -1,0 +1,413 @@
+"""A validated suite becomes the list of trials, with what is skipped, and why.
+
+Planning makes the datasets available (it must be known what there is) and touches neither
+torch nor a GPU.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from bench.api import BenchError, Budget, Dataset, DatasetSpec, Direction, MethodSpec
+from bench.data.given import NothingToScore, Stock, take_stock
+from bench.data.opening import images_per_direction, open_dataset, with_root
+from bench.plugins import Registry, make_config, resolve
+from bench.storage.cache import key_of
+from bench.storage.files import folder_name
+from bench.storage.jobs import DatasetPart, Job, MachinePart, MethodPart, ScoringPart
+from bench.suite.schema import DatasetEntry, MethodEntry, Suite
+from bench.training.key import fit_key
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class PlannedDataset:
+    """One dataset of a suite, opened, and what of it is used."""
+
+    label: str
+    spec: DatasetSpec
+    config: dict[str, Any]
+    dataset: Dataset
+    directions: tuple[Direction, ...]
+    size: int
+    test_limit: int | None
+    fingerprint: str
+
+    @property
+    def inputs(self) -> dict[str, int]:
+        """How many test inputs each direction has."""
+        return images_per_direction(self.dataset, self.directions, self.test_limit)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The trials of a suite on its opened datasets: seed by seed, then dataset, then method."""
+
+    jobs: tuple[Job, ...]
+    datasets: tuple[PlannedDataset, ...]
+
+    def dataset_of(self, job: Job) -> PlannedDataset:
+        """Return the dataset of a trial."""
+        return next(data for data in self.datasets if data.label == job.dataset_label)
+
+
+@dataclass(frozen=True)
+class _Entrant:
+    """One method of a suite: what is known of it before any dataset."""
+
+    entry: MethodEntry
+    spec: MethodSpec
+    config: dict[str, Any]
+    budget: str
+    weights: str
+    pretrained: tuple[str, str]
+    """SHA-256 and title of the pretrained file it will use."""
+
+
+def make_plan(
+    suite: Suite, registry: Registry, cache: Path, *, progress: Progress = lambda _: None
+) -> Plan:
+    """Turn a suite into trials.
+
+    Raises
+    ------
+    BenchError
+        On a name, value or folder that is wrong; nothing has been written then, but for
+        what the datasets keep in their caches.
+    """
+    entrants = [_entrant(entry, suite, registry) for entry in suite.methods]
+    scoring = _scoring(suite, registry)
+    specs = [registry.dataset(entry.name) for entry in suite.datasets]
+    configs = [
+        dataset_config(spec, suite, entry)
+        for spec, entry in zip(specs, suite.datasets, strict=True)
+    ]
+    if suite.weights_dir is not None and not suite.weights_dir.is_dir():
+        raise BenchError(f"--weights-dir {suite.weights_dir} is not a folder")
+    opened = [
+        open_dataset(spec, config, cache, offline=suite.offline, progress=progress)
+        for spec, config in zip(specs, configs, strict=True)
+    ]
+    datasets = tuple(
+        _planned(entry, suite, spec, config, dataset, ways)
+        for entry, spec, config, dataset, ways in zip(
+            suite.datasets, specs, configs, opened, _directions(suite, opened), strict=True
+        )
+    )
+    entrants = [_with_pretrained(entrant, suite) for entrant in entrants]
+    stocks = _stocks(entrants, datasets, suite, progress)
+    machine = MachinePart(
+        device=suite.device,
+        precision=suite.precision,
+        weights_dir=str(suite.weights_dir.resolve()) if suite.weights_dir else None,
+        offline=suite.offline,
+        plugins=tuple(str(file) for file in registry.files),
+        cache=str(cache),
+    )
+    jobs = [
+        _job(entrant, data, stock, seed, suite, scoring, machine)
+        for seed in suite.seeds
+        for data in datasets
+        for entrant, stock in zip(entrants, stocks[data.label], strict=True)
+        # Pictures that exist already know no seed.
+        if not entrant.spec.precomputed or seed == suite.seeds[0]
+    ]
+    return Plan(tuple(jobs), datasets)
+
+
+def _job(
+    entrant: _Entrant,
+    data: PlannedDataset,
+    stock: Stock | str | None,
+    seed: int,
+    suite: Suite,
+    scoring: ScoringPart,
+    machine: MachinePart,
+) -> Job:
+    """One method on one dataset with one seed; `stock` may be the reason why there is none."""
+    entry, spec = entrant.entry, entrant.spec
+    found = stock if isinstance(stock, Stock) else None
+    made = found.samples if found else suite.samples if spec.multimodal else 1
+    key = fit_key(
+        spec,
+        config=entrant.config,
+        given=found.digest if found else "",
+        data=data.fingerprint,
+        size=data.size,
+        seed=seed,
+        budget=entrant.budget,
+        precision=suite.precision,
+        weights=entrant.weights,
+        pretrained=entrant.pretrained[0],
+        device=suite.device,
+    )
+    return Job(
+        trial=_trial_id(entry, data, seed, key, several=len(suite.datasets) > 1),
+        seed=seed,
+        fit_key=key,
+        method_part=MethodPart(
+            name=spec.name,
+            label=entry.title,
+            config=entrant.config,
+            budget=entrant.budget,
+            weights=str(entry.weights.resolve()) if entry.weights else None,
+            pretrained=entrant.pretrained[1],
+            samples=made,
+            repeats=suite.samples if made == 1 else 1,
+            given=found.digest if found else "",
+            allow_missing=suite.allow_missing,
+        ),
+        dataset_part=DatasetPart(
+            name=data.spec.name,
+            label=data.label,
+            config=data.config,
+            fingerprint=data.fingerprint,
+            directions=tuple(
+                d.key for d in data.directions if found is None or d.key in found.outputs
+            ),
+            size=data.size,
+            test_limit=data.test_limit,
+        ),
+        scoring=scoring,
+        machine=machine,
+        skip=stock if isinstance(stock, str) else _skip_reason(spec, data),
+    )
+
+
+def _skip_reason(spec: MethodSpec, data: PlannedDataset) -> str:
+    if spec.paired and not data.dataset.paired:
+        return f"{spec.name} trains on pairs, and this dataset has none"
+    missing = [d.name for d in data.directions if d.key not in spec.directions]
+    if missing:
+        return f"{spec.name} cannot go {', '.join(missing)}"
+    return ""
+
+
+def _trial_id(
+    entry: MethodEntry, data: PlannedDataset, seed: int, key: str, *, several: bool
+) -> str:
+    label = re.sub(r"[^A-Za-z0-9_.-]+", "-", entry.title).strip("-.")[:40] or "method"
+    where = f"-{folder_name(data.label)[:16]}" if several else ""
+    # Both titles are hashed whole: what is readable of two of them may be the same.
+    digest = key_of(title=entry.title, dataset=data.label, fit=key)[:8]
+    return f"{label}{where}-s{seed}-{digest}"
+
+
+# ------------------------------------------------------------------------ datasets
+
+
+def dataset_config(spec: DatasetSpec, suite: Suite, entry: DatasetEntry) -> dict[str, Any]:
+    """Return a dataset's configuration: the preset's, then what the suite says.
+
+    ``root`` and ``size`` reach a dataset whose configuration has such a field.
+
+    Raises
+    ------
+    BenchError
+        When a root is given to a dataset that lives in no folder, or a value is wrong.
+    """
+    values: dict[str, Any] = dict(spec.presets.get(suite.preset, {}))
+    if "size" in spec.config.model_fields:
+        values["size"] = entry.size or suite.size
+    values |= entry.config
+    values = with_root(spec, values, entry.root)
+    return make_config("dataset", entry.title, spec.config, values).model_dump(mode="json")
+
+
+def _directions(suite: Suite, datasets: Sequence[Dataset]) -> list[tuple[Direction, ...]]:
+    """The directions of each dataset; a name is one of those datasets that know it.
+
+    Raises
+    ------
+    BenchError
+        When no dataset knows a direction, a dataset knows none, or one is named twice.
+    """
+    found: list[list[Direction]] = [[] for _ in datasets]
+    for text in suite.directions:
+        refused = []
+        for ways, dataset in zip(found, datasets, strict=True):
+            try:
+                ways.append(Direction.parse(text, dataset.domains))
+            except BenchError as error:
+                refused.append(error)
+        if len(refused) == len(datasets):
+            raise refused[0]
+    for entry, ways in zip(suite.datasets, found, strict=True):
+        if not ways:
+            raise BenchError(
+                f"dataset {entry.title} knows none of the directions "
+                f"{', '.join(suite.directions)}: write a2b or b2a"
+            )
+        if len({d.key for d in ways}) != len(ways):
+            raise BenchError("a direction is named twice")
+    return [tuple(ways) for ways in found]
+
+
+def _planned(
+    entry: DatasetEntry,
+    suite: Suite,
+    spec: DatasetSpec,
+    config: dict[str, Any],
+    dataset: Dataset,
+    directions: tuple[Direction, ...],
+) -> PlannedDataset:
+    for split in ("train", "test"):
+        for domain, name in zip(("a", "b"), dataset.domains, strict=True):
+            if not dataset.split(split, domain):  # type: ignore[arg-type]
+                raise BenchError(f"dataset {entry.title} has no {split} images of {name}")
+    return PlannedDataset(
+        label=entry.title,
+        spec=spec,
+        config=config,
+        dataset=dataset,
+        directions=directions,
+        size=entry.size or suite.size,
+        test_limit=suite.test_limit,
+        fingerprint=dataset.fingerprint(),
+    )
+
+
+# ------------------------------------------------------------------------- methods
+
+
+def _entrant(entry: MethodEntry, suite: Suite, registry: Registry) -> _Entrant:
+    spec = registry.method(entry.name)
+    config, budget = _method_config(spec, entry, suite)
+    return _Entrant(entry, spec, config, budget, _weights_digest(entry), ("", ""))
+
+
+def _stocks(
+    entrants: Sequence[_Entrant],
+    datasets: Sequence[PlannedDataset],
+    suite: Suite,
+    progress: Progress,
+) -> dict[str, list[Stock | str | None]]:
+    """For each dataset and method: its pictures, where they were made elsewhere.
+
+    Pictures belong to the inputs of one dataset: on the others their method is skipped.
+    """
+    found: dict[str, list[Stock | str | None]] = {data.label: [] for data in datasets}
+    for entrant in entrants:
+        nothing: list[NothingToScore] = []
+        for data in datasets:
+            stock: Stock | str | None = None
+            try:
+                stock = _stock(entrant, data, suite) if entrant.spec.precomputed else None
+            except NothingToScore as error:
+                nothing.append(error)
+                if len(nothing) == len(datasets):
+                    raise
+                stock = str(error)
+            for problem in stock.problems if isinstance(stock, Stock) else ():
+                progress(f"{entrant.entry.title}: {problem}")
+            found[data.label].append(stock)
+    return found
+
+
+def _stock(entrant: _Entrant, data: PlannedDataset, suite: Suite) -> Stock:
+    """The pictures of a method that were made elsewhere."""
+    spec, title = entrant.spec, entrant.entry.title
+    return take_stock(
+        resolve(spec.implementation)(make_config("method", title, spec.config, entrant.config)),
+        title,
+        data.dataset,
+        data.directions,
+        size=data.size,
+        samples=suite.samples,
+        test_limit=suite.test_limit,
+        allow_missing=suite.allow_missing,
+    )
+
+
+def _method_config(
+    spec: MethodSpec, entry: MethodEntry, suite: Suite
+) -> tuple[dict[str, Any], str]:
+    """The validated configuration of a method, and its budget as text ("" when not trained)."""
+    if entry.weights is not None:
+        if not spec.trained:
+            raise BenchError(f"method {entry.title} takes no trained weights")
+        # The file brings the widths; only what the user says himself may stand beside them.
+        if not entry.weights.is_file():
+            raise BenchError(f"weights {entry.weights} of method {entry.title} do not exist")
+        given = make_config("method", entry.title, spec.config, entry.config)
+        return given.model_dump(mode="json", include=set(entry.config)), ""
+    values = {**spec.presets.get(suite.preset, {}), **entry.config}
+    if entry.root is not None:
+        if "root" not in spec.config.model_fields:
+            raise BenchError(f"method {spec.name} works on no folder: leave {entry.root} out")
+        values["root"] = str(entry.root)
+    config = make_config("method", entry.title, spec.config, values).model_dump(mode="json")
+    if not spec.trained:
+        return config, ""
+    budget = entry.budget or suite.budget or spec.budgets.get(suite.preset)
+    if budget is None:
+        raise BenchError(
+            f"method {spec.name} has no budget for preset {suite.preset}: give --budget"
+        )
+    return config, str(Budget.parse(budget))
+
+
+def _with_pretrained(entrant: _Entrant, suite: Suite) -> _Entrant:
+    """Name the pretrained file a method will use: one that is here, else one to be had.
+
+    Raises
+    ------
+    BenchError
+        When a file of that name is here but its content is another.
+    """
+    from bench.storage.weights import find, sha256_of, title_of
+
+    spec = entrant.spec
+    chosen = make_config("method", spec.name, spec.config, entrant.config).pretrained()
+    files = spec.weights if chosen is None else chosen
+    for file in files:
+        path = find(file, weights_dir=suite.weights_dir, offline=True)
+        if path is not None:
+            return replace(entrant, pretrained=(sha256_of(path), title_of(file, path)))
+    published = [file for file in files if file.url and file.sha256 and not suite.offline]
+    if not published:
+        return entrant
+    return replace(entrant, pretrained=(published[0].sha256, published[0].name))
+
+
+def _weights_digest(entry: MethodEntry) -> str:
+    from bench.storage.weights import sha256_of
+
+    return "" if entry.weights is None else sha256_of(entry.weights)
+
+
+# ------------------------------------------------------------------------- options
+
+
+def _scoring(suite: Suite, registry: Registry) -> ScoringPart:
+    """What is measured and how; also sees that options of launchers and reports are right."""
+    for name in suite.metrics or ():
+        registry.metric(name)
+    check_options("launcher", registry.launcher, suite.launchers)
+    check_options("report", registry.report, suite.reports)
+    return ScoringPart(
+        suite.metrics,
+        check_options("metric", registry.metric, suite.metric_options),
+        check_options("extractor", registry.extractor, suite.extractors),
+    )
+
+
+def check_options(
+    kind: str, find: Callable[[str], Any], options: Mapping[str, Mapping[str, Any]]
+) -> dict[str, dict[str, Any]]:
+    """Return the whole configurations of the plugins of one kind that options are given for.
+
+    Raises
+    ------
+    BenchError
+        When there is no such plugin, or a value is wrong.
+    """
+    return {
+        name: make_config(kind, name, find(name).config, values).model_dump(mode="json")
+        for name, values in options.items()
+    }

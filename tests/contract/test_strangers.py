@@ -1,0 +1,102 @@
+"""Plugins of strangers, each as one file: those that docs/plugins.md shows, as they stand there."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from bench.api import Rule
+from bench.plugins import Registry, load_plugins, make_config
+from bench.testing import check_method, check_report, check_spec
+from tests import toys
+from tests.factories import make_run
+
+_PAGE = Path(__file__).parents[2] / "docs" / "plugins.md"
+_FILES = {
+    match[2]: match[1]
+    for match in re.finditer(
+        r'^```python\n("""(\w+)\.py: .*?)^```$', _PAGE.read_text("utf-8"), re.M | re.S
+    )
+}
+
+Load = Callable[[str], Registry]
+
+
+@pytest.fixture
+def load(tmp_path: Path) -> Iterator[Load]:
+    """Write a file of the page and load it, as ``--plugin`` does."""
+    loaded = []
+
+    def one(name: str) -> Registry:
+        path = tmp_path / f"{name}.py"
+        path.write_text(_FILES[name], "utf-8")
+        loaded.append(name)
+        return load_plugins([path])
+
+    yield one
+    for name in loaded:
+        sys.modules.pop(name, None)
+
+
+def test_the_page_shows_a_file_of_each_kind() -> None:
+    assert _FILES.keys() >= {"warm", "tint", "grey", "podium"}
+
+
+def test_a_method(load: Load, tmp_path: Path) -> None:
+    spec = load("warm").method("warm")
+    check_spec(spec)
+    check_method(spec, tmp_path / "work", config={"strength": 0.2})
+
+
+def test_a_method_with_a_training_loop_of_its_own(load: Load, tmp_path: Path) -> None:
+    spec = load("tint").method("tint")
+    check_spec(spec)
+    check_method(spec, tmp_path / "work")
+
+
+def test_a_baseline_with_a_rule_of_its_own(load: Load, tmp_path: Path) -> None:
+    spec = load("grey").method("grey")
+    check_spec(spec)
+    check_method(spec, tmp_path / "work")
+    assert spec.rules == (
+        Rule("lpips_diversity", "equals", 0.0, "it has one output for each input"),
+        Rule("kid", "above", "real_target", "real pictures are nearer to real ones"),
+    )
+
+
+def test_a_report_with_an_option(load: Load, tmp_path: Path) -> None:
+    spec = load("podium").report("podium")
+    check_spec(spec)
+    run = make_run(tmp_path / "run", pictures=False)
+    kid = run.measurements[run.measurements["metric"] == "kid"].groupby("method")["value"].mean()
+    made = check_report(spec, run, tmp_path / "run" / "report", config={"places": 1})
+    assert made.read_text("utf-8") == f"by kid:\n1. {kid.idxmin()}\n"
+    diverse = run.measurements[run.measurements["metric"] == "lpips_diversity"]
+    best = diverse.groupby("method")["value"].mean().idxmax()
+    made = check_report(spec, run, tmp_path / "other", config={"metric": "lpips_diversity"})
+    assert made.read_text("utf-8").splitlines()[:2] == ["by lpips_diversity:", f"1. {best}"]
+    assert make_config("report", "podium", spec.config, {}).model_dump()["places"] == 3
+
+
+def test_a_training_loop_of_its_own_runs_in_a_suite(tmp_path: Path) -> None:
+    """Trained, translated, scored and written, with no loop of the harness beneath it."""
+    toys.make_folder(tmp_path / "data")
+    plugins = [toys.write_toy(tmp_path), tmp_path / "tint.py"]
+    plugins[1].write_text(_FILES["tint"], "utf-8")
+    done = toys.bench(
+        *("run", "--methods", "tint,negative", "--metrics", "brightness", "--reports", "tables"),
+        *("--dataset", "image_folder", "--data-root", tmp_path / "data", "--size", "32"),
+        *("--budget", "20it", "--out", "run"),
+        *(part for plugin in plugins for part in ("--plugin", plugin)),
+        cwd=tmp_path,
+        cache=tmp_path / "cache",
+    )
+    assert done.returncode == 0, done.stderr
+    trials = pd.read_parquet(tmp_path / "run" / "tables" / "trials.parquet")
+    assert trials.set_index("label").loc["tint", "status"] == "ok"
+    assert list((tmp_path / "run").glob("trials/tint-*/checkpoints/weights.safetensors"))
