@@ -69,8 +69,6 @@ def test_each_dataset_has_its_rows_and_pictures(place: Place) -> None:
     assert all((done / path).is_file() for path in view.samples["input_path"])
     folders = {path.split("/")[1] for path in view.samples["input_path"]}
     assert len(folders) == 2 and "image_folder" in folders
-    compared = set(view.comparisons["dataset"])
-    assert compared == {"image_folder", "night shift"}
     page = (done / "report" / "index.html").read_text("utf-8")
     assert "night shift" in page and "image_folder" in page
 

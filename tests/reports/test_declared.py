@@ -133,7 +133,7 @@ def test_what_was_declared_is_kept_with_the_run(run: RunView, tmp_path: Path) ->
     write_declared(tmp_path, whole)
     assert read_declared(tmp_path, {}) == whole
     (tmp_path / "declared.json").write_text('{"columns": {"kid": {"title": "KID"}}}', "utf-8")
-    with pytest.raises(BenchError, match=r"declared.json: .*columns.kid.name") as error:
+    with pytest.raises(BenchError, match=r"declared.json is damaged: .*columns.kid.name") as error:
         read_declared(tmp_path, {})
     assert "\n" not in str(error.value)
 

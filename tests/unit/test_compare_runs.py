@@ -7,11 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import compare_runs
 import numpy as np
 import pandas as pd
 import pytest
 
+from tests import compare_runs
 from tests.factories import make_run
 
 SCRIPT = Path(compare_runs.__file__)

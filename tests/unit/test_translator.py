@@ -213,7 +213,7 @@ def test_abilities_that_are_not_there_are_one_line(tmp_path: Path) -> None:
         for arguments, says in [
             (
                 [*picture, "-m", "plain", *asked],
-                "plain reads no weights: Plain has no from_weights",
+                "plain reads no file of weights: it has no from_weights",
             ),
             ([*picture, "-m", "read", "--save-every", "2", *asked], "read shows no frames"),
             (

@@ -75,6 +75,7 @@ METRICS: tuple[MetricSpec, ...] = (
         gives=(
             Column(
                 "lpips_truth",
+                title="Distance to truth",
                 higher_is_better=False,
                 question="Closest to the truth",
                 answer="smallest LPIPS to the true translation",
