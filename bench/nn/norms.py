@@ -26,6 +26,16 @@ def instance_norm(x: Tensor, eps: float = 1e-5) -> Tensor:
     return adain(x, None, None, eps)
 
 
+def _channels_last(x: Tensor) -> bool:
+    """Whether the channels of a pixel lie together in memory, and not the pixels of a map."""
+    return x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
+
+
+def _rows(x: Tensor) -> Tensor:
+    """``(B, C, H, W)`` as ``(B, C·H·W)``, in whatever order it lies in memory."""
+    return (x.permute(0, 2, 3, 1) if _channels_last(x) else x).reshape(len(x), -1)
+
+
 def adain(x: Tensor, bias: Tensor | None, weight: Tensor | None, eps: float = 1e-5) -> Tensor:
     """Adaptive instance normalisation (Huang & Belongie 2017, equation 8).
 
@@ -41,7 +51,17 @@ def adain(x: Tensor, bias: Tensor | None, weight: Tensor | None, eps: float = 1e
     -----
     One training-mode batch norm over a ``(1, B·C, H, W)`` view: a single fused kernel
     forward and backward, including the scale and shift, and no buffers to keep or repeat.
+    Where the channels of a pixel lie together that view would be a copy, and the norm
+    another; the plain arithmetic then leaves everything where it is.
     """
+    if _channels_last(x):
+        wide = at_least_float32(x)
+        variance, mean = torch.var_mean(wide, (2, 3), correction=0, keepdim=True)
+        scale = (variance + eps).rsqrt()
+        if weight is not None:
+            scale = scale * weight[:, :, None, None]
+        y = (wide - mean) * scale
+        return (y if bias is None else y + bias[:, :, None, None]).to(x.dtype)
     batch, channels, height, width = x.shape
     y = F.batch_norm(
         x.reshape(1, batch * channels, height, width),
@@ -66,10 +86,10 @@ class _SampleNorm(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, gamma: Tensor, beta: Tensor, eps: float) -> Tensor:
         batch = x.shape[0]
         wide = torch.promote_types(x.dtype, torch.float32)
-        flat = x.reshape(batch, -1)
+        flat = _rows(x)
         mean = flat.mean(1, dtype=wide).view(batch, 1, 1, 1)
         centred = x.to(wide) - mean
-        square = torch.linalg.vector_norm(centred.view(batch, -1), dim=1).square_()
+        square = torch.linalg.vector_norm(_rows(centred), dim=1).square_()
         std = (square / (flat.shape[1] - 1)).sqrt_().view(batch, 1, 1, 1)
         inverse = (std + eps).reciprocal_()
         scale = inverse * gamma.to(wide).view(1, -1, 1, 1)

@@ -21,12 +21,17 @@ from torch import Tensor
 from bench.nn.sharing import shared
 from bench.nn.winograd import conv2d
 
-# _TAPS[p][a][k] = 1 where tap k of the 5 reads low-resolution offset a - 1, for the output
-# pixels of parity p: offset = floor((p + k - 2) / 2).
-_TAPS = (
-    ((1, 1, 0, 0, 0), (0, 0, 1, 1, 0), (0, 0, 0, 0, 1)),
-    ((1, 0, 0, 0, 0), (0, 1, 1, 0, 0), (0, 0, 0, 1, 1)),
-)
+
+def _fold(kernel: Tensor, axis: int) -> Tensor:
+    """The five taps along an axis as two times three: those of the even pixels, then the odd.
+
+    Tap k reads the low-resolution pixel at ``floor((p + k - 2) / 2)`` from an output of
+    parity p: taps that read the same pixel add up.
+    """
+    first, second, third, fourth, fifth = kernel.unbind(axis)
+    even = (first + second, third + fourth, fifth)
+    odd = (first, second + third, fourth + fifth)
+    return torch.stack([*even, *odd], axis)
 
 
 def collapse_kernel(weight: Tensor) -> Tensor:
@@ -36,11 +41,8 @@ def collapse_kernel(weight: Tensor) -> Tensor:
     the order of :func:`torch.nn.functional.pixel_shuffle`.
     """
     out, into = weight.shape[:2]
-    taps = weight.new_tensor(_TAPS)
-    with torch.autocast(weight.device.type, enabled=False):
-        rows = torch.einsum("pak,oikl->opial", taps, weight)
-        both = torch.einsum("qbl,opial->opqiab", taps, rows)
-    return both.reshape(4 * out, into, 3, 3)
+    both = _fold(_fold(weight, 2), 3).view(out, into, 2, 3, 2, 3)
+    return both.permute(0, 2, 4, 1, 3, 5).reshape(4 * out, into, 3, 3)
 
 
 class _AddRing(torch.autograd.Function):

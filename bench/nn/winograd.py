@@ -98,9 +98,18 @@ def _transforms(points: Sequence[Fraction]) -> Matrices:
 _EXACT = _transforms(_POINTS)
 
 
+_made: dict[tuple[torch.dtype, torch.device], Matrices] = {}
+
+
 def matrices(dtype: torch.dtype, device: torch.device) -> Matrices:
-    """The transforms in a precision, on a device."""
-    return Matrices(*(matrix.to(device, dtype) for matrix in _EXACT))
+    """The transforms in a precision, on a device; made once."""
+    known = None if torch.compiler.is_compiling() else _made.get((dtype, device))
+    if known is None:
+        known = Matrices(*(matrix.to(device, dtype) for matrix in _EXACT))
+        # What a tracer or a fake mode hands out stands for a tensor only while it is at work.
+        if type(known.image) is Tensor and not torch.compiler.is_compiling():
+            _made[dtype, device] = known
+    return known
 
 
 class _Kernel(torch.autograd.Function):

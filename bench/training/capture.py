@@ -8,12 +8,15 @@ takes care of the first; the step and its optimisers must see to the others.
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 import torch
 
+from bench.training.transfer import pinned, to_device
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     Step = Callable[..., Mapping[str, torch.Tensor]]
 
@@ -34,13 +37,16 @@ class CapturedStep:
         gradients anew (``zero_grad(set_to_none=True)``), and reads no value back.
     device
         A CUDA device; on any other every call runs `function`.
+    recording
+        Surrounds the recording of the graph.
     on_fallback
         Told why capture failed, once.
 
     Notes
     -----
-    Inputs keep their shapes from call to call. The losses of a replay live in the graph's
-    own memory and are overwritten by the next one: read them before.
+    Inputs keep their shapes from call to call. They may lie on the CPU: they are copied to
+    the device before the step, without either waiting for the other. The losses of a replay
+    live in the graph's own memory and are overwritten by the next one: read them before.
     """
 
     def __init__(
@@ -49,11 +55,13 @@ class CapturedStep:
         device: torch.device,
         *,
         enabled: bool = True,
+        recording: Callable[[], AbstractContextManager[object]] = nullcontext,
         on_fallback: Callable[[str], None] | None = None,
     ) -> None:
         self.function = function
         self.device = device
         self.enabled = enabled and device.type == "cuda"
+        self.recording = recording
         self.on_fallback = on_fallback
         self.calls = 0
         self._graph: torch.cuda.CUDAGraph | None = None
@@ -66,35 +74,51 @@ class CapturedStep:
         """Whether calls replay a graph."""
         return self._graph is not None
 
+    @property
+    def settled(self) -> bool:
+        """Whether the next call runs the way all later ones will."""
+        return self.captured or not self.enabled
+
     def __call__(self, *inputs: torch.Tensor) -> Mapping[str, torch.Tensor]:
         """Run one step."""
         if not self.enabled:
-            return self.function(*inputs)
+            return self.function(*(to_device(x, self.device) for x in inputs))
         self.calls += 1
         self._load(inputs)
         if self._graph is None and self.calls <= WARMUP:
             return self._warm_up()
         if self._graph is None:
             try:
-                self._graph = self._capture()
+                with self.recording():
+                    self._graph = self._capture()
             except RuntimeError as error:
                 self.enabled = False
-                self._inputs, self._outputs = [], {}
+                given, self._inputs, self._outputs = self._inputs, [], {}
                 if self.on_fallback is not None:
                     self.on_fallback(str(error).splitlines()[0])
-                return self.function(*inputs)
+                return self.function(*given)
         self._replay(self._graph)
         return self._outputs
+
+    def close(self) -> None:
+        """Give the graph's memory back; a later call runs the function as it is.
+
+        The step usually belongs to whoever holds this, so both live on in a circle of
+        references until the garbage collector comes by, and the graph's memory with them.
+        """
+        if self._graph is not None:
+            self._graph.reset()
+        self._graph, self.enabled = None, False
+        self._inputs, self._outputs = [], {}
 
     def _load(self, inputs: tuple[torch.Tensor, ...]) -> None:
         """Copy the inputs to where the graph reads them."""
         if not self._inputs:
-            self._inputs = [x.detach().to(self.device, copy=True) for x in inputs]
-            return
+            self._inputs = [torch.empty(x.shape, dtype=x.dtype, device=self.device) for x in inputs]
         for static, given in zip(self._inputs, inputs, strict=True):
             if static.shape != given.shape:
                 raise ValueError(f"input was {tuple(static.shape)}, now is {tuple(given.shape)}")
-            static.copy_(given, non_blocking=True)
+            static.copy_(pinned(given.detach(), self.device), non_blocking=True)
 
     # The three methods below are all that touches CUDA.
 
@@ -124,15 +148,36 @@ class CapturedStep:
 def prepare_optimizer(optimizer: torch.optim.Optimizer, device: torch.device) -> None:
     """Make an Adam fit for `device`, wherever its state was saved.
 
-    On CUDA: a fused, capturable update whose rate and step counts are tensors on the device,
-    so that a graph reads the rate of the day. Elsewhere: a fused update with a plain rate.
-    Call it after state was loaded and before the first step.
+    On CUDA: a fused update whose rate and step counts are tensors on the device, so that a
+    graph reads the rate of the day. Elsewhere: a fused update with a plain rate. Averages lie
+    in memory as their weights do, which a fused update insists on. Call it after state was
+    loaded and before the first step.
     """
     cuda = device.type == "cuda"
     for group in optimizer.param_groups:
         rate = float(group["lr"])
         group["lr"] = torch.tensor(rate, device=device) if cuda else rate
-        group.update(capturable=cuda, fused=True, foreach=False)
-    for state in optimizer.state.values():
-        if "step" in state:
-            state["step"] = state["step"].to(device)
+        group.update(capturable=False, fused=True, foreach=False)
+    for weight, state in optimizer.state.items():
+        for name, value in state.items():
+            if name == "step":
+                state[name] = value.to(device)
+            elif value.stride() != weight.stride():
+                state[name] = torch.empty_like(weight).copy_(value)
+
+
+@contextmanager
+def capturable(optimizers: Iterable[torch.optim.Optimizer]) -> Iterator[None]:
+    """Within it the optimisers say that a graph may record them.
+
+    A fused update is the same either way. torch asks for the word while it records, and may
+    warn of it at any other time.
+    """
+    groups = [group for optimizer in optimizers for group in optimizer.param_groups]
+    for group in groups:
+        group["capturable"] = True
+    try:
+        yield
+    finally:
+        for group in groups:
+            group["capturable"] = False

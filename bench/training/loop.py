@@ -15,14 +15,13 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import torch
 from torch import nn
 
 from bench.api import BenchError, Diverged, Event
 from bench.nn.state import load_state, write_torch
-from bench.training import parallel
 
 if TYPE_CHECKING:
     from bench.api import Budget, Context
@@ -32,12 +31,18 @@ CHECKPOINT = "last.pt"
 LOSSES = "losses.jsonl"
 SECONDS = "seconds"
 CHECKPOINT_SECONDS = 30.0
-"""Time between checkpoints, where a method does not say."""
+"""Least time between checkpoints, where a method does not say."""
+_REST = 50
+"""How many times as long as writing it took training then goes on without a checkpoint."""
 
 _FORMAT = 1
 _CURVE_POINTS = 200
-_WARMUP, _MEASURED = 2, 8
-"""Iterations that are run first, and then timed, to turn seconds into iterations."""
+_WARMUP = 2
+"""Iterations that are run before the pace is measured, at least."""
+_MEASURED, _MEASURED_SECONDS = 8, 2.0
+"""Iterations, and seconds, over which the pace is measured, both at least."""
+_LOOK = 0.25
+"""Seconds between looks at the clock, which a GPU has to catch up with, while it is."""
 
 
 class Trainer(Protocol):
@@ -61,6 +66,20 @@ class Trainer(Protocol):
 
     def load_extra_state(self, state: Mapping[str, Any]) -> None:
         """Take back what :meth:`extra_state` gave."""
+        ...
+
+
+@runtime_checkable
+class Settling(Protocol):
+    """A trainer whose first steps are slower than all others, and which holds what steps need."""
+
+    @property
+    def settled(self) -> bool:
+        """Whether the next step runs the way all later ones will."""
+        ...
+
+    def close(self) -> None:
+        """Give back what only steps need; training is over, or has failed."""
         ...
 
 
@@ -153,6 +172,13 @@ def _read(losses: Mapping[str, torch.Tensor], iteration: int) -> dict[str, float
     return read
 
 
+def _logged(iteration: int, total: int | None) -> bool:
+    """Whether an iteration's losses are read and kept: some `_CURVE_POINTS` of them are."""
+    if total is None:  # seldom, so that reading does not slow down what is being timed
+        return iteration < 2 * _MEASURED or iteration & (iteration - 1) == 0
+    return iteration % max(1, total // _CURVE_POINTS) == 0
+
+
 def _check_weights(trainer: Trainer, iteration: int) -> None:
     """Never overwrite a good checkpoint with weights that are not finite."""
     for name, module in trainer.modules.items():
@@ -166,10 +192,47 @@ def _synchronize(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def _spent(begun: float, budget: Budget, device: torch.device) -> bool:
-    """Whether a budget in seconds is used up while the pace is still being measured."""
-    _synchronize(device)
-    return bool(parallel.agree(time.monotonic() - begun > (budget.seconds or 0.0)))
+class _Pace:
+    """Turns a budget in seconds into one in iterations, once training goes as it will go.
+
+    Parameters
+    ----------
+    seconds
+        The budget.
+    iteration
+        Iterations that are done already.
+    earlier
+        Seconds that those took.
+    """
+
+    def __init__(
+        self, seconds: float, iteration: int, earlier: float, device: torch.device
+    ) -> None:
+        self.end = time.monotonic() + seconds - earlier
+        self.warm = iteration + _WARMUP
+        self.device = device
+        self._since: tuple[int, float] | None = None
+        self._look = 0
+
+    def total(self, iteration: int, *, settled: bool) -> int | None:
+        """Iterations in all, after `iteration` of them; None: not known yet."""
+        if self._since is None:
+            _synchronize(self.device)
+            now = time.monotonic()
+            if iteration >= self.warm and settled:
+                self._since, self._look = (iteration, now), iteration + 1
+            # A first step may take longer than the whole budget.
+            return iteration if now >= self.end and not settled else None
+        if iteration < self._look:
+            return None
+        _synchronize(self.device)
+        now = time.monotonic()
+        measured, took = iteration - self._since[0], now - self._since[1]
+        pace = measured / max(took, 1e-9)
+        if now >= self.end or (measured >= _MEASURED and took >= _MEASURED_SECONDS):
+            return iteration + max(0, round(pace * (self.end - now)))
+        self._look = iteration + max(1, min(64, int(pace * _LOOK)))
+        return None
 
 
 def run_training(
@@ -192,8 +255,8 @@ def run_training(
         ``ctx.work_dir`` (when set) holds ``last.pt`` and ``losses.jsonl``; training resumes
         from it. Progress goes to ``ctx.emit``.
     checkpoint_seconds
-        Time between checkpoints (None: that of `ctx`, else `CHECKPOINT_SECONDS`); has no
-        influence on results.
+        Time between checkpoints; has no influence on results. None: that of `ctx`, else
+        `CHECKPOINT_SECONDS`, or more where writing one takes long.
     watchers
         What looks on; see :mod:`bench.training.watch`.
 
@@ -205,6 +268,20 @@ def run_training(
     """
     if checkpoint_seconds is None:
         checkpoint_seconds = ctx.checkpoint_seconds
+    try:
+        return _train(trainer, budget, ctx, checkpoint_seconds, watchers)
+    finally:
+        if isinstance(trainer, Settling):
+            trainer.close()
+
+
+def _train(
+    trainer: Trainer,
+    budget: Budget,
+    ctx: Context,
+    checkpoint_seconds: float | None,
+    watchers: Sequence[Watcher],
+) -> int:
     pause = CHECKPOINT_SECONDS if checkpoint_seconds is None else checkpoint_seconds
     work = ctx.work_dir
     checkpoint = work / CHECKPOINT if work is not None else None
@@ -216,35 +293,25 @@ def run_training(
             iteration, kept = load_checkpoint(checkpoint, trainer)
             total = total if total is not None else kept
             earlier = seconds_spent(checkpoint.parent) or 0.0
-    if parallel.rank() > 0:  # the first one writes, and looks on, for all
-        work, checkpoint, watchers = None, None, ()
     curve = _Curve(work / LOSSES if work is not None else None, iteration)
     for watcher in watchers:
         watcher.resume(iteration)
-    begun_at, begun = iteration, time.monotonic()
-    clock = emitted = saved = begun
+    emitted = saved = begun = time.monotonic()
+    pace = _Pace(budget.seconds or 0.0, iteration, earlier, ctx.device)
 
     while total is None or iteration < total:
-        if total is None and iteration == begun_at + _WARMUP:
-            _synchronize(ctx.device)
-            clock = time.monotonic()
         losses = trainer.step(iteration, total)
         iteration += 1
-        measured = iteration - begun_at - _WARMUP
-        if total is None and (
-            measured == _MEASURED or (measured > 0 and _spent(begun, budget, ctx.device))
-        ):
-            _synchronize(ctx.device)
-            pace = measured / (time.monotonic() - clock)
-            total = int(parallel.agree(max(iteration, round(pace * (budget.seconds or 0.0)))))
-            if checkpoint is not None:
+        if total is None:
+            settled = not isinstance(trainer, Settling) or trainer.settled
+            total = pace.total(iteration, settled=settled)
+            if total is not None and checkpoint is not None:
                 _check_weights(trainer, iteration)
                 save_checkpoint(checkpoint, trainer, iteration, total)
 
-        every = max(1, (total or _CURVE_POINTS) // _CURVE_POINTS)
         now = time.monotonic()
         last = total is not None and iteration >= total
-        log = (iteration - 1) % every == 0 or last
+        log = _logged(iteration - 1, total) or last
         show = now - emitted > min(0.5, pause) or last
         if log or show:
             values = _read(losses, iteration - 1)
@@ -256,10 +323,13 @@ def run_training(
         for watcher in watchers:
             watcher.after(iteration, total)
         if checkpoint is not None and (last or now - saved > pause):
-            _check_weights(trainer, iteration)
+            _check_weights(trainer, iteration)  # waits for what is queued on a GPU
+            started = time.monotonic()
             save_checkpoint(checkpoint, trainer, iteration, total)
-            _write_seconds(checkpoint.parent, earlier + time.monotonic() - begun)
-            saved = now
+            saved = time.monotonic()
+            _write_seconds(checkpoint.parent, earlier + saved - begun)
+            if checkpoint_seconds is None:
+                pause = max(CHECKPOINT_SECONDS, _REST * (saved - started))
     return iteration
 
 

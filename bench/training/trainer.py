@@ -12,10 +12,9 @@ import torch
 from torch import nn
 
 from bench.api import Event
-from bench.training import parallel
-from bench.training.capture import CapturedStep, prepare_optimizer
+from bench.training.capture import CapturedStep, capturable, prepare_optimizer
 from bench.training.loop import set_learning_rate
-from bench.training.sampling import batch
+from bench.training.sampling import Batches
 
 if TYPE_CHECKING:
     from bench.api import Context, Domain, TrainData
@@ -37,24 +36,27 @@ class StepTrainer:
     """Base of a :class:`bench.training.loop.Trainer` whose step a CUDA graph can hold.
 
     A subclass sets `modules` and `optimizers` and writes `update`; its ``step`` calls
-    :meth:`set_rate`, then ``run`` with what `update` takes.
+    :meth:`set_rate`, then :meth:`advance`.
 
     Parameters
     ----------
     ctx
         Where and how it computes.
     data
-        The training images.
+        The training images, on the CPU or on the device.
     batch_size, crop, load
-        How images are drawn; see :func:`bench.training.sampling.batch`.
+        How images are drawn; see :class:`bench.training.sampling.Batches`.
     capture
         False: every kernel is started on its own.
     """
 
     modules: Mapping[str, nn.Module]
     optimizers: Mapping[str, torch.optim.Optimizer]
+    step: Callable[[int, int | None], Mapping[str, torch.Tensor]]
+    """As :meth:`bench.training.loop.Trainer.step`."""
     update: Callable[..., Mapping[str, torch.Tensor]]
-    """Updates all weights once and gives the losses; reads nothing back."""
+    """``(a, b, *draws) -> losses``: both domains' images ``(B, 3, H, W)`` in ``[-1, 1]``, and what
+    ``advance`` was given. Updates all weights once; reads nothing back."""
 
     def __init__(
         self,
@@ -67,8 +69,25 @@ class StepTrainer:
         capture: bool = True,
     ) -> None:
         self.ctx, self.data = ctx, data
-        self.batch_size, self.crop, self.load = batch_size, crop, load
-        self.run = CapturedStep(self.update, ctx.device, enabled=capture, on_fallback=self._warn)
+        self._batches: dict[Domain, Batches] = {
+            domain: Batches(
+                data,
+                domain,
+                ctx.device,
+                seed=ctx.seed,
+                batch_size=batch_size,
+                crop=crop,
+                load=load,
+            )
+            for domain in ("a", "b")
+        }
+        self.run = CapturedStep(
+            self._on_device,
+            ctx.device,
+            enabled=capture,
+            recording=lambda: capturable(self.optimizers.values()),
+            on_fallback=self._warn,
+        )
         self._ready = False
 
     def _warn(self, reason: str) -> None:
@@ -77,22 +96,37 @@ class StepTrainer:
 
     def images(self, domain: Domain, iteration: int) -> torch.Tensor:
         """The batch ``(B, 3, H, W)`` of one domain, in ``[-1, 1]``, for an iteration."""
-        return batch(
-            self.data,
-            domain,
-            seed=self.ctx.seed,
-            step=parallel.draw_step(iteration),
-            batch_size=self.batch_size,
-            crop=self.crop,
-            load=self.load,
-        )
+        return self._batches[domain].batch(iteration)
+
+    def advance(self, iteration: int, *draws: torch.Tensor) -> Mapping[str, torch.Tensor]:
+        """Run `update` on the images of an iteration and on `draws`, tensors on the CPU."""
+        a, b = (self._batches[domain].inputs(iteration) for domain in ("a", "b"))
+        return self.run(*a, *b, *draws)
+
+    def _on_device(self, *inputs: torch.Tensor) -> Mapping[str, torch.Tensor]:
+        """All of a step that happens on the device: what a graph holds."""
+        a, b, draws = inputs[:2], inputs[2:4], inputs[4:]
+        images = (self._batches["a"].images(*a), self._batches["b"].images(*b))
+        return self.update(*images, *draws)
+
+    @property
+    def settled(self) -> bool:
+        """Whether the next step runs the way all later ones will."""
+        return self.run.settled
+
+    def close(self) -> None:
+        """Give back what only steps need: the graph, and gradients, which lie in its memory."""
+        self.run.close()
+        for optimizer in self.optimizers.values():
+            optimizer.zero_grad(set_to_none=True)
+        if self.ctx.device.type == "cuda":
+            torch.cuda.empty_cache()
 
     def set_rate(self, rate: float) -> None:
         """Give every optimiser the rate of this iteration."""
         for optimizer in self.optimizers.values():
             if not self._ready:  # not earlier: a checkpoint may have brought optimiser state
                 prepare_optimizer(optimizer, self.ctx.device)
-                parallel.average_gradients(optimizer)
             set_learning_rate(optimizer, rate)
         self._ready = True
 

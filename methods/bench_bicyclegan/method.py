@@ -6,6 +6,7 @@ never meet; one iteration trains both directions on the same pairs, so one trial
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, Any, Self
 
 import torch
@@ -21,6 +22,8 @@ from bench.training.precision import apply_float32_policy, autocast
 from bench.training.sampling import check_sides
 from bench.training.seeding import derive_seed, generator, normal, normal_per_seed
 from bench.training.trainer import StepTrainer, adam
+from bench.training.transfer import to_device
+from bench.training.tuning import tuned
 from bench.training.watch import SampleGrids, Sheet
 from bench_bicyclegan.checkpoints import DIRECTIONS, infer_widths, read_networks, write_official
 from bench_bicyclegan.config import BicycleGANConfig
@@ -54,7 +57,12 @@ class BicycleGANTrainer(StepTrainer):
         self, config: BicycleGANConfig, ctx: Context, ways: Mapping[str, Parts], data: TrainData
     ) -> None:
         super().__init__(
-            ctx, data, batch_size=config.batch_size, crop=config.crop, load=config.load
+            ctx,
+            data,
+            batch_size=config.batch_size,
+            crop=config.crop,
+            load=config.load,
+            capture=config.capture,
         )
         self.config = config
         modules: dict[str, nn.Module] = {}
@@ -89,11 +97,11 @@ class BicycleGANTrainer(StepTrainer):
         self.set_rate(config.lr * linear_decay(iteration, total_iterations, config.constant))
         # Encoded branch's noise and drawn codes: (direction, branch, half, nz).
         shape = (len(self.nets), 2, config.batch_size // 2, config.nz)
-        draws = normal(shape, ctx.seed, "bicyclegan", "codes", iteration).to(ctx.device)
+        draws = normal(shape, ctx.seed, "bicyclegan", "codes", iteration)
         devices = [ctx.device] if ctx.device.type == "cuda" else []
         with torch.random.fork_rng(devices):
             torch.manual_seed(derive_seed(ctx.seed, "bicyclegan", "dropout", iteration))
-            return self.run(self.images("a", iteration), self.images("b", iteration), draws)
+            return self.advance(iteration, draws)
 
     def update(
         self, a: torch.Tensor, b: torch.Tensor, draws: torch.Tensor
@@ -223,7 +231,12 @@ class BicycleGAN:
         trainer = BicycleGANTrainer(self.config, self.ctx, self.ways, data)
         sheet = Sheet(self._row, data, self.ctx, multiple_of=1)
         grids = SampleGrids(self.config.sample_every, sheet, self.ctx)
-        run_training(trainer, budget, self.ctx, watchers=[grids])
+
+        def rehearse(ctx: Context) -> BicycleGANTrainer:
+            return BicycleGANTrainer(self.config, ctx, copy.deepcopy(self.ways), data)
+
+        with tuned(trainer, rehearse, self.ctx, budget, enabled=self.config.tune):
+            run_training(trainer, budget, self.ctx, watchers=[grids])
 
     def _row(
         self, image: torch.Tensor, direction: Direction, seeds: list[int]
@@ -289,7 +302,7 @@ class BicycleGAN:
 
     def sample_styles(self, seeds: torch.Tensor) -> torch.Tensor:
         """Standard normal codes ``(*seeds.shape, nz)`` for int64 `seeds` of any shape."""
-        return normal_per_seed(seeds, (self.config.nz,)).to(self.ctx.device)
+        return to_device(normal_per_seed(seeds, (self.config.nz,)), self.ctx.device)
 
     def state_dict(self) -> dict[str, torch.Tensor]:
         """Generators and encoders, flat: ``a2b.gen.model.down.0.weight`` and so on."""

@@ -45,3 +45,11 @@ class CycleGANConfig(Config):
     sample_every: int = Field(
         0, ge=0, description="iterations between sheets of sample translations; 0: none"
     )
+
+    # speed; does not change results beyond rounding
+    capture: bool = Field(True, description="replay the step as a CUDA graph where there is CUDA")
+    tune: bool = Field(
+        True,
+        description="before a long training on a GPU, try whether cuDNN's search for kernels and "
+        "channels-last memory are faster",
+    )

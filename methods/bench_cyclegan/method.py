@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 from typing import TYPE_CHECKING, Any, Self
 
@@ -18,6 +19,7 @@ from bench.training.precision import apply_float32_policy, autocast
 from bench.training.sampling import check_sides
 from bench.training.seeding import generator
 from bench.training.trainer import StepTrainer, adam
+from bench.training.tuning import tuned
 from bench.training.watch import SampleGrids, Sheet
 from bench_cyclegan.checkpoints import (
     DIRECTIONS,
@@ -55,7 +57,12 @@ class CycleGANTrainer(StepTrainer):
         self, config: CycleGANConfig, ctx: Context, generators: nn.ModuleDict, data: TrainData
     ) -> None:
         super().__init__(
-            ctx, data, batch_size=config.batch_size, crop=config.crop, load=config.load
+            ctx,
+            data,
+            batch_size=config.batch_size,
+            crop=config.crop,
+            load=config.load,
+            capture=config.capture,
         )
         self.config = config
         modules: dict[str, nn.Module] = dict(generators.items())
@@ -80,14 +87,10 @@ class CycleGANTrainer(StepTrainer):
 
     def step(self, iteration: int, total_iterations: int | None) -> Mapping[str, torch.Tensor]:
         """Run one iteration; see :class:`bench.training.loop.Trainer`."""
-        config, device = self.config, self.ctx.device
+        config = self.config
         self.set_rate(config.lr * linear_decay(iteration, total_iterations, config.constant))
-        return self.run(
-            self.images("a", iteration),
-            self.images("b", iteration),
-            self.pools["a"].decide(iteration, config.batch_size).to(device),
-            self.pools["b"].decide(iteration, config.batch_size).to(device),
-        )
+        decisions = (pool.decide(iteration, config.batch_size) for pool in self.pools.values())
+        return self.advance(iteration, *decisions)
 
     def update(
         self, a: torch.Tensor, b: torch.Tensor, decisions_a: torch.Tensor, decisions_b: torch.Tensor
@@ -194,7 +197,12 @@ class CycleGAN:
             self._row, data, self.ctx, styles=1, multiple_of=2**self.config.n_downsampling
         )
         grids = SampleGrids(self.config.sample_every, sheet, self.ctx)
-        run_training(trainer, budget, self.ctx, watchers=[grids])
+
+        def rehearse(ctx: Context) -> CycleGANTrainer:
+            return CycleGANTrainer(self.config, ctx, copy.deepcopy(self.generators), data)
+
+        with tuned(trainer, rehearse, self.ctx, budget, enabled=self.config.tune):
+            run_training(trainer, budget, self.ctx, watchers=[grids])
 
     def _row(
         self, image: torch.Tensor, direction: Direction, seeds: list[int]

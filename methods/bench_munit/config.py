@@ -72,15 +72,14 @@ class MUNITConfig(Config):
         "points with the lowest KID of translated training images to training images",
     )
 
-    devices: int = Field(
-        1,
-        ge=1,
-        description="GPUs (processes, on a CPU) that train together; each takes batch_size images",
-    )
-
     # speed; does not change results beyond rounding
     compile: bool = Field(False, description="torch.compile the networks for training")
     capture: bool = Field(True, description="replay the step as a CUDA graph where there is CUDA")
+    tune: bool = Field(
+        True,
+        description="before a long training on a GPU, try whether cuDNN's search for kernels and "
+        "channels-last memory are faster",
+    )
 
     def judged(self) -> bool:
         """Return whether the best weights are kept: which are, the judge says."""

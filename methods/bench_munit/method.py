@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
 import torch
@@ -13,11 +12,12 @@ from bench.api import BenchError
 from bench.nn.init import init_weights
 from bench.nn.norms import SampleNorm
 from bench.nn.state import load_state
-from bench.training import parallel
 from bench.training.compiling import compiled
 from bench.training.loop import run_training
 from bench.training.precision import apply_float32_policy, autocast
 from bench.training.seeding import generator, normal_per_seed
+from bench.training.transfer import to_device
+from bench.training.tuning import tuned
 from bench.training.watch import BestWeights, SampleGrids, Sheet, judged
 from bench_munit.checkpoints import read_generators, with_widths, write_original
 from bench_munit.networks import Generator
@@ -88,27 +88,29 @@ class MUNIT:
 
     def fit(self, data: TrainData, budget: Budget) -> None:
         """Train both generators; resumes from ``ctx.work_dir``."""
-        if self.config.devices > 1 and parallel.world() == 1:
-            state = {name: tensor.cpu() for name, tensor in self.state_dict().items()}
-            data = replace(data, a=data.a.cpu(), b=data.b.cpu())
-            args = (self.config, state, data, budget)
-            self.load_state_dict(parallel.spawn(self.config.devices, self.ctx, _fit_rank, *args))
-            return
         trainer = MUNITTrainer(
             self.config, self.ctx, self._generator("a"), self._generator("b"), data
         )
         config, view = self.config, self._view(trainer.averaged)
+
+        def rehearse(ctx: Context) -> MUNITTrainer:
+            gen_a, gen_b = copy.deepcopy((self._generator("a"), self._generator("b")))
+            return MUNITTrainer(config, ctx, gen_a, gen_b, data)
+
         watchers: list[Watcher] = []
         if config.sample_every:
             sheet = Sheet(view._row, data, self.ctx, multiple_of=2**config.n_downsample)
             watchers.append(SampleGrids(config.sample_every, sheet, self.ctx))
         best = None
-        if config.keep == "best" and parallel.rank() == 0:
+        if config.keep == "best":
             multiple = 2**config.n_downsample
             quality = judged(view.translate, data, self.ctx, multiple_of=multiple)
             best = BestWeights(dict(view.generators.items()), quality, self.ctx)
             watchers.append(best)
-        with compiled(trainer.nets.parts(), self.ctx, enabled=config.compile):
+        with (
+            tuned(trainer, rehearse, self.ctx, budget, enabled=config.tune and not config.compile),
+            compiled(trainer.nets.parts(), self.ctx, enabled=config.compile),
+        ):
             run_training(trainer, budget, self.ctx, watchers=watchers)
         if best is not None:
             best.restore()
@@ -157,7 +159,7 @@ class MUNIT:
 
     def sample_styles(self, seeds: Tensor) -> Tensor:
         """Style codes ``(*seeds.shape, style_dim)`` from N(0, I), one for each seed."""
-        return normal_per_seed(seeds, (self.config.style_dim,)).to(self.ctx.device)
+        return to_device(normal_per_seed(seeds, (self.config.style_dim,)), self.ctx.device)
 
     @torch.no_grad()
     def translate(
@@ -199,17 +201,6 @@ class MUNIT:
         path = folder / "gen_00000000.pt"
         write_original(path, {d: module.state_dict() for d, module in self.generators.items()})
         return [path]
-
-
-def _fit_rank(
-    ctx: Context, config: MUNITConfig, state: Mapping[str, Tensor], data: TrainData, budget: Budget
-) -> Mapping[str, Tensor]:
-    """One rank of a training on several devices."""
-    method = MUNIT(config, ctx)
-    method.load_state_dict(state)
-    a, b = (images.to(ctx.device) for images in (data.a, data.b))
-    method.fit(replace(data, a=a, b=b), budget)
-    return method.state_dict()
 
 
 _GAIN = {"kaiming": 1.0, "normal": 0.02, "xavier": 2**0.5, "orthogonal": 2**0.5}

@@ -10,7 +10,6 @@ import torch
 
 from bench.api import BenchError, Event
 from bench.nn.init import init_weights
-from bench.training import parallel
 from bench.training.loop import step_decay
 from bench.training.precision import autocast
 from bench.training.seeding import generator
@@ -121,15 +120,15 @@ class MUNITTrainer(StepTrainer):
             ctx.emit(Event("log", "fit", f"munit's perceptual loss uses {name}"))
 
     def update(
-        self, x_a: torch.Tensor, x_b: torch.Tensor, *styles: torch.Tensor
+        self, x_a: torch.Tensor, x_b: torch.Tensor, styles: torch.Tensor
     ) -> dict[str, torch.Tensor]:
-        """Everything on the device: the step, then the averages."""
+        """Run the step, then bring the averages up to date; `styles` as `Styles`, stacked."""
         losses = train_step(
             self.nets,
             self.optimizers,
             x_a,
             x_b,
-            Styles(*styles),
+            Styles(*styles.unbind()),
             self.config,
             autocast=partial(autocast, self.ctx),
             perceptual=self.perceptual,
@@ -149,9 +148,5 @@ class MUNITTrainer(StepTrainer):
         # The original steps its schedule before the iteration, hence the 1.
         factor = step_decay(iteration + 1, total, steps=config.lr_steps, gamma=config.gamma)
         self.set_rate(config.lr * factor)
-        styles = draw_styles(config, self.ctx.seed, parallel.draw_step(iteration))
-        return self.run(
-            self.images("a", iteration),
-            self.images("b", iteration),
-            *(s.to(self.ctx.device, non_blocking=True) for s in styles),
-        )
+        styles = draw_styles(config, self.ctx.seed, iteration)
+        return self.advance(iteration, torch.stack(styles))

@@ -9,6 +9,9 @@ from typing import Any
 
 import torch
 
+from bench.nn.norms import at_least_float32
+from bench.training.precision import products_like_convolutions
+
 __all__ = ["content_loss", "gram", "row_sum", "style_loss", "total_variation"]
 
 _BLOCK = 256
@@ -38,7 +41,8 @@ def _products(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     On a CPU the threads share the products of a batch, but divide the sums of a single one.
     """
     if a.device.type != "cpu":
-        return torch.bmm(a, b)
+        with products_like_convolutions():
+            return torch.bmm(a, b)
     out = a.new_empty(len(a), a.shape[1], b.shape[2])
     for left, right, into in zip(a, b, out, strict=True):
         torch.mm(left, right, out=into)
@@ -61,7 +65,7 @@ def gram(features: torch.Tensor) -> torch.Tensor:
     torch.Tensor
         ``(B, C, C)``.
     """
-    rows = features.permute(0, 2, 3, 1).flatten(1, 2)
+    rows = at_least_float32(features).permute(0, 2, 3, 1).flatten(1, 2)
     result: torch.Tensor = _Gram.apply(rows)
     return result
 
@@ -98,7 +102,8 @@ def content_loss(features: torch.Tensor, target: torch.Tensor, norm: str) -> tor
     torch.Tensor
         ``(B,)``.
     """
-    squares = row_sum(_last(features - target).square())
+    difference = at_least_float32(features) - at_least_float32(target)
+    squares = row_sum(_last(difference).square())
     return squares * 0.5 if norm == "half_sum" else squares / features[0].numel()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -13,6 +14,7 @@ from bench.data.images import to_uint8, write_png
 from bench.storage.weights import read_state, require, title_of
 from bench.training.precision import apply_float32_policy, autocast
 from bench.training.seeding import generator, normal
+from bench.training.transfer import to_device
 from bench_neural_style.networks import (
     deepest_layer,
     network_for,
@@ -109,7 +111,9 @@ class NeuralStyle:
             if self.config.normalized:
                 some = self._pool(direction)[:_NORMALIZE_OVER].to(self.ctx.device).float()
                 weights = normalize(weights, some, pooling=self.config.pooling)
-            self._networks[direction.key] = network_for(self.config, weights).to(self.ctx.device)
+            network = network_for(self.config, weights).to(self.ctx.device)
+            network.autocast = partial(autocast, self.ctx)
+            self._networks[direction.key] = network
         return self._networks[direction.key]
 
     def exemplars(self, seed: int, pool: int) -> list[int]:
@@ -167,16 +171,15 @@ class NeuralStyle:
             content = torch.stack([images[row] for row, _ in part]).float() * 255.0
             chosen = [self.exemplars(seed, len(pool)) for _, seed in part]
             styles = torch.stack([pool[index] for index in chosen])
-            styles = styles.to(self.ctx.device).float()
+            styles = to_device(styles, self.ctx.device).float()
             noise = None
             if self.config.init != "content":
                 shape = tuple(images.shape[1:])
                 noise = torch.stack([normal(shape, "start", seed) for _, seed in part])
-                noise = noise.to(self.ctx.device)
-            with autocast(self.ctx):
-                out = stylize(
-                    network, self.config, content, styles, noise, on_step=show.of(begin, content)
-                )
+                noise = to_device(noise, self.ctx.device)
+            out = stylize(
+                network, self.config, content, styles, noise, on_step=show.of(begin, content)
+            )
             if not bool(out.isfinite().all()):
                 raise Diverged("neural_style: an output is not finite: lower the learning rate")
             done.append(out)

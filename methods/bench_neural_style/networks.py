@@ -5,7 +5,8 @@ Pictures go in as RGB on the 0..255 scale, whatever the weights (:mod:`bench.nn.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -79,6 +80,11 @@ class VGG19(nn.Module):
         The last layer that will be asked for; what lies behind it is left out.
     pooling
         ``max`` or ``avg``, 2x2 with stride 2.
+
+    Attributes
+    ----------
+    autocast
+        Around the convolutions, and nothing else: statistics and losses keep their precision.
     """
 
     mean: torch.Tensor
@@ -94,6 +100,7 @@ class VGG19(nn.Module):
             self.register_buffer(f"{name}_bias", bias)
         self._laid_out: dict[tuple[str, int, int], tuple[torch.Tensor, torch.Tensor]] = {}
         self._frozen: dict[str, FrozenKernel] = {}
+        self.autocast: Callable[[], AbstractContextManager[object]] = nullcontext
 
     @property
     def min_side(self) -> int:
@@ -133,7 +140,8 @@ class VGG19(nn.Module):
         for position, name in enumerate(self.layers):
             if position and name.endswith("_1"):
                 x = F.max_pool2d(x, 2) if self.pooling == "max" else F.avg_pool2d(x, 2)
-            x = self._convolve(x, name)
+            with self.autocast():
+                x = self._convolve(x, name)
             if name in wanted:
                 found[name] = x
             if len(found) == len(wanted):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import torch
 import torch.nn.functional as F
 
+from bench.training.transfer import to_device
 from bench_neural_style.lbfgs import BatchedLBFGS
 from bench_neural_style.losses import content_loss, gram, style_loss, total_variation
 
@@ -97,8 +98,8 @@ def objective_for(
     style_names = [n for n, w in config.style_layers.items() if w and config.style_weight]
     rows, count = styles.shape[:2]
     shares = config.exemplar_weights or (1.0,) * count
-    share = torch.tensor(shares, dtype=styles.dtype, device=styles.device)
-    share = (share / share.sum())[None, :, None, None]
+    share = torch.tensor(shares, dtype=styles.dtype)
+    share = to_device(share / share.sum(), styles.device)[None, :, None, None]
     targets = {
         name: (gram(features).view(rows, count, *2 * (features.shape[1],)) * share).sum(1)
         for name, features in network(styles.flatten(0, 1), style_names).items()
@@ -245,6 +246,6 @@ def keep_colours(stylized: torch.Tensor, content: torch.Tensor) -> torch.Tensor:
     Adding the difference in Y to every channel changes Y by just that and leaves Cb and Cr
     as they are.
     """
-    luma = stylized.new_tensor(_LUMA)[:, None, None]
+    luma = to_device(torch.tensor(_LUMA, dtype=stylized.dtype), stylized.device)[:, None, None]
     difference = ((stylized - content) * luma).sum(1, keepdim=True)
     return (content + difference).clamp(0.0, 255.0)

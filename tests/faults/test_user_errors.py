@@ -73,6 +73,7 @@ def data(tmp_path: Path) -> Path:
         (["--set", "identty.x=1"], ["'identty' is unknown", "did you mean 'identity'?", "dataset"]),
         (["-m", "munit", "--set", "munit.gen_dimm=8"], ["gen_dimm", "did you mean 'gen_dim'?"]),
         (["-m", "munit", "--set", "munit.gen_dim=many"], ["gen_dim", "'many'"]),
+        (["-m", "munit", "--set", "munit.devices=2"], ["option 'devices' is unknown"]),
         (["--set", "kidd.x=1"], ["'kidd' is unknown", "did you mean 'kid'?"]),
         (["--set", "kid.x=1"], ["metric kid", "option 'x' is unknown"]),
         (["--set", "html.x=1"], ["report html", "option 'x' is unknown"]),
@@ -120,6 +121,8 @@ def test_wrong_option(
         ("[dataset]\nroot = 'x'", ["dataset.name"]),
         ("[dataset]\nname = 'image_folder'\nrot = 'x'", ["dataset", "rot"]),
         ("[[methods]]\nname = 'identity'\nbudgett = '9it'", ["budgett"]),
+        # Written for a version that trained on several devices.
+        ("[[methods]]\nname = 'munit'\nconfig = {devices = 1}", ["option 'devices' is unknown"]),
         ("seeds = [0.5]", ["seeds"]),
         ("size = 'big'", ["size", "'big'"]),
         ("seeds = [99999999999999999999]", ["seeds"]),

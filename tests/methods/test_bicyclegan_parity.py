@@ -103,12 +103,10 @@ def test_batched_step_equals_plain_step(size):
         name: torch.optim.Adam(net.parameters(), lr=config.lr, betas=(config.beta1, 0.999))
         for name, net in plain.items()
     }
-    draw = trainer.images
-    trainer.images = lambda domain, step: draw(domain, step).double()
-    run = trainer.run
-    trainer.run = lambda a, b, draws: run(a, b, draws.double())
+    update = trainer.update
+    trainer.update = lambda *given: update(*(x.double() for x in given))
     for step in range(4):
-        images = {"a": trainer.images("a", step), "b": trainer.images("b", step)}
+        images = {domain: trainer.images(domain, step).double() for domain in ("a", "b")}
         shape = (2, 2, size // 2, config.nz)
         draws = normal(shape, 0, "bicyclegan", "codes", step).double()
         losses = trainer.step(step, None)

@@ -94,13 +94,13 @@ def test_batched_step_equals_plain_step(extra):
     opt_g = torch.optim.Adam([*plain["a2b"].parameters(), *plain["b2a"].parameters()], **adam)
     opt_d = torch.optim.Adam([*plain["dis_a"].parameters(), *plain["dis_b"].parameters()], **adam)
     pools = {"a": oracle.PlainPool(), "b": oracle.PlainPool()}
-    draw = trainer.images
-    trainer.images = lambda domain, step: draw(domain, step).double()
+    update = trainer.update
+    trainer.update = lambda a, b, *decisions: update(a.double(), b.double(), *decisions)
     for step in range(5):
         decisions = {
             d: p.decide(step, config.batch_size).tolist() for d, p in trainer.pools.items()
         }
-        a, b = trainer.images("a", step), trainer.images("b", step)
+        a, b = (trainer.images(domain, step).double() for domain in ("a", "b"))
         expected = oracle.plain_step(plain, opt_g, opt_d, a, b, pools, decisions, config)
         losses = trainer.step(step, None)
         assert losses.keys() == expected.keys()

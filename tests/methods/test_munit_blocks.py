@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -117,3 +119,68 @@ def test_half_precision_is_reduced_in_float32(dtype):
 def test_lsgan_has_no_factor():
     assert lsgan(torch.tensor([0.0, 2.0]), 1.0).item() == 1.0
     assert lsgan(torch.tensor([0.0, 2.0]), 0.0).item() == 2.0
+
+
+def test_the_small_kernel_is_a_sum_of_taps_to_the_bit():
+    """Tap k of the five reads low-resolution pixel a - 1 for outputs of parity p."""
+    taps = torch.zeros(2, 3, 5)
+    for p in range(2):
+        for k in range(5):
+            taps[p, (p + k - 2) // 2 + 1, k] = 1
+    torch.manual_seed(7)
+    weight = torch.randn(6, 4, 5, 5, requires_grad=True)
+    rows = torch.einsum("pak,oikl->opial", taps, weight)
+    plain = torch.einsum("qbl,opial->opqiab", taps, rows).reshape(24, 4, 3, 3)
+    small = collapse_kernel(weight)
+    assert torch.equal(small, plain)
+    grad = torch.randn_like(plain)
+    one, two = (torch.autograd.grad(x, weight, grad)[0] for x in (small, plain))
+    assert torch.equal(one, two)
+
+
+LAYERS = {
+    "instance": lambda x, b, w: instance_norm(x),
+    "adain": adain,
+    "adain alone": lambda x, b, w: adain(x, None, None),
+    "sample": lambda x, b, w: _SAMPLE(x),
+}
+_SAMPLE = SampleNorm(5).double()
+
+
+@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("batch", [1, 3])
+def test_norms_take_maps_in_any_order_of_memory(name, batch):
+    """And leave them in it: a convolution after the norm need not turn them round."""
+    torch.manual_seed(8)
+    bias, weight = draw(batch, 5), draw(batch, 5)
+    x = draw(batch, 5, 6, 4)
+    turned = x.detach().contiguous(memory_format=torch.channels_last).requires_grad_()
+    plain, last = (LAYERS[name](each, bias, weight) for each in (x, turned))
+    assert last.is_contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(last, plain, rtol=1e-11, atol=1e-12)
+    grad = torch.randn_like(plain)
+    for one, two in zip(
+        torch.autograd.grad(plain, [x, bias, weight], grad, allow_unused=True),
+        torch.autograd.grad(last, [turned, bias, weight], grad, allow_unused=True),
+        strict=True,
+    ):
+        if one is not None:
+            torch.testing.assert_close(two, one, rtol=1e-10, atol=1e-11)
+
+
+def test_a_whole_generator_takes_maps_in_any_order_of_memory():
+    from bench_munit.config import MUNITConfig
+    from bench_munit.networks import Generator
+
+    torch.manual_seed(9)
+    plain = Generator(MUNITConfig(gen_dim=4, mlp_dim=8, n_res=1)).double()
+    last = copy.deepcopy(plain).to(memory_format=torch.channels_last)
+    x = torch.rand(2, 3, 32, 32, dtype=torch.float64) * 2 - 1
+    turned = x.contiguous(memory_format=torch.channels_last)
+    results = []
+    for net, images in ((plain, x), (last, turned)):
+        y = net.decode(*net.encode(images))
+        y.square().mean().backward()
+        results.append([y, *(p.grad for p in net.parameters())])
+    for one, two in zip(*results, strict=True):
+        torch.testing.assert_close(two, one, rtol=1e-9, atol=1e-11)

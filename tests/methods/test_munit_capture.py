@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+from contextlib import contextmanager
+from unittest import mock
+
 import pytest
 import torch
 
@@ -108,21 +112,99 @@ def test_optimizers_are_made_fit_for_the_device_after_loading():
     assert elsewhere.param_groups[0]["capturable"]
 
 
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_a_captured_training_equals_an_eager_one_on_the_gpu():
-    """TF32 off and deterministic kernels: the graph replays what eager runs."""
+def test_close_gives_the_graph_back_and_goes_on_without():
+    class Graph:
+        resets = 0
+
+        def reset(self):
+            self.resets += 1
+
+    graph = Graph()
+    fake, plain = Fake(counting()), counting()
+    fake._capture = lambda: graph
+    for i in range(WARMUP + 2):
+        assert torch.equal(fake(*inputs(i))["total"], plain(*inputs(i))["total"])
+    assert fake.captured and fake.settled
+    fake.close()
+    fake.close()
+    assert graph.resets == 1 and not fake.captured and fake._outputs == {} == dict(fake._inputs)
+    assert torch.equal(fake(*inputs(9))["total"], plain(*inputs(9))["total"])
+
+
+def test_it_settles_with_the_graph_or_without():
+    settled = {}
+    for fail in (False, True):
+        fake = Fake(counting(), fail=fail)
+        settled[fail] = []
+        for i in range(WARMUP + 2):
+            settled[fail].append(fake.settled)
+            fake(*inputs(i))
+        assert fake.settled
+    assert settled[False] == settled[True] == [False] * (WARMUP + 1) + [True]
+    assert CapturedStep(counting(), torch.device("cpu")).settled
+
+
+def test_recording_surrounds_the_capture_alone():
+    log = []
+
+    @contextmanager
+    def recording():
+        log.append("in")
+        yield
+        log.append("out")
+
+    fake = Fake(counting())
+    fake.recording, fake.log = recording, log
+    for i in range(WARMUP + 2):
+        fake(*inputs(i))
+    assert log == ["warm-up"] * WARMUP + ["in", "capture", "out", "replay", "replay"]
+
+
+def test_averages_lie_as_their_weights_do_wherever_they_were_saved():
+    def made(layout):
+        net = torch.nn.Conv2d(3, 4, 3)
+        with torch.no_grad():
+            for index, p in enumerate(net.parameters()):
+                p.copy_(torch.arange(p.numel()).view(p.shape) / (index + 50))
+        net = net.to(memory_format=layout)
+        optimizer = torch.optim.Adam(net.parameters(), lr=0.1, fused=True)
+        prepare_optimizer(optimizer, torch.device("cpu"))
+        return net, optimizer
+
+    def step(net, optimizer):
+        x = torch.arange(2 * 3 * 5 * 5).view(2, 3, 5, 5) / 100
+        optimizer.zero_grad()
+        net(x).square().sum().backward()
+        optimizer.step()
+
+    plain, last = made(torch.contiguous_format), made(torch.channels_last)
+    step(*plain)
+    last[0].load_state_dict(plain[0].state_dict())
+    last[1].load_state_dict(copy.deepcopy(plain[1].state_dict()))
+    prepare_optimizer(last[1], torch.device("cpu"))
+    for weight, state in last[1].state.items():
+        assert state["exp_avg"].stride() == weight.stride() == state["exp_avg_sq"].stride()
+    for pair in (plain, last):
+        step(*pair)
+    for one, two in zip(plain[0].parameters(), last[0].parameters(), strict=True):
+        torch.testing.assert_close(one, two)
+
+
+@pytest.mark.parametrize("name", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+def test_a_captured_training_equals_an_eager_one(name, monkeypatch):
+    """In full float32. Without a GPU the calls that touch one are replaced, and no more."""
     from bench.api import Context, TrainData
     from bench_munit.config import MUNITConfig
     from bench_munit.method import MUNIT
     from bench_munit.trainer import MUNITTrainer
 
-    device = torch.device("cuda")
+    if name == "cuda" and not torch.cuda.is_available():
+        pytest.skip("needs a CUDA device")
+    if name == "cpu":
+        monkeypatch.setattr("bench.training.trainer.CapturedStep", _FakeOnCPU)
+    device = torch.device(name)
     draws = torch.Generator().manual_seed(0)
-    a, b = (
-        torch.randint(0, 256, (4, 3, 32, 32), dtype=torch.uint8, generator=draws).to(device)
-        for _ in "ab"
-    )
+    a, b = (torch.randint(0, 256, (4, 3, 64, 64), dtype=torch.uint8, generator=draws) for _ in "ab")
     states = []
     for capture in (False, True):
         warnings = []
@@ -136,6 +218,21 @@ def test_a_captured_training_equals_an_eager_one_on_the_gpu():
             losses = trainer.step(iteration, 100)
             assert torch.stack(list(losses.values())).isfinite().all()
         assert trainer.run.captured == capture and warnings == []
+        trainer.close()
+        assert not trainer.run.captured
         states.append(method.state_dict())
-    for name, value in states[0].items():
-        torch.testing.assert_close(value, states[1][name], rtol=1e-3, atol=1e-4, msg=name)
+    for key, value in states[0].items():
+        torch.testing.assert_close(value, states[1][key], rtol=1e-3, atol=1e-4, msg=key)
+
+
+class _FakeOnCPU(Fake):
+    """The fake with the arguments of the real one."""
+
+    def __init__(self, function, device, *, enabled=True, recording=None, on_fallback=None):
+        super().__init__(function)
+        self.enabled = enabled
+        self.recording, self.on_fallback = recording, on_fallback
+
+    def _capture(self):
+        super()._capture()
+        return mock.Mock()

@@ -71,7 +71,7 @@ def test_spec_and_presets():
       "lr": 1e-4, "beta1": 0.5, "beta2": 0.999,
       "weight_decay": 1e-4, "lr_steps": 10, "gamma": 0.5, "init": "kaiming", "same_start": false,
       "ema": 0, "batch_size": 1, "new_size": null, "crop_size": 256,
-      "sample_every": 10000, "keep": "last", "devices": 1, "compile": false, "capture": true}""")
+      "sample_every": 10000, "keep": "last", "compile": false, "capture": true, "tune": true}""")
 
 
 def test_contract():

@@ -20,7 +20,7 @@ from bench.training import loop
 from bench.training.capture import CapturedStep, prepare_optimizer
 from bench.training.loop import linear_decay, run_training, set_learning_rate, step_decay
 from bench.training.pool import ImagePool
-from bench.training.sampling import augment, batch, batch_indices
+from bench.training.sampling import Batches, augment, batch, batch_indices
 from bench.training.seeding import derive_seed, generator, normal_per_seed
 
 CPU = torch.device("cpu")
@@ -247,6 +247,93 @@ def test_slow_steps_do_not_outrun_a_short_budget(monkeypatch: pytest.MonkeyPatch
     assert run_training(trainer, Budget(seconds=90), Context(CPU)) == 3
 
 
+class _Captured(Line):
+    """Slow at first, then a capture, then fast; time passes as it says."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        super().__init__(self._tick)
+        self.clock = _Clock()
+        monkeypatch.setattr(loop.time, "monotonic", self.clock)
+        self.closed = 0
+
+    def _tick(self, step: int) -> float:
+        self.clock.now += 0.025 if step < 3 else 0.6 + 0.012 if step == 3 else 0.012
+        self.steps = step + 1
+        return 0.0
+
+    steps = 0
+
+    @property
+    def settled(self) -> bool:
+        return self.steps > 3
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+def test_the_pace_is_that_of_the_graph(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A minute at 12 ms, less what came before: not the pace of a capture and seven replays."""
+    trainer = _Captured(monkeypatch)
+    done = run_training(trainer, Budget(seconds=60), Context(CPU, work_dir=tmp_path))
+    assert done == 4 + round((60 - 3 * 0.025 - 0.612) / 0.012) == 4947
+    assert trainer.clock.now == pytest.approx(60, abs=0.02)
+    known = [step for step, total in trainer.seen if total is not None]
+    assert known[0] >= 4 + 2.0 / 0.012  # measured over two seconds at least
+    assert known[0] <= 4 + 2.5 / 0.012
+    # Reading losses waits for a GPU: it is seldom done while the pace is measured.
+    logged = [line["iteration"] for line in _curve(tmp_path)]
+    assert len([i for i in logged if i < known[0]]) < 25
+    assert 180 < len(logged) < 280
+
+
+def test_a_trainer_is_closed_however_training_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = _Captured(monkeypatch)
+    run_training(trainer, Budget(iterations=3), Context(CPU))
+    assert trainer.closed == 1
+    trainer.fault = lambda step: float("nan")
+    with pytest.raises(Diverged):
+        run_training(trainer, Budget(iterations=3), Context(CPU))
+    assert trainer.closed == 2
+
+
+def test_a_budget_that_a_capture_outlasts_ends_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = _Captured(monkeypatch)
+    assert run_training(trainer, Budget(seconds=0.05), Context(CPU)) == 2
+
+
+def test_time_of_earlier_attempts_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stopped before the pace was known, a training goes on with what is left of its budget."""
+    ctx = Context(CPU, work_dir=tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        stopping = _stopping(monkeypatch, 0.5, 5)
+        run_training(stopping, Budget(seconds=20), ctx, checkpoint_seconds=-1)
+    assert torch.load(tmp_path / "last.pt", weights_only=True)["total"] is None
+    assert run_training(_timed(monkeypatch, 0.5), Budget(seconds=20), ctx) == 40
+
+
+@pytest.mark.parametrize(("cost", "expected"), [(0.1, 30.0), (4.0, 200.0)])
+def test_writing_checkpoints_takes_a_fiftieth_at_most(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cost: float, expected: float
+) -> None:
+    trainer = _timed(monkeypatch, 1.0)
+    clock, saved = loop.time.monotonic, []
+    assert isinstance(clock, _Clock)
+
+    def slow(*args: Any) -> None:
+        saved.append(clock.now)
+        clock.now += cost
+
+    monkeypatch.setattr(loop, "save_checkpoint", slow)
+    run_training(trainer, Budget(iterations=1000), Context(CPU, work_dir=tmp_path))
+    gaps = [later - sooner - cost for sooner, later in pairwise(saved[:-1])]
+    assert gaps and all(expected <= gap <= expected + 2 for gap in gaps)
+    monkeypatch.setattr(loop, "save_checkpoint", lambda *args: saved.append(-1.0))
+    run_training(
+        trainer, Budget(iterations=20), Context(CPU, work_dir=tmp_path), checkpoint_seconds=-1
+    )
+    assert saved.count(-1.0) == 20  # one asked for is written, whatever it costs
+
+
 def test_progress_reaches_the_end() -> None:
     events: list[Event] = []
     run_training(Line(), Budget(iterations=25), Context(CPU, emit=events.append))
@@ -348,6 +435,39 @@ def test_pairs_stay_pairs() -> None:
         a = batch(data, "a", seed=1, step=step, batch_size=2, crop=8, load=12)
         b = batch(data, "b", seed=1, step=step, batch_size=2, crop=8, load=12)
         torch.testing.assert_close(a, -b, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(("load", "crop"), [(None, None), (None, 16), (28, 16), (20, None)])
+@pytest.mark.parametrize("paired", [False, True])
+def test_batches_are_the_same_wherever_images_lie(
+    load: int | None, crop: int | None, paired: bool
+) -> None:
+    images = torch.randint(0, 256, (5, 3, 20, 24), dtype=torch.uint8)
+    data = TrainData(images, 255 - images, ("a", "b"), paired)
+    how = {"seed": 3, "batch_size": 2, "crop": crop, "load": load}
+    for domain in ("a", "b"):
+        kept, sent = (Batches(data, domain, CPU, resident=here, **how) for here in (True, False))
+        for step in (4, 0, 1, 9):
+            expected = batch(data, domain, step=step, **how)
+            assert torch.equal(kept.batch(step), expected)
+            assert torch.equal(sent.batch(step), expected)
+            chosen, _ = sent.inputs(step)
+            assert chosen.dtype == torch.uint8 and chosen.shape == (2, 3, 20, 24)
+
+
+def test_what_is_cut_is_what_slices_give() -> None:
+    """The places of a batch are looked up; the plain way slices, image by image."""
+    images = torch.randint(0, 256, (4, 3, 20, 24), dtype=torch.uint8)
+    for step in range(8):
+        rng = generator(5, "augment", "a", step)
+        plain = []
+        for image in images.float().div(127.5).sub(1.0):
+            flip, top, left = torch.rand(3, generator=rng).tolist()
+            y, x = int(top * 5), int(left * 9)
+            cut = image[:, y : y + 16, x : x + 16]
+            plain.append(cut.flip(-1) if flip < 0.5 else cut)
+        out = augment(images, seed=5, domain="a", step=step, crop=16, load=None)
+        assert torch.equal(out, torch.stack(plain))
 
 
 def test_augment_crops_and_flips_every_place() -> None:

@@ -74,6 +74,7 @@ def test_the_usual_points_lose_more(monkeypatch):
     ours = error()
     points = [Fraction(point) for point in (0, 1, -1, 2, -2)]
     monkeypatch.setattr(winograd, "_EXACT", winograd._transforms(points))
+    monkeypatch.setattr(winograd, "_made", {})
     usual = error()
     assert ours < 0.7 * usual
 
@@ -122,3 +123,16 @@ def test_a_frozen_layer_is_the_plain_one(height, width):
     ahead = torch.randn_like(plain)
     (got,), (want,) = torch.autograd.grad(fast, x, ahead), torch.autograd.grad(plain, x, ahead)
     torch.testing.assert_close(got, want, rtol=0, atol=1e-12)
+
+
+def test_the_transforms_are_made_once_and_never_by_pretence(monkeypatch):
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    monkeypatch.setattr(winograd, "_made", {})
+    cpu = torch.device("cpu")
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        assert type(winograd.matrices(torch.float32, cpu).image) is not torch.Tensor
+    once = winograd.matrices(torch.float32, cpu)
+    assert type(once.image) is torch.Tensor and once.image.dtype == torch.float32
+    assert winograd.matrices(torch.float32, cpu) is once
+    assert winograd.matrices(torch.float64, cpu) is not once

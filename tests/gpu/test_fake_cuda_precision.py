@@ -1,0 +1,66 @@
+"""Where a GPU may round: convolutions and Gram matrices, and nothing else."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from fake_cuda import CUDA, fake_cuda
+from gpu.test_fake_cuda_training import METHODS, trainer_of
+
+from bench.api import Context
+from bench.training.precision import (
+    apply_float32_policy,
+    float32,
+    products_like_convolutions,
+)
+
+
+def flags():
+    return torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+
+
+@pytest.fixture
+def _restored():
+    before = flags()
+    yield
+    torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
+
+
+@pytest.mark.usefixtures("_restored")
+@pytest.mark.parametrize("before", [(True, True), (True, False), (False, True), (False, False)])
+def test_settings_are_put_back(before):
+    torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
+    for precision, convolutions in (("fp32", False), ("tf32", True), ("bf16", True)):
+        with float32(precision):
+            assert flags() == (convolutions, False)
+            with products_like_convolutions():
+                assert flags() == (convolutions, convolutions)
+            assert flags() == (convolutions, False)
+        assert flags() == before
+    with pytest.raises(KeyError), float32("fp32"), products_like_convolutions():
+        raise KeyError
+    assert flags() == before
+
+
+@pytest.mark.usefixtures("_restored")
+def test_the_policy_is_for_gpus_and_never_for_products():
+    torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = True, True
+    apply_float32_policy(Context(torch.device("cpu"), precision="fp32"))
+    assert flags() == (True, True)
+    apply_float32_policy(Context(CUDA, precision="tf32"))
+    assert flags() == (True, False)
+    apply_float32_policy(Context(CUDA, precision="fp32"))
+    assert flags() == (False, False)
+
+
+@pytest.mark.parametrize("precision", ["tf32", "bf16"])
+@pytest.mark.parametrize("name", METHODS)
+def test_a_trained_step_multiplies_in_full_precision(name, precision):
+    with fake_cuda() as gpu:
+        ctx = Context(CUDA, precision=precision)
+        trainer, _ = trainer_of(name, ctx)
+        trainer.step(0, 100)
+        assert not any(product.tf32 for product in gpu.products)
+        if name == "munit":  # the style MLP, and the sums of the norms
+            assert gpu.products
+            assert {product.dtype for product in gpu.products} == {torch.float32}

@@ -1,0 +1,154 @@
+"""A trained method's step on a GPU, as far as a machine without one can see it.
+
+Once it is warm, a step hands over what was drawn on the host from pinned memory, outside of
+the graph, and nothing else passes between host and device.
+"""
+
+from __future__ import annotations
+
+import gc
+import weakref
+
+import pytest
+import torch
+from fake_cuda import CUDA, PAGEABLE, PINNED, WAIT, fake_cuda
+
+from bench.api import Budget, Context, TrainData
+from bench.training.capture import WARMUP
+from bench.training.loop import run_training
+from bench_bicyclegan.config import BicycleGANConfig
+from bench_bicyclegan.method import BicycleGAN, BicycleGANTrainer
+from bench_cyclegan.config import CycleGANConfig
+from bench_cyclegan.method import CycleGAN, CycleGANTrainer
+from bench_munit.config import MUNITConfig
+from bench_munit.method import MUNIT
+from bench_munit.trainer import MUNITTrainer
+
+SIDE = 64
+METHODS = ["munit", "cyclegan", "bicyclegan"]
+
+
+def pictures(count=5, paired=False):
+    draws = torch.Generator().manual_seed(0)
+    a, b = (
+        torch.randint(0, 256, (count, 3, SIDE, SIDE), dtype=torch.uint8, generator=draws)
+        for _ in "ab"
+    )
+    return TrainData(a, b, ("a", "b"), paired)
+
+
+def trainer_of(name, ctx, **options):
+    """A small trainer, and the number of tensors it draws beside its images."""
+    if name == "munit":
+        sizes = {"gen_dim": 4, "mlp_dim": 4, "n_downsample": 1, "n_res": 1, "dis_dim": 4}
+        sizes |= {"dis_num_scales": 2, "ema": 0.9}
+        config = MUNITConfig(**sizes | options)
+        gens = (MUNIT(config, ctx)._generator(domain) for domain in ("a", "b"))
+        return MUNITTrainer(config, ctx, *gens, pictures()), 1
+    if name == "cyclegan":
+        sizes = {"ngf": 4, "n_blocks": 1, "ndf": 4, "load": 68, "crop": SIDE, "pool_size": 2}
+        config = CycleGANConfig(**sizes | options)
+        return CycleGANTrainer(config, ctx, CycleGAN(config, ctx).generators, pictures()), 2
+    sizes = {"ngf": 4, "depth": 5, "nef": 4, "ndf": 4, "load": None, "crop": SIDE}
+    sizes |= {"n_blocks_e": 1, "n_scales_d": 1}
+    config = BicycleGANConfig(**sizes | options)
+    ways = BicycleGAN(config, ctx).ways
+    return BicycleGANTrainer(config, ctx, ways, pictures(paired=True)), 1
+
+
+@pytest.mark.parametrize("precision", ["tf32", "bf16"])
+@pytest.mark.parametrize("name", METHODS)
+def test_a_step_is_captured_and_waits_for_nothing(name, precision):
+    told = []
+    with fake_cuda() as gpu:
+        ctx = Context(CUDA, precision=precision, emit=told.append)
+        trainer, drawn = trainer_of(name, ctx)
+        for optimizer in trainer.optimizers.values():
+            # Warn, if there is a reason to: warnings are errors here.
+            optimizer._warned_capturable_if_run_uncaptured = False
+        for iteration in range(WARMUP + 2):
+            gpu.clear()
+            losses = trainer.step(iteration, 100)
+            assert all(loss.device == CUDA and loss.ndim == 0 for loss in losses.values())
+            assert all(loss.dtype == torch.float32 for loss in losses.values())
+            assert trainer.run.captured == (iteration >= WARMUP)
+            if iteration == 0:
+                continue  # the warm-up: rates and constants are made
+            assert gpu.of(PAGEABLE) == []
+            # Which images and how they are cut, of both domains, and what the method draws.
+            assert len(gpu.of(PINNED)) == 4 + drawn
+            assert not any(event.recording for event in gpu.events)
+            # The graph is recorded once all that went before is done.
+            waits = [event.what for event in gpu.of(WAIT)]
+            assert waits == (["torch.cuda.synchronize"] if iteration == WARMUP else [])
+        assert gpu.replays == 2
+    assert [event for event in told if event.kind == "warning"] == []
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_without_a_graph_it_waits_for_nothing_either(name):
+    with fake_cuda() as gpu:
+        trainer, drawn = trainer_of(name, Context(CUDA), capture=False)
+        trainer.step(0, 100)
+        for iteration in (1, 2):
+            gpu.clear()
+            trainer.step(iteration, 100)
+            assert not trainer.run.captured and trainer.settled
+            assert gpu.of(PAGEABLE, WAIT) == [] and len(gpu.of(PINNED)) == 4 + drawn
+        assert gpu.replays == 0
+
+
+def test_capture_can_be_switched_off_everywhere():
+    for config in (MUNITConfig, CycleGANConfig, BicycleGANConfig):
+        assert config().capture and not config(capture=False).capture
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_images_that_do_not_fit_are_sent_a_step_ahead(name):
+    pixels = 2 * pictures().a.nbytes
+    with fake_cuda(memory=4 * pixels - 1) as gpu:
+        trainer, drawn = trainer_of(name, Context(CUDA))
+        for iteration in range(WARMUP + 2):
+            gpu.clear()
+            trainer.step(iteration, 100)
+            if iteration == 0:
+                continue
+            assert gpu.of(PAGEABLE) == []
+            sent = [event for event in gpu.of(PINNED) if "uint8" in event.what]
+            # In the place of "which images", the next step's images of both domains.
+            assert len(sent) == 2 and len(gpu.of(PINNED)) == 4 + drawn
+            assert not any(event.recording for event in gpu.events)
+        assert gpu.replays == 2
+    with fake_cuda(memory=4 * pixels) as gpu:
+        trainer, _ = trainer_of(name, Context(CUDA))
+        gpu.clear()
+        trainer.step(0, 100)
+        assert not any("uint8" in event.what for event in gpu.events)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_training_gives_back_its_graph(name):
+    with fake_cuda():
+        trainer, _ = trainer_of(name, Context(CUDA))
+        step, kept = trainer.step, []
+
+        def watched(iteration, total):
+            losses = step(iteration, total)
+            if trainer.run._graph is not None and not kept:
+                kept.append(trainer.run._graph)
+            if iteration == WARMUP + 1:
+                raise KeyboardInterrupt
+            return {key: torch.ones(()) for key in losses}
+
+        trainer.step = watched
+        with pytest.raises(KeyboardInterrupt):
+            run_training(trainer, Budget(iterations=100), Context(CUDA))
+        (graph,) = kept
+        assert graph.reset_calls == 1 and not trainer.run.captured
+        gradients = [p.grad for module in trainer.modules.values() for p in module.parameters()]
+        assert gradients and all(gradient is None for gradient in gradients)
+        # The trainer lives on, in a circle of references; what was in the graph does not.
+        gone = [weakref.ref(x) for x in (graph, *trainer.run._outputs.values())]
+        del graph, kept[:]
+        assert [ref() for ref in gone] == [None] * len(gone)
+        gc.collect()
