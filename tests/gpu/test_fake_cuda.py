@@ -7,10 +7,10 @@ from contextlib import suppress
 import pytest
 import torch
 import torch.nn.functional as F
-from fake_cuda import CUDA, PAGEABLE, PINNED, WAIT, _backward, _grad, fake_cuda
 from torch import nn
 
 from bench.nn.norms import SampleNorm
+from tests.fake_cuda import CUDA, PAGEABLE, PINNED, WAIT, _backward, _grad, fake_cuda
 
 
 def test_copies_are_told_apart():

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
-from fake_cuda import CUDA, PAGEABLE, PINNED, WAIT, fake_cuda
 
 from bench.api import A2B, Context
 from bench_neural_style.config import NeuralStyleConfig
 from bench_neural_style.method import NeuralStyle
 from bench_neural_style.step import minimise, objective_for
+from tests.fake_cuda import CUDA, PAGEABLE, PINNED, WAIT, fake_cuda
 
 SMALL = {
     "vgg_weights": "embedded",

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import pytest
 import torch
-from fake_cuda import CUDA, fake_cuda
-from gpu.test_fake_cuda_training import METHODS, trainer_of
 
 from bench.api import Context
 from bench.training.precision import (
@@ -13,6 +11,8 @@ from bench.training.precision import (
     float32,
     products_like_convolutions,
 )
+from tests.fake_cuda import CUDA, fake_cuda
+from tests.gpu.test_fake_cuda_training import METHODS, trainer_of
 
 
 def flags():

@@ -11,7 +11,6 @@ import weakref
 
 import pytest
 import torch
-from fake_cuda import CUDA, PAGEABLE, PINNED, WAIT, fake_cuda
 
 from bench.api import Budget, Context, TrainData
 from bench.training.capture import WARMUP
@@ -23,6 +22,7 @@ from bench_cyclegan.method import CycleGAN, CycleGANTrainer
 from bench_munit.config import MUNITConfig
 from bench_munit.method import MUNIT
 from bench_munit.trainer import MUNITTrainer
+from tests.fake_cuda import CUDA, PAGEABLE, PINNED, WAIT, fake_cuda
 
 SIDE = 64
 METHODS = ["munit", "cyclegan", "bicyclegan"]

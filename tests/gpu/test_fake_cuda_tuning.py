@@ -6,8 +6,6 @@ import copy
 
 import pytest
 import torch
-from fake_cuda import CUDA, fake_cuda
-from gpu.test_fake_cuda_training import METHODS, SIDE, pictures, trainer_of
 
 from bench.api import Budget, Context
 from bench.training import tuning
@@ -15,6 +13,8 @@ from bench.training.capture import WARMUP
 from bench.training.tuning import WAYS, Way, tuned
 from bench_cyclegan.config import CycleGANConfig
 from bench_cyclegan.method import CycleGAN
+from tests.fake_cuda import CUDA, fake_cuda
+from tests.gpu.test_fake_cuda_training import METHODS, SIDE, pictures, trainer_of
 
 LONG = Budget(iterations=5000)
 
