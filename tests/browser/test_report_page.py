@@ -460,11 +460,11 @@ def test_one_dataset_at_a_time(browser: Browser, two_datasets: Path) -> None:
     page.select_option("#columns", "all")
     lead, tiles, heads, figures = seen()
     assert "cyclegan and munit give the most realistic pictures" in lead
-    assert "Closest to the truth" not in tiles and "lpips truth" not in heads
+    assert "Closest to the truth" not in tiles and "Distance to truth" not in heads
     switch.nth(1).click()
     other = seen()
     assert "munit gives the most realistic pictures" in other[0] and "cyclegan" not in other[0]
-    assert "Closest to the truth" in other[1] and "lpips truth" in other[2]
+    assert "Closest to the truth" in other[1] and "Distance to truth" in other[2]
     assert other[3] == figures > 0
     # The figures of what was away are drawn at their width.
     narrow = page.evaluate("""() => [...document.querySelectorAll('.vega svg')]
