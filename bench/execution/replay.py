@@ -17,9 +17,9 @@ import pandas as pd
 from pydantic import TypeAdapter, ValidationError
 
 from bench.api import BenchError, Dataset, Direction, Event, Measurement
-from bench.data.given import Stock
 from bench.data.images import read_image
 from bench.data.opening import open_dataset, with_root
+from bench.data.precomputed import Precomputed
 from bench.execution.stages import score
 from bench.execution.stages.score import SCORED
 from bench.execution.workspace import Decoded, Workspace
@@ -157,7 +157,7 @@ def replay(
                 # As it is now, not as it was planned: what changed is to be named, not refused.
                 dataset=dataset,
                 # The run has its copies: where they came from need not be there any more.
-                stock=_kept(job, dataset, record) if precomputed else None,
+                precomputed=_kept(job, dataset, record) if precomputed else None,
             )
             rows = view.measurements[view.measurements["trial"] == job.trial]
             # Timings are no scores: no picture gives them again.
@@ -270,10 +270,10 @@ def _directions(job: Job, dataset: Dataset) -> list[Direction]:
     return [Direction.parse(text, dataset.domains) for text in job.directions]
 
 
-def _kept(job: Job, dataset: Dataset, record: Mapping[str, _Record]) -> Stock:
+def _kept(job: Job, dataset: Dataset, record: Mapping[str, _Record]) -> Precomputed:
     ways = [way for way in _directions(job, dataset) if way.name in record]
     outputs = {way.key: dict.fromkeys(record[way.name].pictures["inputs"], ()) for way in ways}
-    return Stock(outputs, job.samples, (), "")
+    return Precomputed(outputs, job.samples, (), "")
 
 
 def _reads(path: Path) -> bool:

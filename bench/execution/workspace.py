@@ -24,9 +24,9 @@ from bench.api import (
     Split,
     TrainData,
 )
-from bench.data.given import Stock, take_stock
 from bench.data.images import Pixels, load_tensor, pixel_digest
 from bench.data.opening import open_dataset, select
+from bench.data.precomputed import Precomputed, match_precomputed
 from bench.devices import choose_device, choose_precision
 from bench.plugins import Registry, make_config, resolve
 from bench.storage.cache import Cache
@@ -54,7 +54,7 @@ class Workspace:
         Takes events.
     decoded
         Whole splits that were decoded before; for trials of one dataset and size.
-    dataset, stock
+    dataset, precomputed
         The opened dataset, and pictures made elsewhere, taken as they are. None: they are found
         as the job says, and refused when they are not what was planned.
     """
@@ -68,7 +68,7 @@ class Workspace:
         *,
         decoded: Decoded | None = None,
         dataset: Dataset | None = None,
-        stock: Stock | None = None,
+        precomputed: Precomputed | None = None,
     ) -> None:
         self.job = job
         self.run = run
@@ -90,7 +90,7 @@ class Workspace:
         apply_float32_policy(self.ctx)
         self._pixels: Decoded = {} if decoded is None else decoded
         self._dataset = dataset
-        self._stock = stock
+        self._precomputed = precomputed
 
     # ------------------------------------------------------------------ data
 
@@ -123,18 +123,18 @@ class Workspace:
         """Return the test inputs of a direction; of pictures made elsewhere those that have one."""
         items = select(self.dataset.split("test", direction.source), self.job.test_limit)
         if self.spec.precomputed:
-            there = self.stock.outputs[direction.key]
+            there = self.precomputed.outputs[direction.key]
             return [item for item in items if item.id in there]
         return items
 
     @cached_property
-    def stock(self) -> Stock:
+    def precomputed(self) -> Precomputed:
         """Pictures made elsewhere."""
-        if self._stock is not None:
-            return self._stock
+        if self._precomputed is not None:
+            return self._precomputed
         job = self.job
         config = make_config("method", job.label, self.spec.config, job.config)
-        stock = take_stock(
+        precomputed = match_precomputed(
             resolve(self.spec.implementation)(config),
             job.label,
             self.dataset,
@@ -144,12 +144,12 @@ class Workspace:
             test_limit=job.test_limit,
             allow_missing=job.allow_missing,
         )
-        if stock.digest != job.given:
+        if precomputed.digest != job.given:
             raise BenchError(
                 f"the pictures of {job.label} changed while the run was under way: "
                 "start the run again"
             )
-        return stock
+        return precomputed
 
     def pixels(self, split: Split, domain: Domain) -> torch.Tensor:
         """Return a whole split as uint8 ``(N, 3, size, size)`` on the CPU, decoded once."""

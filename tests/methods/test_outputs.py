@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from bench.api import A2B, B2A, BenchError, ImageItem, PrecomputedMethod
-from bench.data.given import take_stock
 from bench.data.images import read_image, write_png
+from bench.data.precomputed import match_precomputed
 from bench.suite.schema import make_suite, method_entry, read_suite
 from bench_outputs.config import OutputsConfig
 from bench_outputs.folder import Outputs
@@ -36,10 +36,10 @@ def picture(path: Path, size: int = SIZE) -> Path:
     return path
 
 
-def stock(root: Path, ways=(A2B,), *, samples=10, allow_missing=False, **config):
+def precomputed(root: Path, ways=(A2B,), *, samples=10, allow_missing=False, **config):
     method = Outputs(OutputsConfig(root=root, **config))
     assert isinstance(method, PrecomputedMethod)
-    return take_stock(
+    return match_precomputed(
         method,
         "theirs",
         Views(),
@@ -63,7 +63,7 @@ def whole(tmp_path: Path) -> Path:
 
 
 def test_one_picture_for_each_input(whole: Path) -> None:
-    found = stock(whole)
+    found = precomputed(whole)
     assert names(found) == {key: [f"{key}.png"] for key in IDS}
     assert (found.samples, found.problems, found.shortfall) == (1, (), "")
 
@@ -76,19 +76,19 @@ def test_samples_by_number_or_in_folders(tmp_path: Path, layout: str) -> None:
     for key in IDS:
         for k in (0, 1, 10, 2):
             picture(tmp_path / layout.format(key=key, k=k))
-    found = stock(tmp_path)
+    found = precomputed(tmp_path)
     assert found.samples == 4
     for key, items in found.outputs["a2b"].items():
         wanted = [tmp_path / layout.format(key=key, k=k) for k in (0, 1, 2, 10)]
         assert [item.path for item in items] == wanted
-    assert stock(tmp_path, samples=2).samples == 2
+    assert precomputed(tmp_path, samples=2).samples == 2
 
 
 def test_a_whole_name_comes_before_a_number(tmp_path: Path) -> None:
     for name in ("oak_0", "fir_0", "elm_3", "elm_3_1"):
         picture(tmp_path / f"{name}.png")
     with pytest.raises(BenchError) as refused:
-        stock(tmp_path)
+        precomputed(tmp_path)
     assert refused.value.__notes__ == [
         "a2b: input elm_3 has 2 samples, most have 1: give all the same number"
     ]
@@ -98,18 +98,18 @@ def test_both_directions_in_a_folder_each(tmp_path: Path) -> None:
     for way in ("a2b", "b2a"):
         for key in IDS:
             picture(tmp_path / way / f"{key}.png")
-    found = stock(tmp_path, (A2B, B2A))
+    found = precomputed(tmp_path, (A2B, B2A))
     assert found.outputs.keys() == {"a2b", "b2a"}
     shutil.rmtree(tmp_path / "b2a")
     with pytest.raises(BenchError) as refused:
-        stock(tmp_path, (A2B, B2A))
+        precomputed(tmp_path, (A2B, B2A))
     assert "no folder b2a" in refused.value.__notes__[0]
-    assert stock(tmp_path, (A2B, B2A), allow_missing=True).outputs.keys() == {"a2b"}
+    assert precomputed(tmp_path, (A2B, B2A), allow_missing=True).outputs.keys() == {"a2b"}
 
 
 def test_a_flat_folder_is_of_one_direction(whole: Path) -> None:
     with pytest.raises(BenchError, match=r"no folders a2b and b2a.*--directions"):
-        stock(whole, (A2B, B2A))
+        precomputed(whole, (A2B, B2A))
 
 
 def test_manifest_says_what_names_do_not(tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_manifest_says_what_names_do_not(tmp_path: Path) -> None:
             rows.append(f"{key},{k},made/x{key}{k}.png")
     picture(tmp_path / "made" / "something else.png")
     (tmp_path / "manifest.csv").write_text("\n".join(rows), "utf-8")
-    found = stock(tmp_path)
+    found = precomputed(tmp_path)
     assert names(found) == {key: [f"x{key}0.png", f"x{key}1.png"] for key in IDS}
 
 
@@ -139,14 +139,14 @@ def test_faults_of_a_manifest(whole: Path, line: str, says: str) -> None:
     rows = ["input,sample,file", line, *(f"{key},0,{key}.png" for key in ("elm_3", "fir"))]
     (whole / "manifest.csv").write_text("\n".join(rows), "utf-8")
     with pytest.raises(BenchError) as refused:
-        stock(whole)
+        precomputed(whole)
     assert any(says in note for note in refused.value.__notes__)
 
 
 def test_manifest_without_a_column(whole: Path) -> None:
     (whole / "manifest.csv").write_text("picture,file\noak,oak.png\n", "utf-8")
     with pytest.raises(BenchError, match="no column input: it needs input, sample, file"):
-        stock(whole)
+        precomputed(whole)
 
 
 def _missing(root: Path) -> None:
@@ -188,10 +188,10 @@ def _extra(root: Path) -> None:
 def test_every_fault_is_listed_and_can_be_passed_over(whole, spoil, says, left) -> None:
     spoil(whole)
     with pytest.raises(BenchError, match="--allow-missing") as refused:
-        stock(whole)
+        precomputed(whole)
     (note,) = refused.value.__notes__
     assert all(text in note for text in says), note
-    found = stock(whole, allow_missing=True)
+    found = precomputed(whole, allow_missing=True)
     assert len(found.outputs["a2b"]) == left
     assert found.problems == (note,)
     assert found.shortfall == ("" if left == 3 else "a2b: n is 2 of 3 inputs")
@@ -202,14 +202,14 @@ def test_all_faults_are_listed_at_once(whole: Path) -> None:
     _extra(whole)
     (whole / "fir.png").unlink()
     with pytest.raises(BenchError) as refused:
-        stock(whole)
+        precomputed(whole)
     assert len(refused.value.__notes__) == 3
 
 
 def test_inputs_that_are_not_asked_for_need_no_picture(whole: Path) -> None:
     (whole / "fir.png").unlink()
     method = Outputs(OutputsConfig(root=whole))
-    found = take_stock(
+    found = match_precomputed(
         method,
         "theirs",
         Views(),
@@ -227,13 +227,13 @@ def test_inputs_that_are_not_asked_for_need_no_picture(whole: Path) -> None:
 )
 def test_no_folder(tmp_path: Path, root: str | None, says: str) -> None:
     with pytest.raises(BenchError, match=says):
-        stock(tmp_path / root if root else None)
+        precomputed(tmp_path / root if root else None)
 
 
 def test_nothing_that_fits(tmp_path: Path) -> None:
     picture(tmp_path / "yew.png")
     with pytest.raises(BenchError, match="no picture belongs to an input"):
-        stock(tmp_path, allow_missing=True)
+        precomputed(tmp_path, allow_missing=True)
 
 
 def test_the_digest_is_of_the_pictures_not_of_their_place(whole: Path, tmp_path: Path) -> None:
@@ -241,11 +241,11 @@ def test_the_digest_is_of_the_pictures_not_of_their_place(whole: Path, tmp_path:
     for key in IDS:
         (other / key).mkdir(parents=True)
         shutil.copy(whole / f"{key}.png", other / key / "0.png")
-    elsewhere = stock(other)
-    assert elsewhere.digest == stock(whole).digest
+    elsewhere = precomputed(other)
+    assert elsewhere.digest == precomputed(whole).digest
     pixels = read_image(other / "oak" / "0.png")
     write_png(other / "oak" / "0.png", pixels ^ 1)
-    assert stock(other).digest != elsewhere.digest
+    assert precomputed(other).digest != elsewhere.digest
 
 
 def test_a_method_and_its_folder_in_one_text(tmp_path: Path) -> None:

@@ -169,7 +169,7 @@ def _take_given(workspace: Workspace, direction: Direction) -> None:
     """Copy pictures made elsewhere to where a method's own would be, as PNG."""
     folder = workspace.outputs(direction)
     shutil.rmtree(folder, ignore_errors=True)
-    for input_id, outputs in workspace.stock.outputs[direction.key].items():
+    for input_id, outputs in workspace.precomputed.outputs[direction.key].items():
         for k, output in enumerate(outputs):
             write_png(folder / input_id / f"{k}.png", load_item(output, None))
 

@@ -21,8 +21,8 @@ class NothingToScore(BenchError):
 
 
 @dataclass(frozen=True)
-class Stock:
-    """Pictures that can be scored.
+class Precomputed:
+    """Pictures of a method that can be scored.
 
     Parameters
     ----------
@@ -46,13 +46,13 @@ class Stock:
         """What the pictures are, and which inputs they belong to; not where they lie."""
         return key_of(
             given={
-                way: {key: [item.digest for item in items] for key, items in outputs.items()}
-                for way, outputs in self.outputs.items()
+                direction: {key: [item.digest for item in items] for key, items in outputs.items()}
+                for direction, outputs in self.outputs.items()
             }
         )
 
 
-def take_stock(
+def match_precomputed(
     method: PrecomputedMethod,
     label: str,
     dataset: Dataset,
@@ -62,8 +62,8 @@ def take_stock(
     samples: int,
     test_limit: int | None,
     allow_missing: bool,
-) -> Stock:
-    """Find the pictures of a method, and see that they are what a comparison needs.
+) -> Precomputed:
+    """Return the pictures of a method that a comparison can use, an equal number for each input.
 
     Parameters
     ----------
@@ -80,15 +80,18 @@ def take_stock(
         When something is at fault (a note on the error for each file or input), or nothing
         is left; :class:`NothingToScore` where nothing belongs to these inputs at all.
     """
-    inputs = {way: dataset.split("test", way.source) for way in directions}
+    inputs = {direction: dataset.split("test", direction.source) for direction in directions}
     found = method.find(inputs, size)
     problems = list(found.problems)
-    asked = {way: [item.id for item in select(inputs[way], test_limit)] for way in directions}
+    asked = {
+        direction: [item.id for item in select(inputs[direction], test_limit)]
+        for direction in directions
+    }
     counts = Counter(
         min(len(items), samples)
-        for way, outputs in found.outputs.items()
+        for direction, outputs in found.outputs.items()
         for key, items in outputs.items()
-        if items and key in asked[way]
+        if items and key in asked[direction]
     )
     if not counts:
         message = f"{label}: no picture belongs to an input that is asked for"
@@ -96,28 +99,29 @@ def take_stock(
     usual = max(counts, key=lambda count: (counts[count], count))
     kept: dict[str, dict[str, Sequence[ImageItem]]] = {}
     short = []
-    for way in directions:
-        mine = found.outputs.get(way, {})
-        kept[way.key] = {}
-        for key in asked[way]:
+    for direction in directions:
+        mine = found.outputs.get(direction, {})
+        kept[direction.key] = {}
+        for key in asked[direction]:
             items = mine.get(key)
             if items is None and mine:
-                problems.append(f"{way.name}: input {key} has no picture: make one")
+                problems.append(f"{direction.name}: input {key} has no picture: make one")
             elif items and min(len(items), samples) != usual:
                 problems.append(
-                    f"{way.name}: input {key} has {len(items)} samples, most have {usual}: "
+                    f"{direction.name}: input {key} has {len(items)} samples, most have {usual}: "
                     "give all the same number"
                 )
             if items and len(items) >= usual:
-                kept[way.key][key] = items[:usual]
-        if len(kept[way.key]) < len(asked[way]):
-            short.append(f"{way.name}: n is {len(kept[way.key])} of {len(asked[way])} inputs")
+                kept[direction.key][key] = items[:usual]
+        if len(kept[direction.key]) < len(asked[direction]):
+            of = f"{len(kept[direction.key])} of {len(asked[direction])} inputs"
+            short.append(f"{direction.name}: n is {of}")
     if problems and not allow_missing:
         raise _listed(f"{label}: pictures are missing or at fault", problems)
-    there = {way: outputs for way, outputs in kept.items() if outputs}
+    there = {direction: outputs for direction, outputs in kept.items() if outputs}
     if not there:
         raise _listed(f"{label}: no input is left to score", problems)
-    return Stock(there, usual, tuple(problems), "; ".join(short))
+    return Precomputed(there, usual, tuple(problems), "; ".join(short))
 
 
 def _listed(
