@@ -100,3 +100,43 @@ def test_a_training_loop_of_its_own_runs_in_a_suite(tmp_path: Path) -> None:
     trials = pd.read_parquet(tmp_path / "run" / "tables" / "trials.parquet")
     assert trials.set_index("label").loc["tint", "status"] == "ok"
     assert list((tmp_path / "run").glob("trials/tint-*/checkpoints/weights.safetensors"))
+
+
+def test_strangers_stand_in_one_run_as_if_built_in(tmp_path: Path) -> None:
+    """A metric as a headline, a baseline as an anchor under its rules, a network, a launcher and a
+    report, each a file and each with an option."""
+    toys.make_folder(tmp_path / "data")
+    plugins = [toys.write_toy(tmp_path)]
+    for name in ("red", "grey", "podium", "nightly"):
+        plugins.append(tmp_path / f"{name}.py")
+        plugins[-1].write_text(_FILES[name], "utf-8")
+    options = ("redness.least=0.4", "mean-cells.cells=2", "grey.strength=0.5")
+    done = toys.bench(
+        *(
+            "run",
+            "--methods",
+            "negative,grey",
+            "--metrics",
+            "redness,lpips_diversity",
+            "--samples",
+            "2",
+        ),
+        *("--launcher", "nightly", "--reports", "tables,podium", "--out", "run"),
+        *("--dataset", "image_folder", "--data-root", tmp_path / "data", "--size", "32"),
+        *(part for plugin in plugins for part in ("--plugin", plugin)),
+        *(part for option in options for part in ("--set", option)),
+        *("--set", "podium.metric=redness", "--set", "nightly.nice=5"),
+        cwd=tmp_path,
+        cache=tmp_path / "cache",
+    )
+    assert done.returncode == 0, done.stderr
+    rows = pd.read_csv(tmp_path / "run" / "report" / "summary.csv").set_index(
+        ["label", "direction"]
+    )
+    names = [name for name in rows.columns if name in ("redness", "lpips_diversity", "latency")]
+    assert names[0] == "redness" and "red " in " ".join(done.stdout.split())
+    assert rows.loc["grey", "anchor"].all() and not rows.loc["negative", "anchor"].any()
+    checks = pd.read_csv(tmp_path / "run" / "report" / "checks.csv").set_index("name")
+    anchors = checks.loc["The anchors are in order"]
+    assert anchors["verdict"] == "valid" and anchors["detail"] == "2 rules about the anchors hold"
+    assert (tmp_path / "run" / "report" / "podium.txt").read_text("utf-8").startswith("by redness")
