@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from bench.analysis.text import plain_text
-from bench.api import Alarm, Column
+from bench.api import Alarm, Aspect, Column
 
 if TYPE_CHECKING:
     from bench.api import Kind, RunView
@@ -54,7 +54,7 @@ class TableColumn:
         Images (or timings) behind one number: the smallest and the largest.
     headline
         Whether a short table shows it.
-    short, question, answer, beside, alarm
+    short, question, answer, beside, aspect, bar, side, alarm
         As declared, see :class:`bench.api.Column`.
     hardware
         What its trials ran on, where a run was made on several machines; else empty.
@@ -76,6 +76,9 @@ class TableColumn:
     question: str = ""
     answer: str = ""
     beside: str = ""
+    aspect: Aspect = ""
+    bar: str = ""
+    side: int = 0
     alarm: Alarm | None = None
     hardware: str = ""
 
@@ -124,6 +127,9 @@ def columns(run: RunView) -> list[TableColumn]:
             question=told.question,
             answer=told.answer,
             beside=told.beside,
+            aspect=told.aspect,
+            bar=told.bar,
+            side=told.side,
             alarm=told.alarm,
             hardware=str(first["hardware"]),
         )

@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
+import pandas as pd
+
 from bench.analysis.anchors import violations
 from bench.analysis.contest import comparisons
 from bench.analysis.summary import summary
@@ -18,8 +20,6 @@ from bench.storage.tables import read_run, table
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import pandas as pd
 
     from bench.api import RunView
 
@@ -70,6 +70,7 @@ def checks(run: RunView) -> list[Check]:
         _all_ran(run),
         _one_extractor(run),
         *_anchors_in_order(run),
+        *_no_alarm(run),
         _steady(run, frame),
     ]
 
@@ -117,6 +118,26 @@ def _anchors_in_order(run: RunView) -> list[Check]:
         detail += f"; and {len(broken) - 3} more"
     known = f"{checked} rules about the anchors hold"
     return [Check("The anchors are in order", "invalid", not broken, detail or known)]
+
+
+def _no_alarm(run: RunView) -> list[Check]:
+    """Check what metrics declare that no method's pictures may show."""
+    rows = run.measurements[run.measurements["subset"] == "all"]
+    labels = run.trials.set_index("trial")["label"].to_dict()
+    looked: dict[str, list[str]] = {}
+    for row in rows.to_dict("records"):
+        column = run.declared.column(str(row["metric"]))
+        if column is None or column.alarm is None or not column.alarm.invalid:
+            continue
+        found = looked.setdefault(f"No {column.alarm.watched}", [])
+        ends = [row["value"] if pd.isna(row[end]) else row[end] for end in ("low", "high")]
+        if row["method"] not in run.declared.anchors and column.alarm.raised(*ends):
+            name = labels.get(row["trial"], row["method"])
+            found.append(f"{name} {column.alarm.title} ({row['direction']}: {row['value']:.0%})")
+    return [
+        Check(name, "invalid", not found, "; ".join(found) or "none was found")
+        for name, found in looked.items()
+    ]
 
 
 def _steady(run: RunView, frame: pd.DataFrame) -> Check:

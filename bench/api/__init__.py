@@ -64,6 +64,7 @@ from bench.api.reports import Anchor, Declared, RunView
 from bench.api.specs import (
     SPEED_COLUMNS,
     Alarm,
+    Aspect,
     Column,
     Config,
     DatasetSpec,
@@ -87,6 +88,7 @@ __all__ = [
     "SPEED_COLUMNS",
     "Alarm",
     "Anchor",
+    "Aspect",
     "BenchError",
     "Budget",
     "Check",

@@ -121,6 +121,8 @@ class MetricContext(Protocol):
         The metric's own name.
     config
         Its configuration.
+    side
+        The shorter side it looks at pictures reduced to; None: as they are.
     direction, domains
         What was translated, and the names of the two domains.
     subset
@@ -139,6 +141,7 @@ class MetricContext(Protocol):
 
     name: str
     config: Config
+    side: int | None
     direction: Direction
     domains: tuple[str, str]
     subset: Subset
@@ -167,8 +170,14 @@ class MetricContext(Protocol):
         """Return one of the sets."""
         ...
 
-    def features(self, which: Which | Sequence[Picture]) -> npt.NDArray[np.float32]:
-        """Return features ``(n, d)`` of a set or of any pictures; each passes the network once."""
+    def features(
+        self, which: Which | Sequence[Picture], *, side: int | None = None
+    ) -> npt.NDArray[np.float32]:
+        """Return features ``(n, d)`` of a set or of any pictures; each passes the network once.
+
+        With `side`, of the pictures reduced to that shorter side by area and enlarged again:
+        what is left is what so many pixels can hold.
+        """
         ...
 
     def structure(self, which: Which | Sequence[Picture]) -> npt.NDArray[np.float32]:

@@ -16,6 +16,8 @@ hookimpl = pluggy.HookimplMarker("bench")
 Kind = Literal["quality", "diversity", "content", "truth", "throughput", "resource"]
 
 
+Aspect = Literal["", "target", "scene", "real"]
+"""A question of every translation: taken for the target, still this scene, looks real."""
 Role = Literal["", "untouched", "real"]
 """What a baseline stands for: the input itself, or pictures of the target domain."""
 
@@ -77,12 +79,21 @@ class Alarm:
         What was looked for, in words: ``copies of training images``.
     above, below
         It is raised when the whole interval lies above, or below, this number.
+    invalid
+        A run in which it is raised of a method that is no baseline is invalid.
     """
 
     title: str
     watched: str
     above: float | None = None
     below: float | None = None
+    invalid: bool = False
+
+    def raised(self, low: float, high: float) -> str:
+        """Return how an interval raises it, ``above 0.05``; empty where it does not."""
+        if self.above is not None and low > self.above:
+            return f"above {self.above:g}"
+        return f"below {self.below:g}" if self.below is not None and high < self.below else ""
 
 
 @dataclass(frozen=True)
@@ -112,8 +123,15 @@ class Column:
         are declared.
     beside
         The measurement in whose cell it is shown as a note, as a floor beside its score.
+    aspect, bar
+        Which of the three questions of a translation it answers: is it taken for the ``target``,
+        is it still this ``scene``, does it look ``real``; and what says yes: ``halfway`` from the
+        baseline of role ``untouched`` to that of role ``real`` (either may be the better end), or
+        no worse than ``untouched``. A question is answered yes when all its columns say so.
     alarm
         When the page shows a method's pictures because of it; None: never.
+    side
+        The shorter side in pixels that pictures were reduced to; 0: they were not.
     """
 
     name: str
@@ -126,7 +144,10 @@ class Column:
     question: str = ""
     answer: str = ""
     beside: str = ""
+    aspect: Aspect = ""
+    bar: Literal["", "halfway", "untouched"] = ""
     alarm: Alarm | None = None
+    side: int = 0
 
     def named(self, name: str) -> Column | None:
         """Return the declaration of a measurement of that name; None where it is not meant."""
@@ -357,6 +378,9 @@ class MetricSpec:
     extractors
         Names of networks it can stand on, best first; the first whose weights are to be had is
         used. Empty: it needs none.
+    side
+        It looks at pictures reduced to this shorter side, and serves those that are twice to
+        eight times as large. 0: at pictures as they are.
     """
 
     name: str
@@ -372,6 +396,7 @@ class MetricSpec:
     config: type[Config] = Config
     gives: tuple[Column, ...] = ()
     extractors: tuple[str, ...] = ()
+    side: int = 0
 
     @property
     def columns(self) -> tuple[Column, ...]:

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.analysis.columns import columns
+from bench.analysis.questions import ASPECTS, answers, in_order
 from bench.analysis.summary import summary
 from bench.analysis.text import clean_text, format_number, format_p, join_names, plain_text
 
@@ -47,11 +48,17 @@ def run_lines(run: RunView) -> list[RenderableType]:
     """
     frame = summary(run)
     known = columns(run)
+    asked = False
     shown = [column for column in known if column.short and column.plain and not column.hardware]
     lines: list[RenderableType] = []
     for place, rows in frame.groupby(["dataset", "direction"], sort=False):
-        lines.append(_summary(" · ".join(str(name) for name in place if name), rows, shown))
+        rows, said = in_order(rows, known), _answered(answers(rows, known))
+        asked = asked or bool(said)
+        lines.append(_summary(" · ".join(str(name) for name in place if name), rows, shown, said))
     lines.append(Text("bold best · ≈ tied with it · dim: anchors, not ranked", style="dim"))
+    if asked:
+        asks = ", ".join(words for _, words in ASPECTS.values())
+        lines.append(Text(f"yes: {asks}", style="dim"))
     if len(several := {c.hardware for c in known if c.hardware}) > 1:
         note = f"speed on {join_names(sorted(several))} is not comparable: see the page"
         lines.append(Text(note, style="dim"))
@@ -73,11 +80,25 @@ def _reasons(trials: pd.DataFrame) -> list[Text]:
     return [*bad, *noted]
 
 
-def _summary(title: str, rows: pd.DataFrame, known: list[TableColumn]) -> Table:
+def _answered(found: pd.DataFrame) -> dict[object, str]:
+    """Return for each row a mark for each question; empty where none is answered."""
+    if found.isna().all(axis=None):
+        return {}
+    marks = {True: "✓", False: "✗"}
+    return {
+        index: "".join("·" if pd.isna(answer) else marks[bool(answer)] for answer in row)
+        for index, row in zip(found.index, found.itertuples(index=False), strict=True)
+    }
+
+
+def _summary(
+    title: str, rows: pd.DataFrame, known: list[TableColumn], answered: dict[object, str]
+) -> Table:
     """Return the rows of one dataset and direction."""
     filled = [column for column in known if rows[column.name].notna().any()]
     names = [clean_text(label) for label in rows["label"]]
     room = _WIDTH - 1 - min(_METHOD, max(cell_len(name) for name in names))
+    room -= 4 if answered else 0
     shown: list[tuple[TableColumn, str, list[Text]]] = []
     for column in filled:
         heading = f"{clean_text(column.short)}{column.arrow}"
@@ -88,10 +109,13 @@ def _summary(title: str, rows: pd.DataFrame, known: list[TableColumn]) -> Table:
         shown.append((column, heading, cells))
     table = _table(title)
     table.add_column("method", max_width=_METHOD, no_wrap=True, overflow="ellipsis")
+    if answered:
+        table.add_column("yes", no_wrap=True)
     for _, heading, _ in shown:
         table.add_column(Text(heading), justify="right", no_wrap=True, max_width=_NUMBER)
     for at, (_, row) in enumerate(rows.iterrows()):
         cells = [Text(names[at], style="dim" if row["anchor"] else "")]
+        cells += [Text(answered[row.name])] if answered else []
         if row["status"] != "ok" and all(pd.isna(row[column.name]) for column, _, _ in shown):
             cells.append(Text(str(row["status"]), style="red"))
         else:

@@ -105,6 +105,18 @@ def fit_square(pixels: Pixels, size: int) -> Pixels:
     return np.array(image.crop((left, top, left + size, top + size)), dtype=np.uint8)
 
 
+def reduce_detail(pixels: Pixels, side: int) -> Pixels:
+    """Return a picture without the detail that `side` pixels cannot hold, at its own size.
+
+    The shorter side is reduced to `side` by area, and the whole enlarged again (bicubic).
+    """
+    height, width = pixels.shape[:2]
+    scale = side / min(height, width)
+    image = Image.fromarray(pixels)
+    small = image.resize((round(width * scale), round(height * scale)), Image.Resampling.BOX)
+    return np.array(small.resize((width, height), Image.Resampling.BICUBIC), dtype=np.uint8)
+
+
 def pixel_digest(pixels: Pixels) -> str:
     """SHA-256 of shape and pixels: what a picture *is*, wherever it is kept."""
     digest = hashlib.sha256(repr(pixels.shape).encode())

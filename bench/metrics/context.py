@@ -88,6 +88,12 @@ class ScoringData:
         """Outputs per input."""
         return len(next(iter(self.outputs.values())))
 
+    @cached_property
+    def side(self) -> int:
+        """The shorter side of the outputs, in pixels."""
+        height, width, _ = next(iter(self.outputs.values()))[0].load().shape
+        return int(min(height, width))
+
     def pictures(self, which: Which) -> Sequence[Picture]:
         """Return one of the sets; ``outputs`` is the first sample of every input."""
         if which == "outputs":
@@ -147,6 +153,7 @@ class ScoringContext:
         shared: dict[str, Any],
     ) -> None:
         self.name, self.config, self.subset = spec.name, config, subset
+        self.side = spec.side or None
         self.direction, self.domains = data.direction, data.domains
         self.outputs, self.inputs, self.truths = data.outputs, data.inputs, data.truths
         self.layers, self.classes = data.layers, data.classes
@@ -181,27 +188,31 @@ class ScoringContext:
         """The name of the network behind this metric; None for a metric that uses none."""
         return self._chosen.name if self._spec.extractors else None
 
-    def features(self, which: Which | Sequence[Picture]) -> npt.NDArray[np.float32]:
+    def features(
+        self, which: Which | Sequence[Picture], *, side: int | None = None
+    ) -> npt.NDArray[np.float32]:
         """Return features ``(n, d)`` of one of the sets or of any pictures.
+
+        With `side`, of the pictures without the detail that so many pixels cannot hold.
 
         Raises
         ------
         NotMeasurable
             When there are no pictures.
         """
-        return np.stack([features for features, _ in self._described(which)])
+        return np.stack([features for features, _ in self._described(which, side)])
 
     def structure(self, which: Which | Sequence[Picture]) -> npt.NDArray[np.float32]:
         """Return self-similarity ``(n, S)``, from the same pass as the features."""
         return np.stack([structure for _, structure in self._described(which)])
 
     def _described(
-        self, which: Which | Sequence[Picture]
+        self, which: Which | Sequence[Picture], side: int | None = None
     ) -> Sequence[Sequence[npt.NDArray[np.float32]]]:
         pictures = self.pictures(which) if isinstance(which, str) else which
         if not pictures:
             raise NotMeasurable(f"{self.name} has no pictures to look at")
-        return self._networks.described(pictures, self._chosen)
+        return self._networks.described(pictures, self._chosen, side)
 
     def distances(self, pictures: Sequence[Picture]) -> Floats:
         """Return perceptual distances ``(k, k)`` of pictures of one size; equal pixels: 0."""

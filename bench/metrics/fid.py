@@ -53,7 +53,7 @@ def grams(x: npt.ArrayLike, y: npt.ArrayLike) -> Grams:
 
 
 def grams_of(context: MetricContext, x: Which, y: Which, *, at_least: int) -> Grams:
-    """Return the inner products of the features of two sets.
+    """Return the inner products of the features of two sets, at the metric's side.
 
     Raises
     ------
@@ -62,17 +62,26 @@ def grams_of(context: MetricContext, x: Which, y: Which, *, at_least: int) -> Gr
     """
     for which in (x, y):
         context.need(which, at_least)
-    return context.once(f"grams/{x}/{y}", lambda: grams(context.features(x), context.features(y)))
+    side = context.side
+    return context.once(
+        f"grams/{x}/{y}/{side}",
+        lambda: grams(context.features(x, side=side), context.features(y, side=side)),
+    )
 
 
 def real_grams(context: MetricContext) -> Grams | None:
-    """Return target training pictures that are no test pictures, against the reference."""
+    """Return target training pictures that are no test pictures, against the reference.
+
+    As :func:`grams_of`, and None where there are none.
+    """
+    side = context.side
     tested = {picture.digest for picture in context.pictures("reference")}
     fresh = [p for p in context.pictures("reference_train") if p.digest not in tested]
     if not fresh:
         return None
     return context.once(
-        "grams/real", lambda: grams(context.features(fresh), context.features("reference"))
+        f"grams/real/{side}",
+        lambda: grams(context.features(fresh, side=side), context.features("reference", side=side)),
     )
 
 

@@ -70,16 +70,17 @@ def kid_interval(
 def measure(context: MetricContext) -> Iterator[Measurement]:
     """``kid`` to the target's test images, its real floor, and ``kid_train``.
 
+    Under the metric's own name, at its side: ``kid_32`` is of the pictures reduced to 32 pixels.
     One output per input throughout. ``kid_floor`` is what the target's real training
     images score against its test images: what is left of KID when nothing is wrong.
     ``kid_train`` holds the outputs against the training images, as some papers do.
     """
     g = grams_of(context, "outputs", "reference", at_least=2)
-    yield context.measurement("kid", _of(g), n=len(g.xx))
+    yield context.measurement(context.name, _of(g), n=len(g.xx))
     real = real_grams(context)
     if real is not None and len(real.xx) >= 2:
-        yield context.measurement("kid_floor", _of(real), n=len(real.xx))
-    if len(context.pictures("reference_train")) >= 2:
+        yield context.measurement(f"{context.name}_floor", _of(real), n=len(real.xx))
+    if context.side is None and len(context.pictures("reference_train")) >= 2:
         g = grams_of(context, "outputs", "reference_train", at_least=2)
         yield context.measurement("kid_train", _of(g), n=len(g.xx))
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from bench.api import (
     PerceptualDistance,
     Picture,
 )
+from bench.data.images import reduce_detail
 from bench.metrics.perceptual import squared_distances
 from bench.plugins import make_config, resolve, unknown
 from bench.stats import Floats
@@ -205,8 +206,12 @@ class Networks:
 
     # ------------------------------------------------------------------- features
 
-    def described(self, pictures: Sequence[Picture], chosen: Chosen) -> list[list[Rows]]:
+    def described(
+        self, pictures: Sequence[Picture], chosen: Chosen, side: int | None = None
+    ) -> list[list[Rows]]:
         """Return features and self-similarity of each; each different picture passes once.
+
+        With `side`, of the pictures without the detail that so many pixels cannot hold.
 
         Raises
         ------
@@ -216,7 +221,8 @@ class Networks:
         extractor = self.build(chosen)
         if not isinstance(extractor, FeatureExtractor):
             raise BenchError(f"extractor {chosen.name} gives no features: it has no describe()")
-        prefix = _prefix("features", chosen, extractor.preprocessing)
+        seen = extractor.preprocessing if side is None else f"{extractor.preprocessing}/area-{side}"
+        prefix = _prefix("features", chosen, seen)
         missing: dict[str, Picture] = {}
         for picture in pictures:
             key = f"{prefix}/{picture.digest}"
@@ -225,7 +231,7 @@ class Networks:
                 if kept is not None and _is_row(kept):
                     self._rows[key] = kept
                 else:
-                    missing[key] = picture
+                    missing[key] = picture if side is None else _reduced(picture, side)
         self._extract(missing, chosen, extractor)
         rows = [self._rows[f"{prefix}/{picture.digest}"] for picture in pictures]
         return [np.split(row[1:], [int(row[0])]) for row in rows]
@@ -275,6 +281,10 @@ class Networks:
             self.cache.put({key: kept})
         rows = [place[picture.digest] for picture in pictures]
         return kept[np.ix_(rows, rows)].astype(np.float64)
+
+
+def _reduced(picture: Picture, side: int) -> Picture:
+    return replace(picture, load=lambda: reduce_detail(picture.load(), side))
 
 
 def _is_row(kept: Rows) -> bool:

@@ -183,6 +183,8 @@ def _unmet(spec: MetricSpec, data: ScoringData) -> str | None:
         return "true translations, this dataset has none"
     if "layers" in spec.needs and not data.layers:
         return "to know what each pixel shows, this dataset does not"
+    if spec.side and not 2 * spec.side <= (side := data.side) <= 8 * spec.side:
+        return f"pictures of {2 * spec.side} to {8 * spec.side} pixels a side, these have {side}"
     if "factors" in spec.needs and not any(p.factors for p in data.reference):
         return "the factors behind the pictures, this dataset has none"
     return None

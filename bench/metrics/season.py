@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import optimize, special
+from scipy import optimize, special, stats
 
 from bench.api import Interval, Measurement, MetricContext, NotMeasurable
 from bench.stats import Floats, bootstrap_mean, mean_of_two, wilson
@@ -127,6 +127,14 @@ def calibration_error(
     return float(total)
 
 
+def area_under_curve(scores: Floats, labels: Floats) -> float:
+    """Probability that a picture of label 1 scores above one of label 0; ties count half."""
+    ranks = stats.rankdata(scores)
+    ones = int(labels.sum())
+    above = float(ranks[labels == 1].sum()) - ones * (ones + 1) / 2
+    return above / (ones * (len(labels) - ones))
+
+
 def divergence(p: Floats, q: Floats) -> Floats:
     """KL(p || q) along the last axis, in nats; 0 log 0 is 0."""
     return np.asarray(special.rel_entr(p, q).sum(-1))
@@ -178,6 +186,7 @@ def inception_scores(posteriors: Floats) -> Divergences:
 class _Verdict:
     classifier: Classifier
     accuracy: Interval
+    auc: float
     calibration: float
     tested: int
     posteriors: Floats
@@ -185,13 +194,16 @@ class _Verdict:
 
 
 def _verdict(context: MetricContext) -> _Verdict:
-    return context.once("season", lambda: _judge(context))
+    return context.once(f"season/{context.side}", lambda: _judge(context))
 
 
 def _judge(context: MetricContext) -> _Verdict:
     context.need("source_train", _LEAST)
     context.need("reference_train", _LEAST)
-    classifier = train(context.features("source_train"), context.features("reference_train"))
+    side = context.side
+    classifier = train(
+        context.features("source_train", side=side), context.features("reference_train", side=side)
+    )
     # Held out means held out: a test image that is also a training image does not count.
     train_sets = (*context.pictures("source_train"), *context.pictures("reference_train"))
     trained = {p.digest for p in train_sets}
@@ -204,7 +216,7 @@ def _judge(context: MetricContext) -> _Verdict:
             "training image"
         )
     labels = np.r_[np.zeros(len(sources)), np.ones(len(targets))]
-    held_out = classifier.probabilities(context.features([*sources, *targets]))
+    held_out = classifier.probabilities(context.features([*sources, *targets], side=side))
     right = (held_out >= 0.5) == (labels >= 0.5)
     # Each domain counts half, as in training: else the larger one would decide, and the same
     # judge would look better in one direction than in the other.
@@ -214,10 +226,14 @@ def _judge(context: MetricContext) -> _Verdict:
             for label in (0, 1)
         )
     )
-    outputs = classifier.probabilities(context.features("all_outputs"))
+    # Samples differ in what a glance sees as much as in detail; one of each input must do there.
+    outputs = classifier.probabilities(
+        context.features("all_outputs" if side is None else "outputs", side=side)
+    )
     return _Verdict(
         classifier,
         accuracy,
+        area_under_curve(held_out, labels),
         calibration_error(held_out, labels, balanced=True),
         len(labels),
         outputs.reshape(len(context.outputs), -1),
@@ -229,13 +245,18 @@ def target_rate(context: MetricContext) -> Iterator[Measurement]:
     verdict = _verdict(context)
     first = verdict.posteriors[:, 0] >= 0.5
     yield context.measurement(
-        "target_rate",
+        context.name,
         wilson(int(first.sum()), len(first)),
         n=len(first),
         per_sample=context.per_sample(verdict.posteriors),
     )
-    yield context.measurement("classifier_accuracy", verdict.accuracy, n=verdict.tested)
-    yield context.measurement("classifier_calibration_error", verdict.calibration, n=verdict.tested)
+    judge = "classifier" if context.side is None else f"classifier_{context.side}"
+    yield context.measurement(f"{judge}_accuracy", verdict.accuracy, n=verdict.tested)
+    yield context.measurement(f"{judge}_auc", verdict.auc, n=verdict.tested)
+    if context.side is None:
+        yield context.measurement(
+            f"{judge}_calibration_error", verdict.calibration, n=verdict.tested
+        )
 
 
 def _divergences(context: MetricContext) -> Divergences:

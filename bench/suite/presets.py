@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 Preset = Literal["demo", "quick", "paper"]
 
-_METHODS = ["munit", "neural_style", "cyclegan", "color_transfer", "identity"]
+_METHODS = ["munit", "neural_style", "cyclegan", "color_transfer", "identity", "real_target"]
 
 PRESETS: Mapping[Preset, Mapping[str, Any]] = {
     "demo": {

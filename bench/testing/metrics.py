@@ -100,7 +100,7 @@ def check_metric(
     AssertionError
         One line: the metric, and the promise it breaks.
     """
-    given = toy_scoring_data() if data is None else data
+    given = toy_scoring_data(size=max(64, 2 * spec.side)) if data is None else data
     events: list[Event] = []
     networks = load_plugins().extractors | {one.name: one for one in extractors}
     registry = Registry(metrics={spec.name: spec}, extractors=networks)

@@ -78,6 +78,7 @@ SPECS = (
         role="real",
         rules=(
             Rule("kid", "below", "identity", "real target images beat untouched inputs"),
+            Rule("kid_32", "below", "identity", "real target images beat untouched inputs"),
             Rule("kid", "below", "noise", "real target images beat noise"),
             Rule("fid", "below", "noise", "real target images beat noise"),
             Rule("precision", "above", "noise", "noise resembles no real image"),

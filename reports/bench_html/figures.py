@@ -226,6 +226,7 @@ def build(run: RunView, frame: pd.DataFrame) -> list[Figure]:
             replace(figure, id=f"figure-{len(found) + number}", dataset=str(dataset))
             for number, figure in enumerate(
                 [
+                    *_questions(rows, mine, labels),
                     *_tradeoffs(rows, mine, labels),
                     *_training(run, trials),
                     *_speed(run, timings, rows, mine, labels),
@@ -233,6 +234,87 @@ def build(run: RunView, frame: pd.DataFrame) -> list[Figure]:
             )
         ]
     return found
+
+
+def _questions(
+    frame: pd.DataFrame, known: Sequence[TableColumn], labels: Sequence[str]
+) -> Iterator[Figure]:
+    """Give target against scene, and what depends on the scale of pictures, by direction."""
+    target, scene = (
+        next((c for c in known if c.aspect == aspect and c.plain and c.higher_is_better), None)
+        for aspect in ("target", "scene")
+    )
+    for direction in dict.fromkeys(str(name) for name in frame["direction"] if name):
+        rows = frame[frame["direction"] == direction]
+        if target is not None and scene is not None:
+            plot = tradeoff(rows, target, scene, log=False, labels=labels)
+            if plot is not None:
+                yield _figure(
+                    plot[0],
+                    "plot",
+                    f"{direction}: season and scene",
+                    f"A translation is top right: taken for the target, still its scene. {plot[1]}",
+                    f"Scatter plot of {target.title} against {scene.title} for {direction}.",
+                    direction,
+                )
+        for name in dict.fromkeys(c.metric.removesuffix(f"_{c.side}") for c in known if c.side):
+            found = [c for c in known if c.plain and c.metric in (name, f"{name}_{c.side}")]
+            if (spec := over_scale(rows, found, labels)) is not None:
+                title = next((clean_text(c.title) for c in found if not c.side), name)
+                yield _figure(
+                    spec,
+                    "plot",
+                    f"{direction}: {title} by scale",
+                    "Few pixels ask whether it is this season, all of them whether texture and "
+                    "codec are real.",
+                    f"Line plot of {title} over the side that pictures are reduced to, one line "
+                    f"for each method and anchor, {direction}.",
+                    direction,
+                )
+
+
+def over_scale(
+    frame: pd.DataFrame, found: Sequence[TableColumn], labels: Sequence[str]
+) -> dict[str, Any] | None:
+    """Return a metric of one direction over the side that pictures were reduced to.
+
+    None where there are not two scales.
+    """
+    sides = sorted({column.side for column in found if column.side})
+    names = [f"{side} px" for side in sides] + ["full size"]
+    points = [
+        {
+            "label": str(row["label"]),
+            "scale": f"{column.side} px" if column.side else "full size",
+            "anchor": bool(row["anchor"]),
+            "value": float(row[column.name]),
+            "low": float(row[f"{column.name}_low"]),
+            "high": float(row[f"{column.name}_high"]),
+        }
+        for column in found
+        for _, row in frame[frame[column.name].notna()].iterrows()
+    ]
+    if len({point["scale"] for point in points}) < 2:
+        return None
+    x = alt.X("scale:O", title="pictures reduced to", sort=names, axis=alt.Axis(labelAngle=0))
+    better = "up" if found[0].higher_is_better else "down"
+    y = alt.Y("value:Q", title=f"{clean_text(found[0].title)}  ({better} is better)")
+    base = alt.Chart(pd.DataFrame(points))
+    colour = colour_of(labels)
+    dash = alt.StrokeDash(
+        "anchor:N", scale=alt.Scale(domain=[False, True], range=[[1, 0], [4, 4]]), legend=None
+    )
+    shown = [alt.Tooltip("label:N"), alt.Tooltip("scale:N"), alt.Tooltip("value:Q", format=".4~g")]
+    line = base.mark_line(strokeWidth=2).encode(x=x, y=y, color=colour, strokeDash=dash)
+    whisker = base.mark_rule(opacity=0.5).encode(x=x, y=alt.Y("low:Q"), y2="high:Q", color=colour)
+    dots = base.mark_point(filled=True, size=70, opacity=1, cursor="pointer").encode(
+        x=x, y=y, color=colour, shape=shape_of(labels), tooltip=shown
+    )
+    last = base.transform_filter("datum.scale == 'full size'")
+    name = last.mark_text(align="left", dx=8, fontSize=12, limit=130).encode(
+        x=x, y=y, text="label:N"
+    )
+    return to_spec(alt.layer(line, whisker, dots, name), 260)
 
 
 def _tradeoffs(

@@ -247,15 +247,10 @@ def _alarms(run: RunView, series: _Series, metrics: Sequence[str]) -> list[Findi
 
 def _beyond(column: Column, row: Mapping[Any, Any]) -> str:
     """Return which limit the whole interval of a measurement lies beyond, in words."""
-    alarm = column.alarm
     low, high = row["low"], row["high"]
     if pd.isna(low) or pd.isna(high):
         low = high = row["value"]
-    if alarm is not None and alarm.above is not None and low > alarm.above:
-        return f"above {alarm.above:g}"
-    if alarm is not None and alarm.below is not None and high < alarm.below:
-        return f"below {alarm.below:g}"
-    return ""
+    return column.alarm.raised(low, high) if column.alarm is not None else ""
 
 
 def _worst(series: _Series, column: Column, metrics: Sequence[str]) -> list[int]:

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from bench.analysis.columns import TableColumn
+from bench.analysis.questions import ASPECTS, answers, in_order
 from bench.analysis.text import format_interval, format_number
 
 
@@ -61,11 +62,14 @@ def table_groups(table: pd.DataFrame, known: Sequence[TableColumn]) -> list[dict
     spans = {column.name: _span(table, column.name) for column in shown}
     result = []
     gave = table[[column.name for column in known]].notna().any(axis=1)
-    for direction, rows in table[gave].groupby("direction", sort=False):
+    for direction, unordered in table[gave].groupby("direction", sort=False):
+        rows = in_order(unordered, known)
+        said = answers(rows, known)
         lines = [
             _line([index], row)
             | {"cells": [_cell(row, column, spans[column.name], known) for column in shown]}
-            for index, row in rows.iterrows()
+            | {"answers": _said(answer)}
+            for (index, row), (_, answer) in zip(rows.iterrows(), said.iterrows(), strict=True)
         ]
         result.append({"name": str(direction) or "no direction", "rows": lines})
     silent = [
@@ -74,6 +78,11 @@ def table_groups(table: pd.DataFrame, known: Sequence[TableColumn]) -> list[dict
         if not gave[table["label"] == label].any()
     ]
     return [*result, {"name": "No numbers", "rows": silent}] if silent else result
+
+
+def _said(row: pd.Series) -> list[tuple[str, str, bool]]:
+    """Return for each question that is answered its word, what a yes says, and the answer."""
+    return [(*ASPECTS[name], bool(row[name])) for name in ASPECTS if not pd.isna(row[name])]
 
 
 def _line(indices: list[Any], row: pd.Series) -> dict[str, Any]:
@@ -87,6 +96,7 @@ def _line(indices: list[Any], row: pd.Series) -> dict[str, Any]:
         "status": str(row["status"]),
         "reason": str(row["reason"]),
         "cells": [],
+        "answers": [],
     }
 
 

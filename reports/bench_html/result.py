@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from bench.analysis.columns import TableColumn, leading
+from bench.analysis.questions import ASPECTS, answers, in_order
 from bench.analysis.ranking import (
     easier_direction,
     hardly_changes,
@@ -89,9 +90,14 @@ def sentences(table: pd.DataFrame, known: Sequence[TableColumn]) -> list[str]:
         As for :func:`questions`; the columns in table order.
     """
     said: list[str] = []
-    quality, change = leading(known, "quality"), leading(known, "content")
+    quality = leading(known, "quality")
+    # What answers a question of its own is no measure of change from 0 on.
+    change = leading([column for column in known if not column.aspect], "content")
+    said += _answered(table, known)
     if quality is not None:
-        said += [*_best(table, quality), *_nothing_gained(table, quality)]
+        if not said:
+            said += _best(table, quality)
+        said += _nothing_gained(table, quality)
     if change is not None and not change.higher_is_better:
         for names, directions in _by_names(hardly_changes(table, change)):
             verb, their = ("changes", "its") if len(names) == 1 else ("change", "their")
@@ -102,6 +108,34 @@ def sentences(table: pd.DataFrame, known: Sequence[TableColumn]) -> list[str]:
     if quality is not None:
         said += _easier(table, quality)
     return [clean_text(sentence) for sentence in said]
+
+
+def _answered(table: pd.DataFrame, known: Sequence[TableColumn]) -> list[str]:
+    """Say which of the three questions each method passes, the best translations first."""
+    found: dict[tuple[str, str], dict[str, list[str]]] = {}
+    for direction, part in table.groupby("direction", sort=False):
+        rows = in_order(part, known)
+        said = answers(rows, known)
+        mine = zip(rows["label"], rows["anchor"], said.to_dict("records"), strict=True)
+        for label, anchor, row in mine:
+            if anchor or any(pd.isna(answer) for answer in row.values()):
+                continue
+            good = [words for name, (_, words) in ASPECTS.items() if row[name]]
+            bad = [words for name, (_, words) in ASPECTS.items() if not row[name]]
+            words = (join_names(good), join_names(bad))
+            found.setdefault(words, {}).setdefault(str(direction), []).append(str(label))
+    lines = []
+    for (kept, lost), by_direction in found.items():
+        for names, directions in _by_names(by_direction):
+            who, where = join_names(names), _where(directions, table)
+            each = "each " if len(names) > 1 else ""
+            if kept and lost:
+                lines.append(f"{who} {each}{kept}, but not: {lost}, {where}.")
+            elif kept:
+                lines.append(f"{who} {each}{kept}, {where}.")
+            else:
+                lines.append(f"{who} {each}fails all three questions ({lost}), {where}.")
+    return lines
 
 
 def _best(table: pd.DataFrame, quality: TableColumn) -> Iterable[str]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from bench.api import Column, MetricSpec
+from bench.api import Alarm, Column, MetricSpec
 from bench.metrics.declared.extractors import DINO, FEATURES
 
 _HERE = "bench.metrics"
+
+SIDES = (64, 32, 16)
+"""Sides in pixels that pictures are reduced to, to ask what is left without their detail."""
 
 METRICS: tuple[MetricSpec, ...] = (
     MetricSpec(
@@ -34,6 +37,8 @@ METRICS: tuple[MetricSpec, ...] = (
                 short="KID",
                 question="Most realistic",
                 answer="lowest KID: closest to real pictures of the target domain",
+                aspect="real",
+                bar="untouched",
             ),
             Column(
                 "kid_floor",
@@ -46,6 +51,43 @@ METRICS: tuple[MetricSpec, ...] = (
                 higher_is_better=False,
             ),
         ),
+    ),
+    *(
+        MetricSpec(
+            name=f"kid_{side}",
+            summary=f"kid of pictures reduced to {side} pixels a side",
+            implementation=f"{_HERE}.kid:measure",
+            kind="quality",
+            explanation=(
+                f"kid of pictures reduced to {side} pixels a side by area and enlarged again, "
+                "outputs and real images alike. It says whether they show the target's season: "
+                "light, colours and where they lie. kid says whether texture and codec are real, "
+                "too, and is large for a good translation saved as JPEG. Compare values of one "
+                "side and one size of pictures only."
+            ),
+            extractors=FEATURES,
+            source="Bińkowski et al. 2018, Demystifying MMD GANs, section 4",
+            side=side,
+            gives=(
+                Column(
+                    f"kid_{side}",
+                    title=f"KID at {side} px",
+                    meaning=f"distance to real target images without detail finer than {side} px",
+                    higher_is_better=False,
+                    headline=6 if side == 32 else None,
+                    aspect="target" if side == 32 else "",
+                    bar="halfway" if side == 32 else "",
+                    short=f"KID {side}" if side == 32 else "",
+                    side=side,
+                ),
+                Column(
+                    f"kid_{side}_floor",
+                    meaning="what real training images of the target domain score",
+                    beside=f"kid_{side}",
+                ),
+            ),
+        )
+        for side in SIDES
     ),
     MetricSpec(
         name="fid",
@@ -115,7 +157,6 @@ METRICS: tuple[MetricSpec, ...] = (
         summary="how much the layout changed, whatever the appearance",
         implementation=f"{_HERE}.content:structure",
         kind="content",
-        higher_is_better=False,
         explanation=(
             "Mean squared difference between input and output of how similar each place of the "
             "image is to each other place (7 x 7 places, local deep features). Colours and season "
@@ -124,6 +165,57 @@ METRICS: tuple[MetricSpec, ...] = (
         ),
         extractors=FEATURES,
         source="after Tumanyan et al. 2022, Splicing ViT Features, section 3.1",
+        gives=(
+            Column(
+                "structure_distance",
+                title="Structure",
+                meaning="how much the layout changed, whatever the appearance",
+                higher_is_better=False,
+                headline=8,
+                short="struct",
+                question="Keeps the scene best",
+                answer="smallest change of the layout",
+                aspect="scene",
+                bar="halfway",
+            ),
+        ),
+    ),
+    MetricSpec(
+        name="content_rank",
+        summary="how surely an output tells its own input from the others",
+        implementation=f"{_HERE}.content:content_rank",
+        kind="content",
+        explanation=(
+            "Share of the other inputs whose layout (as structure_distance sees it) is farther "
+            "from an output than that of its own input: 1 when its own is always the nearest, 0.5 "
+            "by chance. mispaired is the share of outputs that fit another input best, and that "
+            "input them: about 0 for outputs in their places or without any content, near 1 for "
+            "outputs that were assigned to the wrong inputs, which makes a run invalid."
+        ),
+        extractors=FEATURES,
+        gives=(
+            Column(
+                "content_rank",
+                title="Content rank",
+                meaning="share of other inputs that an output is farther from than from its own",
+                higher_is_better=True,
+                headline=9,
+                short="rank",
+                aspect="scene",
+                bar="halfway",
+            ),
+            Column(
+                "mispaired",
+                meaning="share of outputs that belong to another input by their layout",
+                higher_is_better=False,
+                alarm=Alarm(
+                    "seems to have outputs of other inputs",
+                    "outputs assigned to the wrong inputs",
+                    above=0.25,
+                    invalid=True,
+                ),
+            ),
+        ),
     ),
     MetricSpec(
         name="structure_distance_dino",

@@ -56,8 +56,6 @@ METRICS: tuple[MetricSpec, ...] = (
                 higher_is_better=False,
                 headline=50,
                 short="change",
-                question="Keeps the scene best",
-                answer="smallest LPIPS between input and output",
             ),
         ),
     ),

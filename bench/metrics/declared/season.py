@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bench.api import Column, MetricSpec
 from bench.metrics.declared.extractors import FEATURES
+from bench.metrics.declared.features import SIDES
 
 _HERE = "bench.metrics"
 
@@ -22,16 +23,63 @@ METRICS: tuple[MetricSpec, ...] = (
         ),
         extractors=FEATURES,
         gives=(
-            Column("target_rate", higher_is_better=True),
+            Column(
+                "target_rate",
+                title="Taken for target",
+                meaning="share of outputs that a classifier of real images takes for the target",
+                higher_is_better=True,
+                headline=4,
+                short="target",
+                question="Taken for the target",
+                answer="most outputs taken for the target domain by a classifier of real images",
+                aspect="target",
+                bar="halfway",
+            ),
             Column(
                 "classifier_accuracy",
                 meaning="how often the classifier is right on real test images",
+            ),
+            Column(
+                "classifier_auc",
+                meaning="how often it ranks a real target image above a real source image",
             ),
             Column(
                 "classifier_calibration_error",
                 meaning="how far its confidence is from how often it is right",
             ),
         ),
+    ),
+    *(
+        MetricSpec(
+            name=f"target_rate_{side}",
+            summary=f"target_rate of pictures reduced to {side} pixels a side",
+            implementation=f"{_HERE}.season:target_rate",
+            kind="quality",
+            explanation=(
+                f"target_rate by a judge trained on, and shown, pictures reduced to {side} pixels: "
+                "what is left is light, colour and where they lie, not texture or codec. One "
+                "output per input."
+            ),
+            extractors=FEATURES,
+            side=side,
+            gives=(
+                Column(
+                    f"target_rate_{side}",
+                    meaning=f"share taken for the target at {side} pixels a side",
+                    higher_is_better=True,
+                    side=side,
+                ),
+                Column(
+                    f"classifier_{side}_accuracy",
+                    meaning=f"how often the judge of {side} pixels is right on real test images",
+                ),
+                Column(
+                    f"classifier_{side}_auc",
+                    meaning="how often it ranks a real target image above a real source image",
+                ),
+            ),
+        )
+        for side in SIDES
     ),
     MetricSpec(
         name="cis_proxy",
