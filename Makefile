@@ -3,12 +3,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+QUICK := not browser and not gpu and not slow and not nightly
 
 # Freed memory is kept for the next tensor, not given back to the system and fetched anew.
 export MALLOC_MMAP_THRESHOLD_ ?= 1073741824
 export MALLOC_TRIM_THRESHOLD_ ?= 1073741824
 
-.PHONY: demo test coverage slow speed lint mypy browser hooks clean
+.PHONY: demo test coverage slow nightly speed lint mypy browser hooks clean
 .DEFAULT_GOAL := demo
 
 $(STAMP): pyproject.toml constraints.txt
@@ -24,16 +25,21 @@ demo: $(STAMP)
 
 # One test beside another, each on one thread: small tensors gain nothing from a second.
 test: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 -m "not browser and not gpu and not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 -m "$(QUICK)"
 
 # Which lines and branches the tests of `make test` reach, worker processes too: htmlcov/index.html.
 coverage: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 \
-		-m "not browser and not gpu and not slow" --cov --cov-report=term --cov-report=html
+		-m "$(QUICK)" --cov --cov-report=term --cov-report=html
 
-# What takes longer than about ten seconds a test.
+# Promises that take more than about ten seconds each: kill and resume, poisoned caches, wheels.
 slow: $(STAMP)
-	$(BIN)/python -m pytest -m "slow and not browser and not gpu"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 -m "slow and not browser and not gpu"
+
+# What takes minutes: oracles of whole datasets, trainings that must learn, and every speed run.
+nightly: $(STAMP)
+	$(BIN)/python -m pytest -m "nightly and not browser and not gpu"
+	$(MAKE) speed
 
 browser: $(STAMP)
 	$(BIN)/python -m pytest -m browser tests/browser

@@ -53,7 +53,7 @@ def fit(work_dir, iterations, config=TINY, seed=0):
     return method
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_training_approaches_the_true_target_both_ways():
     method = fit(None, 80)
     data = pairs()

@@ -20,7 +20,7 @@ SIZE = 64
 CONFIG = {**SPEC.presets["demo"], "ngf": 8, "n_blocks": 1, "ndf": 8}
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_training_on_photographs_improves_kid_over_its_own_start(
     yosemite_root: Path, tmp_path: Path
 ) -> None:

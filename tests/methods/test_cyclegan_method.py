@@ -43,7 +43,7 @@ def fit(work_dir, iterations, *, config=TINY, seed=0, events=None):
     return method
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_training_moves_colours_towards_the_target():
     method = fit(None, 150)
     images = data().a.float() / 255

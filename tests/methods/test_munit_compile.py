@@ -40,7 +40,7 @@ def test_without_a_compiler_one_line_says_so_and_training_goes_on(tmp_path, monk
     assert all(torch.equal(found[key], plain[key]) for key in plain)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_compiled_training_gives_the_same_keys_and_nearly_the_same_weights(tmp_path, monkeypatch):
     if shutil.which("g++") is None:
         pytest.skip("no C++ compiler")

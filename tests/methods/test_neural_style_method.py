@@ -306,7 +306,7 @@ def test_the_weight_set_is_in_key_and_results(tmp_path):
     assert planned("embedded").fit_key == embedded.fit_key
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_float32_ends_where_torch_lbfgs_ends_on_photographs(yosemite_root):
     """After 200 closures the final loss is within 1 % of torch's, 8 pairs of photographs."""
     config = NeuralStyleConfig(

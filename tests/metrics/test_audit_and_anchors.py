@@ -90,7 +90,7 @@ def test_the_hash_survives_brightness_and_not_another_scene():
     assert (bits != perceptual_hash(scene(2))).sum() > 12
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_yosemite_has_the_known_duplicates(yosemite_root):
     class Yosemite:
         domains = ("summer", "winter")

@@ -24,7 +24,7 @@ from bench.plugins import load_plugins
 from bench.suite.plan import make_plan
 from bench.suite.schema import make_suite
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.nightly, pytest.mark.timeout(1200)]
 
 ORACLES = ("always_same", "one_mode", "samples_truth", "fresh_truth", "other_scene")
 MEASURED = {

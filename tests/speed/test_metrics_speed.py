@@ -56,7 +56,7 @@ def test_perceptual_distances_of_ten_samples(benchmark):
     benchmark(lambda: squared_distances(network.embed(images).numpy()))
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_nuclear_norm_is_faster_than_the_covariance_root(features):
     """Same number, at least twice as fast: no 1280 x 1280 eigenvalues."""
     with np.errstate(all="ignore"):
@@ -72,7 +72,7 @@ def test_the_nuclear_norm_is_faster_than_the_covariance_root(features):
     assert fast < plain / 2, f"{fast:.2f} s against {plain:.2f} s"
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_scoring_is_twice_as_fast_as_the_libraries_one_by_one(yosemite_root):
     """The same numbers in half the time; the whole set: ``tests/speed/compare_scoring.py``."""
     found = compare(yosemite_root, size=96, samples=6, limit=12)

@@ -55,7 +55,7 @@ def steps() -> Steps:
     return Steps()
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.benchmark(group=f"munit iteration {SIZE}x{SIZE}, paper widths")
 @pytest.mark.parametrize("kind", ["fast", "reference"])
 def test_iteration(benchmark, steps, kind):
@@ -64,7 +64,7 @@ def test_iteration(benchmark, steps, kind):
     benchmark.pedantic(getattr(steps, kind), rounds=10, warmup_rounds=2)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_fast_step_is_faster(steps, record_property, capsys):
     """Interleaved rounds, so that whatever else the machine does hits both alike."""
     times: dict[str, list[float]] = {"fast": [], "reference": []}
@@ -85,7 +85,7 @@ def test_the_fast_step_is_faster(steps, record_property, capsys):
     assert ratio > 1.45
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.skipif("MUNIT_PROFILE" not in os.environ, reason="on demand: set MUNIT_PROFILE=1")
 def test_profile(steps, capsys):
     steps.fast()

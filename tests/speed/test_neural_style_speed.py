@@ -149,13 +149,13 @@ def _ratio(runs, iterations, rounds):
     return statistics.median(ratios)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_faster_than_image_by_image():
     """At 8 iterations a cheap lower bound: the longer the history, the larger the gain."""
     assert _ratio(Runs(4), 8, 3) >= 1.15
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_one_image_is_not_slower():
     assert _ratio(Runs(1), 8, 3) >= 1.0
 
