@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from bench.analysis.columns import TableColumn, columns
+from bench.analysis.preference import preference
 from bench.analysis.summary import summary
 from bench.analysis.text import clean_text, format_interval, format_number
 from bench.analysis.validity import VERDICTS, reasons
@@ -185,7 +186,18 @@ def table_files(run: RunView) -> dict[str, str]:
     table = summary(run)
     headline = [column for column in columns(run) if column.headline]
     said = "; ".join([VERDICTS[run.verdict], *reasons(run)])
-    return {
+    asked = preference(run)
+    voted = [
+        one.table.assign(dataset=one.dataset, direction=one.direction, alpha=one.alpha)
+        for one in asked
+    ]
+    ranked = [one.metrics.assign(dataset=one.dataset, direction=one.direction) for one in asked]
+    people = {
+        name: str(csv_table(pd.concat(parts)))
+        for name, parts in (("preference.csv", voted), ("preference_metrics.csv", ranked))
+        if parts
+    }
+    return people | {
         "summary.csv": str(csv_table(table)),
         "summary.md": f"{markdown_table(table, headline)}\nVerdict: {_markdown(said)}\n",
         "summary.tex": f"% verdict: {clean_text(said)}\n{latex_table(table, headline)}",

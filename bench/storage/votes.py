@@ -18,7 +18,7 @@ from bench.storage.files import read_json_lines, write_json
 from bench.storage.locks import locked
 
 Answer = Literal["left", "right", "tie"]
-Kind = Literal["pair", "same", "noise"]
+Kind = Literal["pair", "same", "static"]
 
 FOLDER = "votes"
 BALLOTS, VOTES = "ballots.json", "votes.jsonl"
@@ -45,7 +45,7 @@ class Ballot:
     id
         Unique in the run; tells nothing of the labels.
     kind
-        ``pair`` compares two methods. ``same`` shows one picture twice and ``noise`` a real
+        ``pair`` compares two methods. ``same`` shows one picture twice and ``static`` a real
         picture beside noise: catch trials, whose answers are known.
     target
         What people call the target domain.

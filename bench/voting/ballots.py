@@ -60,7 +60,7 @@ def make_ballots(
         )
     catches = round(count * CATCH_SHARE) if count > 1 else 0
     kinds: list[Kind] = ["pair"] * (count - catches)
-    kinds += ["same" if i % 2 else "noise" for i in range(catches)]
+    kinds += ["same" if i % 2 else "static" for i in range(catches)]
     rng.shuffle(kinds)
     drawn = itertools.cycle(pools)
     found = []
@@ -132,7 +132,7 @@ class _Pool:
             one = Side(pair[0], self.rng.choice(self.files[pair[0], key]))
             sides = [one, one]
         else:
-            sides = [Side("real", self.rng.choice(self.real)), Side("noise", "")]
+            sides = [Side("real", self.rng.choice(self.real)), Side("static", "")]
         self.rng.shuffle(sides)
         return Ballot(
             name, kind, self.dataset, self.direction, self.target, key, self.inputs[key], *sides

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from bench.analysis.columns import TableColumn, present
+from bench.analysis.preference import preference
 from bench.analysis.text import clean_text, format_interval, format_number, format_p, join_names
 from bench.analysis.validity import VERDICTS, reasons
 from bench_html import findings
@@ -71,11 +72,13 @@ def page_context(
         )
         for number, name in enumerate(datasets)
     ]
+    people = _people(run)
     groups = {column.group for column in known}
     return provenance(run) | {
         "title": join_names(datasets) or "run",
         "datasets": views,
         "several": len(datasets) > 1,
+        "people": people,
         "sections": {section for view in views for section in view["sections"]},
         "has_pictures": any(view["has_pictures"] for view in views),
         "looked_for": findings.looked_for(run),
@@ -124,6 +127,37 @@ def _dataset(
         "pairs": pairs,
         "near": near,
     }
+
+
+def _people(run: RunView) -> list[dict[str, Any]]:
+    """Return what people prefer, ready to show."""
+    return [
+        {
+            "place": " · ".join((one.dataset, one.direction)),
+            "voters": len(one.voters),
+            "votes": int(one.table["votes"].sum()) // 2,
+            "alpha": "" if one.alpha is None else format_number(one.alpha),
+            "careless": join_names(one.careless),
+            "rows": [
+                (
+                    row["label"],
+                    format_number(row["strength"]),
+                    _interval(row, "strength"),
+                    row["votes"],
+                )
+                for row in one.table.to_dict("records")
+            ],
+            "metrics": [
+                (row["title"], format_number(row["tau"]), _interval(row, "tau"), row["n"])
+                for row in one.metrics.to_dict("records")
+            ],
+        }
+        for one in preference(run)
+    ]
+
+
+def _interval(row: Mapping[Any, Any], name: str) -> str:
+    return format_interval(row[name], row["low"], row["high"])
 
 
 def _warning(run: RunView) -> str:

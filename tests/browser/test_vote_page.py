@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from factories import make_run
 
 from bench.storage.votes import read_ballots, read_votes, write_ballots
 from bench.voting.ballots import make_ballots
 from bench.voting.server import VoteServer, export
+from tests.factories import make_run
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

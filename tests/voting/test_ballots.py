@@ -7,10 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from factories import MAKERS, make_run
 
 from bench.api import Anchor, BenchError, Declared, RunView
 from bench.voting.ballots import make_ballots
+from tests.factories import MAKERS, make_run
 
 NOISE = replace(MAKERS["identity"], name="noise")
 
@@ -33,7 +33,7 @@ def test_pairs_and_directions_are_balanced(run: RunView) -> None:
     ballots = make_ballots(run, count=120, seed=3)
     pairs = [b for b in ballots if b.kind == "pair"]
     assert len(ballots) == 120 and len({b.id for b in ballots}) == 120
-    assert Counter(b.kind for b in ballots) == {"pair": 102, "same": 9, "noise": 9}
+    assert Counter(b.kind for b in ballots) == {"pair": 102, "same": 9, "static": 9}
     labels = {side.label for b in pairs for side in (b.left, b.right)}
     assert labels == {"munit", "neural_style", "cyclegan", "identity"}
     ways = Counter(b.direction for b in ballots)
@@ -59,7 +59,7 @@ def test_catch_trials_have_known_answers(run: RunView) -> None:
     for ballot in ballots:
         if ballot.kind == "same":
             assert ballot.left == ballot.right
-        if ballot.kind == "noise":
+        if ballot.kind == "static":
             real = ballot.left if ballot.right.path == "" else ballot.right
             # A real picture of the target domain is an input of the other direction.
             other = {"summer2winter": "winter2summer", "winter2summer": "summer2winter"}

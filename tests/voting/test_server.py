@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from factories import make_run
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -34,6 +33,7 @@ from bench.storage.votes import (
 )
 from bench.voting.ballots import make_ballots
 from bench.voting.server import HOST, VoteServer, picture, read_votes_file
+from tests.factories import make_run
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +93,7 @@ def test_the_page_tells_no_names(server: VoteServer) -> None:
     status, body = ask(server, "GET", "")
     html = body.decode()
     assert status == 200 and server.order[0].id in html
-    for name in ("munit", "cyclegan", "trials/", "noise"):
+    for name in ("munit", "cyclegan", "trials/", "static"):
         assert name not in html
 
 
