@@ -12,6 +12,9 @@ row and column of padding on each side; their difference is added to the outermo
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import reduce
+from operator import add
 from typing import Any
 
 import torch
@@ -21,28 +24,52 @@ from torch import Tensor
 from bench.nn.sharing import shared
 from bench.nn.winograd import conv2d
 
+Taps = Sequence[Sequence[Sequence[float]]]
 
-def _fold(kernel: Tensor, axis: int) -> Tensor:
-    """The five taps along an axis as two times three: those of the even pixels, then the odd.
+# _TAPS[p][a][k] = 1 where tap k of the 5 reads low-resolution offset a - 1, for the output
+# pixels of parity p: offset = floor((p + k - 2) / 2).
+_TAPS = (
+    ((1, 1, 0, 0, 0), (0, 0, 1, 1, 0), (0, 0, 0, 0, 1)),
+    ((1, 0, 0, 0, 0), (0, 1, 1, 0, 0), (0, 0, 0, 1, 1)),
+)
 
-    Tap k reads the low-resolution pixel at ``floor((p + k - 2) / 2)`` from an output of
-    parity p: taps that read the same pixel add up.
+
+def _fold(kernel: Tensor, axis: int, taps: Taps) -> Tensor:
+    """The taps along an axis as two times three: those of the even pixels, then the odd."""
+    lines = kernel.unbind(axis)
+
+    def added(row: Sequence[float]) -> Tensor:
+        return reduce(add, (x if w == 1 else w * x for w, x in zip(row, lines, strict=True) if w))
+
+    # Numbers of Python, as a tensor of them would be copied to the device each time.
+    return torch.stack([added(row) for parity in taps for row in parity], axis)
+
+
+def collapse(weight: Tensor, taps: Taps) -> Tensor:
+    """A kernel that reads a doubled image, as one that reads it before it was doubled.
+
+    Parameters
+    ----------
+    weight
+        ``(O, I, k, k)``.
+    taps
+        ``[p][a][k]``: how much of low-resolution offset ``a - 1`` tap k reads, along one
+        side, for the output pixels of parity p.
+
+    Returns
+    -------
+    Tensor
+        ``(4·O, I, 3, 3)``. Output channel ``4·o + 2·p + q`` makes the pixels of row parity p
+        and column parity q: the order of :func:`torch.nn.functional.pixel_shuffle`.
     """
-    first, second, third, fourth, fifth = kernel.unbind(axis)
-    even = (first + second, third + fourth, fifth)
-    odd = (first, second + third, fourth + fifth)
-    return torch.stack([*even, *odd], axis)
+    out, into = weight.shape[:2]
+    both = _fold(_fold(weight, 2, taps), 3, taps).view(out, into, 2, 3, 2, 3)
+    return both.permute(0, 2, 4, 1, 3, 5).reshape(4 * out, into, 3, 3)
 
 
 def collapse_kernel(weight: Tensor) -> Tensor:
-    """A ``(O, I, 5, 5)`` kernel as the ``(4·O, I, 3, 3)`` kernel of its four output parities.
-
-    Output channel ``4·o + 2·p + q`` makes the pixels of row parity p and column parity q:
-    the order of :func:`torch.nn.functional.pixel_shuffle`.
-    """
-    out, into = weight.shape[:2]
-    both = _fold(_fold(weight, 2), 3).view(out, into, 2, 3, 2, 3)
-    return both.permute(0, 2, 4, 1, 3, 5).reshape(4 * out, into, 3, 3)
+    """A ``(O, I, 5, 5)`` kernel after nearest neighbour; see :func:`collapse`."""
+    return collapse(weight, _TAPS)
 
 
 class _AddRing(torch.autograd.Function):
@@ -68,8 +95,34 @@ class _AddRing(torch.autograd.Function):
         return grad, rows, columns
 
 
-def _edge_pair(first: Tensor, last: Tensor, kernels: Tensor) -> Tensor:
-    """Two lines ``(B, I, L + 4)`` through their own ``(O, I, 5)`` kernels: ``(B, 2, O, L)``."""
+def add_ring(x: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """Maps ``(B, O, H, W)`` with lines added to their outermost ring, in place.
+
+    Parameters
+    ----------
+    rows, columns
+        ``(B, 2, O, W)`` for top and bottom, ``(B, 2, O, H)`` for left and right; a corner
+        gets both.
+    """
+    out: Tensor = _AddRing.apply(x, rows.to(x.dtype), columns.to(x.dtype))
+    return out
+
+
+def edge_pair(first: Tensor, last: Tensor, kernels: Tensor) -> Tensor:
+    """Two lines through kernels of their own.
+
+    Parameters
+    ----------
+    first, last
+        ``(B, I, L + k - 1)``.
+    kernels
+        ``(2·O, I, k)``: those of the first line, then those of the last.
+
+    Returns
+    -------
+    Tensor
+        ``(B, 2, O, L)``.
+    """
     out = F.conv1d(torch.cat([first, last], 1), kernels, groups=2)
     return out.view(len(out), 2, -1, out.shape[-1])
 
@@ -95,8 +148,8 @@ def _ring(x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
         F.pad(F.pad(side.repeat_interleave(2, -1), (1, 1), "replicate"), (1, 1))
         for side in (x[:, :, :, 1] - x[:, :, :, 0], x[:, :, :, -2] - x[:, :, :, -1])
     )
-    rows = _edge_pair(top, bottom, torch.cat([weight[:, :, 0], weight[:, :, 4]]))
-    columns = _edge_pair(left, right, torch.cat([weight[:, :, :, 0], weight[:, :, :, 4]]))
+    rows = edge_pair(top, bottom, torch.cat([weight[:, :, 0], weight[:, :, 4]]))
+    columns = edge_pair(left, right, torch.cat([weight[:, :, :, 0], weight[:, :, :, 4]]))
     return rows, columns
 
 
@@ -119,8 +172,7 @@ def upsample_conv5(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Ten
     offset = None if bias is None else bias.repeat_interleave(4)
     y = F.pixel_shuffle(conv2d(F.pad(x, (1, 1, 1, 1), "replicate"), small, offset), 2)
     rows, columns = _ring(x, weight)
-    out: Tensor = _AddRing.apply(y, rows.to(y.dtype), columns.to(y.dtype))
-    return out
+    return add_ring(y, rows, columns)
 
 
 def conv_few_outputs(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:

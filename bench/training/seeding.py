@@ -7,8 +7,16 @@ resumed run needs no generator state and no data position.
 from __future__ import annotations
 
 import hashlib
+from typing import TYPE_CHECKING
 
 import torch
+
+from bench.nn.init import Scheme, init_weights
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from bench.api import Context
 
 
 def derive_seed(*parts: object) -> int:
@@ -33,3 +41,9 @@ def normal_per_seed(seeds: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor
     """One standard normal draw of `shape` for every seed: ``(*seeds.shape, *shape)``, CPU."""
     draws = [normal(shape, "sample", int(seed)) for seed in seeds.flatten().tolist()]
     return torch.stack(draws).reshape(*seeds.shape, *shape)
+
+
+def initialised(net: nn.Module, scheme: Scheme, ctx: Context, *names: object) -> nn.Module:
+    """`net` on the context's device, its weights drawn for the context's seed and these names."""
+    init_weights(net, scheme, generator=generator(ctx.seed, *names))
+    return net.to(ctx.device)

@@ -14,13 +14,12 @@ import torch.nn.functional as F
 from torch import nn
 
 from bench.api import BenchError
-from bench.nn.init import init_weights
 from bench.nn.patch import smallest_side
 from bench.nn.state import load_state, select_prefix
 from bench.training.loop import linear_decay, run_training
 from bench.training.precision import apply_float32_policy, autocast
 from bench.training.sampling import check_sides
-from bench.training.seeding import derive_seed, generator, normal, normal_per_seed
+from bench.training.seeding import derive_seed, initialised, normal, normal_per_seed
 from bench.training.trainer import StepTrainer, adam
 from bench.training.transfer import to_device
 from bench.training.tuning import tuned
@@ -42,8 +41,7 @@ Parts = dict[str, nn.Module]
 
 
 def _initialised(net: nn.Module, ctx: Context, *names: str) -> nn.Module:
-    init_weights(net, "xavier", generator=generator(ctx.seed, "bicyclegan", *names))
-    return net.to(ctx.device)
+    return initialised(net, "xavier", ctx, "bicyclegan", *names)
 
 
 class BicycleGANTrainer(StepTrainer):

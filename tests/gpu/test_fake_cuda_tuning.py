@@ -138,7 +138,7 @@ def test_a_method_tries_on_copies(monkeypatch):
         method = CycleGAN(config, ctx)
         if tries:
             kept = tuning._fastest
-            monkeypatch.setattr("bench_cyclegan.method.tuned", _always(kept))
+            monkeypatch.setattr("bench.training.resnet_method.tuned", _always(kept))
         method.fit(pictures(), Budget(iterations=2))
         states.append(copy.deepcopy(method.state_dict()))
     assert tried == list(SETTINGS)

@@ -10,10 +10,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from bench.api import Context, TrainData
 from bench.nn.patch import PatchDiscriminator, smallest_side
+from bench.nn.resnet import ResnetGenerator
 from bench.training.pool import ImagePool
 from bench_cyclegan.config import CycleGANConfig
 from bench_cyclegan.method import CycleGAN, CycleGANTrainer
-from bench_cyclegan.networks import ResnetGenerator
 from bench_cyclegan.step import Networks, discriminator_losses, generator_losses, total
 from tests.methods import cyclegan_oracle as oracle
 
