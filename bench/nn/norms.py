@@ -63,8 +63,10 @@ def adain(x: Tensor, bias: Tensor | None, weight: Tensor | None, eps: float = 1e
         y = (wide - mean) * scale
         return (y if bias is None else y + bias[:, :, None, None]).to(x.dtype)
     batch, channels, height, width = x.shape
+    # One sample is that view already, and must not go through it: of a gradient in
+    # channels-last memory that comes by a view, torch's batch norm makes a wrong one on a CPU.
     y = F.batch_norm(
-        x.reshape(1, batch * channels, height, width),
+        x if batch == 1 else x.reshape(1, batch * channels, height, width),
         None,
         None,
         None if weight is None else weight.reshape(-1),
@@ -72,7 +74,7 @@ def adain(x: Tensor, bias: Tensor | None, weight: Tensor | None, eps: float = 1e
         training=True,
         eps=eps,
     )
-    return y.view(batch, channels, height, width)
+    return y if batch == 1 else y.view(batch, channels, height, width)
 
 
 class _SampleNorm(torch.autograd.Function):

@@ -105,6 +105,17 @@ def test_adain_is_bias_then_weight_over_each_map():
     torch.testing.assert_close(instance_norm(x), plain(x, zeros, ones))
 
 
+@pytest.mark.parametrize("batch", [1, 2])
+@pytest.mark.parametrize("norm", [instance_norm, lambda x: adain(x, None, None)])
+def test_norms_take_a_gradient_in_any_memory(norm, batch):
+    """Vectors picked from maps bring one whose channels lie together."""
+    torch.manual_seed(6)
+    x, weights = draw(batch, 3, 4, 5), torch.randn(batch, 3, 4, 5, dtype=torch.float64)
+    last = weights.contiguous(memory_format=torch.channels_last)
+    gradients = [torch.autograd.grad(norm(x), x, g)[0] for g in (last, weights)]
+    torch.testing.assert_close(*gradients, rtol=1e-12, atol=1e-12)
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_precision_is_reduced_in_float32(dtype):
     """4096 squares of 1/8 sum to 64, far past where a half-precision sum stops growing."""
