@@ -1,0 +1,49 @@
+"""CUT and FastCUT: unpaired, deterministic translation by contrast of patches."""
+
+from __future__ import annotations
+
+from bench.api import MethodSpec, hookimpl
+from bench_cut.config import CUTConfig, FastCUTConfig
+
+# A minute of training cannot teach a generator to reproduce a picture and to change it. So
+# short trainings start from the picture.
+_SHORT = {"load": None, "crop": None, "input_skip": True, "lr": 1e-3, "num_patches": 64}
+_DEMO = {**_SHORT, "ngf": 16, "n_blocks": 3, "ndf": 24, "n_layers_d": 2, "head_width": 64}
+_QUICK = {**_SHORT, "ngf": 24, "n_blocks": 4, "ndf": 32, "n_layers_d": 3, "head_width": 128}
+_SOURCE = (
+    "Park, Efros, Zhang & Zhu, Contrastive Learning for Unpaired Image-to-Image Translation, "
+    "ECCV 2020"
+)
+
+SPECS = (
+    MethodSpec(
+        name="cut",
+        summary="Unpaired translation by contrast of patches: one output for one input.",
+        implementation="bench_cut.method:CUT",
+        config=CUTConfig,
+        presets={"demo": _DEMO, "quick": _QUICK, "paper": {}},
+        # Published: 400 epochs; of the 1231 summer photographs.
+        budgets={"demo": "700it", "quick": "800it", "paper": "492400it"},
+        trained=True,
+        multiple_of=4,
+        source=_SOURCE,
+    ),
+    MethodSpec(
+        name="fastcut",
+        summary="CUT without identity images, its contrast heavier: half the work of a step.",
+        implementation="bench_cut.method:FastCUT",
+        config=FastCUTConfig,
+        presets={"demo": _DEMO, "quick": _QUICK, "paper": {}},
+        # Published: 200 epochs.
+        budgets={"demo": "700it", "quick": "800it", "paper": "246200it"},
+        trained=True,
+        multiple_of=4,
+        source=_SOURCE,
+    ),
+)
+
+
+@hookimpl
+def bench_methods() -> tuple[MethodSpec, ...]:
+    """CUT and FastCUT."""
+    return SPECS
