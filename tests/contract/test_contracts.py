@@ -29,6 +29,17 @@ from tests.factories import make_run
 REGISTRY: Registry = load_plugins()
 KINDS = ("methods", "datasets", "metrics", "extractors", "reports", "launchers")
 
+_CUT: Mapping[str, Any] = {
+    "ngf": 4,
+    "ndf": 4,
+    "n_blocks": 1,
+    "n_layers_d": 2,
+    "head_width": 4,
+    "num_patches": 8,
+    "load": None,
+    "crop": None,
+}
+
 # The smallest configuration of each method; baselines need none.
 TINY: Mapping[str, Mapping[str, Any]] = {
     "munit": {
@@ -62,6 +73,8 @@ TINY: Mapping[str, Mapping[str, Any]] = {
         "load": None,
         "crop": None,
     },
+    "cut": _CUT,
+    "fastcut": _CUT,
     "neural_style": {"recipe": "fast", "iterations": 3},
 }
 

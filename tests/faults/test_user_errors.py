@@ -300,7 +300,7 @@ def test_score_refuses_what_it_would_pass_over(command: Callable[..., str], data
     assert "no images in empty" in command("score", "empty", "--reference", real)
 
 
-@pytest.mark.parametrize("name", ["munit", "cyclegan", "bicyclegan"])
+@pytest.mark.parametrize("name", ["munit", "cyclegan", "bicyclegan", "cut"])
 def test_a_wrong_option_beside_weights(
     command: Callable[..., str], data: Path, name: str, tmp_path: Path
 ) -> None:

@@ -1,4 +1,4 @@
-"""CycleGAN and BicycleGAN keep what the contract kit asks of every method."""
+"""CycleGAN, BicycleGAN, CUT and FastCUT keep what the contract kit asks of every method."""
 
 from __future__ import annotations
 
@@ -6,10 +6,23 @@ import pytest
 
 import bench_baselines
 import bench_bicyclegan
+import bench_cut
 import bench_cyclegan
 from bench.testing import check_method, check_spec
 
+_CUT = {
+    "ngf": 4,
+    "ndf": 4,
+    "n_blocks": 1,
+    "n_layers_d": 2,
+    "head_width": 4,
+    "num_patches": 8,
+    "load": None,
+    "crop": None,
+}
 CONFIGS = {
+    "cut": _CUT,
+    "fastcut": _CUT,
     "cyclegan": {
         "ngf": 4,
         "ndf": 4,
@@ -32,7 +45,13 @@ CONFIGS = {
     },
 }
 SPECS = {
-    spec.name: spec for spec in (bench_cyclegan.SPEC, bench_bicyclegan.SPEC, *bench_baselines.SPECS)
+    spec.name: spec
+    for spec in (
+        bench_cyclegan.SPEC,
+        bench_bicyclegan.SPEC,
+        *bench_cut.SPECS,
+        *bench_baselines.SPECS,
+    )
 }
 
 

@@ -39,7 +39,10 @@ def command(
 @pytest.mark.parametrize(
     ("what", "names"),
     [
-        ("methods", ["munit", "neural_style", "cyclegan", "bicyclegan", "identity"]),
+        (
+            "methods",
+            ["munit", "neural_style", "cyclegan", "bicyclegan", "cut", "fastcut", "identity"],
+        ),
         ("datasets", ["yosemite", "seasons", "image_folder"]),
         ("metrics", ["kid", "fid", "lpips_diversity"]),
         ("extractors", ["inception-v3", "efficientnet-lite0", "st-lpips-alex", "lpips-0.0-alex"]),
