@@ -72,12 +72,14 @@ from bench.api.specs import (
     LauncherSpec,
     MethodSpec,
     MetricSpec,
+    ModelSpec,
     ReportSpec,
     Role,
     Rule,
     WeightFile,
     find_column,
     hookimpl,
+    models_in,
 )
 
 __all__ = [
@@ -120,6 +122,7 @@ __all__ = [
     "MetricContext",
     "MetricSpec",
     "MixingMethod",
+    "ModelSpec",
     "NotMeasurable",
     "OfficialMethod",
     "PerceptualDistance",
@@ -144,4 +147,5 @@ __all__ = [
     "Which",
     "find_column",
     "hookimpl",
+    "models_in",
 ]

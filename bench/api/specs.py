@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from importlib.resources import files
 from typing import Any, Literal
 
 import pluggy
@@ -271,6 +272,45 @@ class MethodSpec:
     explain: str = ""
     source: str = ""
     version: str = "1"
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """Declares a trained model that comes with a plugin: ``method@name``.
+
+    Parameters
+    ----------
+    name
+        How users call it, after the method: ``seasons-64``.
+    method
+        The method it belongs to.
+    card
+        ``"package:path"`` of its model card, a TOML file that names its weights beside it and
+        tells how they came about; ``bench weights pack`` writes both.
+    """
+
+    name: str
+    method: str
+    card: str
+
+    @property
+    def title(self) -> str:
+        """``method@name``."""
+        return f"{self.method}@{self.name}"
+
+
+def models_in(package: str, method: str) -> tuple[ModelSpec, ...]:
+    """Return the models of a method whose cards lie in a package's folder ``weights``.
+
+    A card is called ``<method>-<name>.toml``, as ``bench weights pack`` writes it.
+    """
+    folder, prefix = files(package).joinpath("weights"), f"{method}-"
+    cards = [file.name for file in folder.iterdir()] if folder.is_dir() else []
+    names = sorted(c for c in cards if c.startswith(prefix) and c.endswith(".toml"))
+    return tuple(
+        ModelSpec(name[len(prefix) : -len(".toml")], method, f"{package}:weights/{name}")
+        for name in names
+    )
 
 
 @dataclass(frozen=True)
