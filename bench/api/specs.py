@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from importlib.resources import files
+from pathlib import Path
 from typing import Any, Literal
 
 import pluggy
@@ -299,17 +300,16 @@ class ModelSpec:
         return f"{self.method}@{self.name}"
 
 
-def models_in(package: str, method: str) -> tuple[ModelSpec, ...]:
-    """Return the models of a method whose cards lie in a package's folder ``weights``.
+def models_in(module: str, method: str) -> tuple[ModelSpec, ...]:
+    """Return the models of a method whose cards lie in the folder ``weights`` beside a module.
 
-    A card is called ``<method>-<name>.toml``, as ``bench weights pack`` writes it.
+    A card is called ``<method>-<name>.toml``, as ``bench weights pack`` writes it. `module` is
+    the calling plugin's ``__name__``, a package or a file.
     """
-    folder, prefix = files(package).joinpath("weights"), f"{method}-"
-    cards = [file.name for file in folder.iterdir()] if folder.is_dir() else []
-    names = sorted(c for c in cards if c.startswith(prefix) and c.endswith(".toml"))
+    folder = Path(str(sys.modules[module].__file__)).with_name("weights")
     return tuple(
-        ModelSpec(name[len(prefix) : -len(".toml")], method, f"{package}:weights/{name}")
-        for name in names
+        ModelSpec(card.stem.removeprefix(f"{method}-"), method, f"{module}:weights/{card.name}")
+        for card in sorted(folder.glob(f"{method}-*.toml"))
     )
 
 

@@ -32,7 +32,7 @@ class MethodPart:
     weights
         Trained weights to load instead of training.
     pretrained
-        The pretrained file it uses, and its hash.
+        The trained or pretrained file it uses, and its hash.
     samples, repeats
         Pictures made for each input; a deterministic method makes one, which is scored as if
         it were drawn `repeats` times, so that its diversity reads 0.
@@ -171,7 +171,7 @@ class Job:
             "dataset": self.dataset_label,
             "seed": self.seed,
             "config": json.dumps(self.config, sort_keys=True),
-            "budget": self.budget,
+            "budget": "loaded" if self.weights else self.budget,
             "pretrained": self.pretrained,
             "size": self.size,
         }

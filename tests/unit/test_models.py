@@ -2,87 +2,38 @@
 
 from __future__ import annotations
 
-import sys
+import importlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import save_file
 from typer.testing import CliRunner
 
 from bench.api import BenchError, ModelSpec, models_in
 from bench.cli import app
 from bench.plugins import load_plugins
-from bench.storage.files import file_sha256
 from bench.storage.models import Card, Model, halved, open_model, read_card, write_card
 from bench.storage.weights import read_state
+from tests.models import TINY, VALUES, forgotten, write_model
 
 ROOT = Path(__file__).parents[2] / "methods"
-VALUES: dict[str, Any] = {
-    "name": "tiny-8",
-    "method": "toy",
-    "file": "toy-tiny-8.safetensors",
-    "domains": ("summer", "winter"),
-    "size": 8,
-    "license": "MIT",
-    "trained_on": "nothing at all",
-    "bad_at": ("everything",),
-    "training": {
-        "dataset": "seasons",
-        "dataset_config": {"train": 3},
-        "fingerprint": "ab" * 32,
-        "size": 8,
-        "config": {"gen_dim": 4, "ema": 0.5},
-        "budget": "10it",
-        "seed": 0,
-        "precision": "fp32",
-        "iterations": 10,
-        "hours": 0.25,
-        "hardware": "a CPU",
-        "version": "0.2.0",
-    },
-    "scores": (
-        {
-            "dataset": "seasons",
-            "direction": "summer2winter",
-            "metric": "kid",
-            "value": 0.1,
-            "low": 0.05,
-            "high": 0.2,
-            "n": 40,
-            "extractor": "lite",
-        },
-    ),
-}
-
-PLUGIN = """
-from bench.api import Config, MethodSpec, ModelSpec, hookimpl
-@hookimpl
-def bench_methods():
-    return [MethodSpec("toy", "a toy", "toy_brings_a_model:Toy", trained=True)]
-@hookimpl
-def bench_models():
-    return [ModelSpec("tiny-8", "toy", "toy_brings_a_model:tiny-8.toml")]
-"""
 
 
 @pytest.fixture
 def plugin(tmp_path: Path) -> Iterator[Path]:
     """A one-file plugin, its card and its weights."""
-    state = {"w": torch.linspace(-1, 1, 9)}
-    save_file(halved(state), tmp_path / VALUES["file"])
-    digest = file_sha256(tmp_path / VALUES["file"])
-    write_card(tmp_path / "tiny-8.toml", Card.model_validate({**VALUES, "sha256": digest}))
-    file = tmp_path / "toy_brings_a_model.py"
-    file.write_text(PLUGIN)
-    yield file
-    sys.modules.pop(file.stem, None)
+    with forgotten():
+        yield write_model(tmp_path)
+
+
+def card_of(plugin: Path) -> Path:
+    return plugin.parent / "weights" / "munit-tiny-16.toml"
 
 
 def read(plugin: Path, **changes: object) -> Card:
-    return read_card(plugin.with_name("tiny-8.toml")).model_copy(update=changes)
+    return read_card(card_of(plugin)).model_copy(update=changes)
 
 
 def bench(*arguments: object) -> tuple[int, str]:
@@ -94,50 +45,47 @@ def bench(*arguments: object) -> tuple[int, str]:
 
 def test_a_plugin_brings_a_model(plugin: Path) -> None:
     registry = load_plugins([plugin])
-    model = open_model(registry.model("toy@tiny-8"))
+    model = open_model(registry.model("munit@tiny-16"))
     card = model.card
-    assert (card.title, card.domains) == ("toy@tiny-8", ("summer", "winter"))
-    assert card.training.config == {"gen_dim": 4, "ema": 0.5}
+    assert (card.title, card.domains) == ("munit@tiny-16", ("summer", "winter"))
+    assert card.training.config == {**TINY, "ema": 0.5}
     state = read_state(model.weights())
-    assert state["w"].dtype == torch.float32
-    assert torch.allclose(state["w"], torch.linspace(-1, 1, 9), atol=1e-3)
-    with pytest.raises(BenchError, match=r"trained model of toy 'tiny-9' is unknown.*tiny-8"):
-        registry.model("toy@tiny-9")
+    assert {value.dtype for value in state.values()} == {torch.float32}
+    with pytest.raises(BenchError, match=r"trained model of munit 'tiny-9' is unknown.*tiny-16"):
+        registry.model("munit@tiny-9")
 
 
 def test_the_verbs(plugin: Path) -> None:
     status, text = bench("weights", "list", "--plugin", plugin)
-    assert status == 0 and "toy@tiny-8" in text and "in 0.25 h on seasons" in text
-    status, text = bench("weights", "show", "toy@tiny-8", "--plugin", plugin)
+    assert status == 0 and "munit@tiny-16" in text and "in 0.25 h on seasons" in text
+    status, text = bench("weights", "show", "munit@tiny-16", "--plugin", plugin)
     assert status == 0
-    assert "gen_dim=4, ema=0.5" in text and "everything" in text and "10 iterations" in text
+    assert "gen_dim=2, mlp_dim=4" in text and "everything" in text and "10 iterations" in text
     assert "summer2winter" in text and "kid 0.1 [0.05, 0.2], n 40, lite" in text
-    status, text = bench("weights", "verify", "--plugin", plugin, "toy@tiny-8")
-    assert status == 0 and "9 numbers" in text
-    assert bench("weights", "show", "toy", "--plugin", plugin)[0] == 2
+    status, text = bench("weights", "verify", "--plugin", plugin, "munit@tiny-16")
+    assert status == 0 and "numbers, sha256" in text
+    assert bench("weights", "show", "munit", "--plugin", plugin)[0] == 2
 
 
 def test_other_weights_are_refused(plugin: Path) -> None:
-    file = plugin.with_name(VALUES["file"])
+    file = card_of(plugin).with_suffix(".safetensors")
     content = bytearray(file.read_bytes())
     content[-1] ^= 1
     file.write_bytes(content)
-    status, text = bench("weights", "verify", "toy@tiny-8", "--plugin", plugin)
-    assert status == 2 and "is not toy@tiny-8" in text and "install the package again" in text
+    status, text = bench("weights", "verify", "munit@tiny-16", "--plugin", plugin)
+    assert status == 2 and "is not munit@tiny-16" in text and "install the package again" in text
     file.unlink()
-    status, text = bench("weights", "verify", "toy@tiny-8", "--plugin", plugin)
+    status, text = bench("weights", "verify", "munit@tiny-16", "--plugin", plugin)
     assert status == 2 and "is missing" in text
-    write_card(plugin.with_name("tiny-8.toml"), read(plugin, name="other"))
-    status, text = bench("weights", "show", "toy@tiny-8", "--plugin", plugin)
-    assert status == 2 and "is that of toy@other, not of toy@tiny-8" in text
+    write_card(card_of(plugin), read(plugin, name="other"))
+    status, text = bench("weights", "show", "munit@tiny-16", "--plugin", plugin)
+    assert status == 2 and "is that of munit@other, not of munit@tiny-16" in text
 
 
 def test_weights_that_are_not_shipped_are_pinned(plugin: Path, tmp_path: Path) -> None:
     card = read(plugin, url="https://example.org/x.safetensors")
-    model = Model(card, tmp_path / "tiny-8.toml")
-    moved = tmp_path / "weights"
-    moved.mkdir()
-    (tmp_path / card.file).rename(moved / card.file)
+    model = Model(card, tmp_path / "card.toml")
+    moved = card_of(plugin).parent
     assert model.weights(weights_dir=moved) == moved / card.file
     with pytest.raises(BenchError, match=r"put https://example.org/x.safetensors into the folder"):
         model.weights()
@@ -189,10 +137,8 @@ def test_cards_in_a_package_are_found(tmp_path: Path, monkeypatch: pytest.Monkey
     for name in ("toy-a.toml", "toy-a.safetensors", "other-b.toml"):
         (package / "weights" / name).touch()
     monkeypatch.syspath_prepend(tmp_path)
-    try:
+    with forgotten():
+        importlib.import_module("brings_models")
         assert models_in("brings_models", "toy") == (
             ModelSpec("a", "toy", "brings_models:weights/toy-a.toml"),
         )
-        assert models_in("bench.nn", "toy") == ()
-    finally:
-        sys.modules.pop("brings_models", None)

@@ -14,7 +14,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.api import BenchError, Budget, Method, TrainedMethod
+from bench.api import BenchError, Budget, Event, Method, TrainedMethod
 from bench.metrics.judge import Judge
 from bench.plugins import load_weights, make_config, resolve
 from bench.storage.files import link_or_copy, write_atomic, write_json
@@ -59,6 +59,8 @@ def run(workspace: Workspace) -> Fitted:
     """
     job, cached = workspace.job, workspace.cache
     method = cache(partial(_make, workspace))
+    if job.weights is not None:
+        workspace.emit(Event("log", "fit", f"loaded {job.pretrained}"))
     if not workspace.spec.trained or job.weights is not None:
         return Fitted(method)
     known = cached.get("fit", job.fit_key) is not None
