@@ -51,6 +51,13 @@ PresetName = Annotated[
 BudgetText = Annotated[
     str | None, typer.Option(help="Training budget of each trained method.", metavar="90s|5000it")
 ]
+ScoreAt = Annotated[
+    str | None,
+    typer.Option(
+        help="Score trainings at these iterations, too: the learning curve.",
+        metavar="1000it,4000it",
+    ),
+]
 Size = Annotated[int | None, typer.Option(help="Side of the images in pixels.")]
 Samples = Annotated[int | None, typer.Option(help="Outputs per input of multimodal methods.")]
 Seeds = Annotated[
@@ -214,6 +221,7 @@ def build_suite(
     directions: str | None = None,
     seeds: str | None = None,
     metrics: str | None = None,
+    score_at: str | None = None,
     offline: bool = False,
     allow_missing: bool = False,
     plugins: list[Path] | None = None,
@@ -233,6 +241,7 @@ def build_suite(
         "directions": split(directions),
         "seeds": _numbers(seeds, "--seeds"),
         "metrics": split(metrics),
+        "score_at": split(score_at),
     }
     flags = {"offline": offline, "allow_missing": allow_missing}
     values |= {key: value for key, value in {**scalars, **lists}.items() if value is not None}

@@ -38,6 +38,8 @@ class MethodPart:
         it were drawn `repeats` times, so that its diversity reads 0.
     given, allow_missing
         The digest of pictures that were made elsewhere, and whether some may be missing.
+    score_at
+        Iterations of its training after which its weights are scored, too.
     """
 
     name: str
@@ -50,6 +52,7 @@ class MethodPart:
     repeats: int = 1
     given: str = ""
     allow_missing: bool = False
+    score_at: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -144,6 +147,7 @@ class Job:
     repeats = _Flat[int]("method_part.repeats")
     given = _Flat[str]("method_part.given")
     allow_missing = _Flat[bool]("method_part.allow_missing")
+    score_at = _Flat[tuple[int, ...]]("method_part.score_at")
     dataset = _Flat[str]("dataset_part.name")
     dataset_label = _Flat[str]("dataset_part.label")
     dataset_config = _Flat[dict[str, Any]]("dataset_part.config")

@@ -189,6 +189,7 @@ def _job(
             repeats=suite.samples if made == 1 else 1,
             given=found.digest if found else "",
             allow_missing=suite.allow_missing,
+            score_at=suite.points(entrant.budget),
         ),
         dataset_part=DatasetPart(
             name=data.spec.name,

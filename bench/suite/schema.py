@@ -130,6 +130,8 @@ class Suite(_Strict):
         Outputs per input for methods that can give several.
     budget
         Training budget for every trained method; else each method's own for the preset.
+    score_at
+        Budgets in iterations at which a training is scored, too, from the weights it has then.
     metrics
         Names; None: every default metric that applies.
     metric_options, extractors, launchers, reports
@@ -159,6 +161,7 @@ class Suite(_Strict):
     samples: int = Field(default=1, ge=1, le=1000)
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
     budget: str | None = None
+    score_at: tuple[str, ...] = ()
     metrics: tuple[str, ...] | None = None
     metric_options: Options = Field(default_factory=dict)
     extractors: Options = Field(default_factory=dict)
@@ -212,6 +215,14 @@ class Suite(_Strict):
                 raise ValueError(f"{title[0]} is named twice: give each its own label")
         return value
 
+    @field_validator("score_at")
+    @classmethod
+    def _score_at(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for text in value:
+            if not str(_checked_budget(text)).endswith("it"):
+                raise ValueError(f"write iterations, as in 4000it, not {text}")
+        return value
+
     @field_validator("seeds")
     @classmethod
     def _seeds(cls, value: tuple[int, ...]) -> tuple[int, ...]:
@@ -225,6 +236,12 @@ class Suite(_Strict):
     @classmethod
     def _budget(cls, value: str | None) -> str | None:
         return _checked_budget(value)
+
+    def points(self, budget: str) -> tuple[int, ...]:
+        """Return the iterations after which a training within `budget` is scored as well."""
+        end = Budget.parse(budget).iterations if budget else 0
+        asked = {Budget.parse(text).iterations or 0 for text in self.score_at}
+        return tuple(sorted(at for at in asked if end is None or at < end))
 
 
 def _checked_budget(value: str | None) -> str | None:
