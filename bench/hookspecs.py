@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         LauncherSpec,
         MethodSpec,
         MetricSpec,
+        ModelSpec,
         ReportSpec,
     )
 
@@ -28,6 +29,11 @@ def bench_methods() -> Sequence[MethodSpec]:  # type: ignore[empty-body]
 @hookspec
 def bench_datasets() -> Sequence[DatasetSpec]:  # type: ignore[empty-body]
     """The datasets a plugin offers."""
+
+
+@hookspec
+def bench_models() -> Sequence[ModelSpec]:  # type: ignore[empty-body]
+    """The trained models a plugin brings."""
 
 
 @hookspec

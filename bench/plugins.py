@@ -28,6 +28,7 @@ from bench.api import (
     Method,
     MethodSpec,
     MetricSpec,
+    ModelSpec,
     PretrainedMethod,
     ReportSpec,
 )
@@ -56,6 +57,8 @@ class Registry:
     extractors: dict[str, ExtractorSpec] = field(default_factory=dict)
     reports: dict[str, ReportSpec] = field(default_factory=dict)
     launchers: dict[str, LauncherSpec] = field(default_factory=dict)
+    models: dict[str, ModelSpec] = field(default_factory=dict)
+    """By ``method@name``."""
     broken: list[BrokenPlugin] = field(default_factory=list)
     files: tuple[Path, ...] = ()
 
@@ -82,6 +85,15 @@ class Registry:
     def launcher(self, name: str) -> LauncherSpec:
         """The launcher of that name; raises `BenchError` with near misses."""
         return self._pick(self.launchers, name, "launcher")
+
+    def model(self, title: str) -> ModelSpec:
+        """The trained model called ``method@name``; raises `BenchError` with what there is."""
+        method, _, name = title.partition("@")
+        self.method(method)
+        if title not in self.models:
+            mine = [spec.name for spec in self.models.values() if spec.method == method]
+            raise BenchError(unknown(f"trained model of {method}", name, mine))
+        return self.models[title]
 
     def _pick(self, known: Mapping[str, Spec], name: str, kind: str) -> Spec:
         if name in known:
@@ -143,6 +155,7 @@ def _collect(registry: Registry, manager: pluggy.PluginManager) -> None:
         (manager.hook.bench_extractors, registry.extractors, ExtractorSpec),
         (manager.hook.bench_reports, registry.reports, ReportSpec),
         (manager.hook.bench_launchers, registry.launchers, LauncherSpec),
+        (manager.hook.bench_models, registry.models, ModelSpec),
     ]
     for hook, known, kind in hooks:
         # One call for each plugin, not one for all: what one of them raises harms no other.
@@ -151,9 +164,10 @@ def _collect(registry: Registry, manager: pluggy.PluginManager) -> None:
                 for spec in _checked(
                     hook.name, kind, cast("Iterable[Any]", implementation.function())
                 ):
-                    if spec.name in known:
-                        raise BenchError(f"{spec.name!r} is already offered by another plugin")
-                    known[spec.name] = spec
+                    name = spec.title if kind is ModelSpec else spec.name
+                    if name in known:
+                        raise BenchError(f"{name!r} is already offered by another plugin")
+                    known[name] = spec
             except (Exception, SystemExit) as error:
                 origin = getattr(implementation.plugin, "__file__", None) or "?"
                 broken = BrokenPlugin(implementation.plugin_name, origin, _reason(error))

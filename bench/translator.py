@@ -24,6 +24,7 @@ from bench.api import (
 from bench.devices import choose_device, choose_precision
 from bench.nn.padding import pad_to_multiple, translate_padded
 from bench.plugins import load_plugins, load_weights, make_config, resolve
+from bench.storage.models import Card, open_model
 from bench.training.precision import apply_float32_policy
 from bench.training.seeding import derive_seed
 
@@ -41,6 +42,8 @@ class Translator:
         Where it lives; inputs are moved there.
     domains
         Names of the two domains, accepted beside ``a`` and ``b``.
+    card
+        What is known of the trained model that it is, if it is one with a name.
     """
 
     def __init__(
@@ -49,11 +52,13 @@ class Translator:
         spec: MethodSpec,
         device: torch.device,
         domains: tuple[str, str] = ("a", "b"),
+        card: Card | None = None,
     ) -> None:
         self.method = method
         self.spec = spec
         self.device = device
         self.domains = domains
+        self.card = card
 
     def _domain(self, name: str) -> Domain:
         if name in ("a", self.domains[0]):
@@ -216,7 +221,7 @@ def load(
     device: str = "auto",
     precision: str = "auto",
     seed: int = 0,
-    domains: tuple[str, str] = ("a", "b"),
+    domains: tuple[str, str] | None = None,
     weights_dir: str | Path | None = None,
     offline: bool = False,
     plugins: tuple[Path, ...] = (),
@@ -228,14 +233,16 @@ def load(
     Parameters
     ----------
     name
-        A method's name, as ``bench list methods`` shows it.
+        A method's name, as ``bench list methods`` shows it; or ``method@model``.
     weights
-        Trained weights (the original project's file, or ``.safetensors`` of a run); widths
-        are read from them. Required for trained methods.
+        A trained model's name (``"yosemite-128"``, as ``bench weights list`` shows it), or a file
+        of trained weights: the original project's, or ``.safetensors`` of a run. Widths are read
+        from it. Required for trained methods.
     device, precision
         As in a suite; ``auto`` takes a GPU where there is one.
     domains
-        What the two domains are called, e.g. ``("summer", "winter")``.
+        What the two domains are called, e.g. ``("summer", "winter")``. None: as the model with a
+        name knows them, else ``("a", "b")``.
     weights_dir, offline
         Where official pretrained weights lie; whether downloads are forbidden.
     emit
@@ -248,7 +255,9 @@ def load(
     BenchError
         On an unknown name or option, or weights that do not fit.
     """
-    spec = load_plugins(plugins).method(name)
+    registry = load_plugins(plugins)
+    name, _, titled = name.partition("@")
+    spec = registry.method(name)
     if spec.precomputed:
         raise BenchError(f"method {name} brings pictures that exist: it cannot translate")
     chosen = choose_device(device)
@@ -262,9 +271,19 @@ def load(
     if emit is not None:
         ctx = replace(ctx, emit=emit)
     apply_float32_policy(ctx)
+    if weights is not None and not spec.trained:
+        raise BenchError(f"method {name} takes no trained weights")
+    # A name has no ending, a file of weights has one.
+    if isinstance(weights, str) and not Path(weights).suffix and not Path(weights).exists():
+        titled, weights = weights, None
+    card = None
+    if titled and weights is not None:
+        raise BenchError(f"{name}@{titled} has its weights: leave {weights} out")
+    if titled:
+        model = open_model(registry.model(f"{name}@{titled}"))
+        card, weights = model.card, model.weights(weights_dir=ctx.weights_dir, offline=offline)
+        config = {**card.training.config, **config}
     if weights is not None:
-        if not spec.trained:
-            raise BenchError(f"method {name} takes no trained weights")
         method = load_weights(spec, name, Path(weights), ctx, config)
     elif spec.trained:
         raise BenchError(
@@ -274,4 +293,4 @@ def load(
         values: Mapping[str, Any] = {**spec.presets.get("paper", {}), **config}
         settings = make_config("method", name, spec.config, values)
         method = resolve(spec.implementation)(settings, ctx)
-    return Translator(method, spec, chosen, domains)
+    return Translator(method, spec, chosen, domains or (card.domains if card else ("a", "b")), card)

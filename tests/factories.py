@@ -25,7 +25,7 @@ from bench.api import Declared, RunView
 from bench.metrics.plugin import METRICS
 from bench.storage.declared import write_declared
 from bench.storage.jobs import DatasetPart, Job, MachinePart, MethodPart, ScoringPart
-from bench.storage.tables import table
+from bench.storage.tables import SCHEMAS, VERSION, table
 from bench_baselines import SPECS as BASELINES
 
 Pixels = npt.NDArray[np.uint8]
@@ -167,7 +167,7 @@ def make_run(
     dataset: str = "yosemite",
     datasets: Sequence[str] = (),
     declared: Declared = DECLARED,
-    version: int = 2,
+    version: int = VERSION,
     failures: bool = True,
     hostile: bool = False,
     photos: Path | None = None,
@@ -175,6 +175,7 @@ def make_run(
     share_pictures: bool = False,
     truths: int = 0,
     twins: Sequence[str] = (),
+    points: Sequence[int] = (),
     seed: int = 0,
 ) -> RunView:
     """Write a finished run's folder and read it back.
@@ -212,12 +213,14 @@ def make_run(
         True translations of each input, in the last dataset.
     twins
         Names of inputs that are training images, too.
+    points
+        Iterations after which the trainings were scored.
     """
     path.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
     makers = [MAKERS[m] if isinstance(m, str) else m for m in methods]
     rows: dict[str, list[dict[str, Any]]] = {
-        name: [] for name in ("trials", "measurements", "samples", "timings")
+        name: [] for name in SCHEMAS if version > 2 or name != "curves"
     }
     given = labels or {}
     bad = iter(HOSTILE * 1000)
@@ -282,6 +285,14 @@ def make_run(
                     _time(where, maker, rows, rng)
         if failures:
             _failures(rows, dataset_name, text)
+    learning = [row for row in rows["measurements"] if row["method"] in ("munit", "cyclegan")]
+    for iteration in points:
+        rows["curves"] += [
+            row
+            | {"value": row["value"] * (1 + 100 / iteration), "low": None, "high": None}
+            | {"iteration": iteration, "seconds": 0.1 * iteration, "cores": 2}
+            for row in learning
+        ]
     _write(path, rows, makers, places, samples, seeds, directions, text, declared, version)
     return open_run(path)
 

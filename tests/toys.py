@@ -79,7 +79,7 @@ class Toy:
 
     def fit(self, data, budget):
         run_training(Trainer(self.config, self.ctx, self.net, data), budget, self.ctx,
-                     checkpoint_seconds=0.0)
+                     checkpoint_seconds=0.0, weights=self.state_dict)
 
     @torch.no_grad()
     def translate(self, images, direction, *, samples, seeds):

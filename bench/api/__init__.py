@@ -73,12 +73,14 @@ from bench.api.specs import (
     LauncherSpec,
     MethodSpec,
     MetricSpec,
+    ModelSpec,
     ReportSpec,
     Role,
     Rule,
     WeightFile,
     find_column,
     hookimpl,
+    models_in,
 )
 
 __all__ = [
@@ -122,6 +124,7 @@ __all__ = [
     "MetricContext",
     "MetricSpec",
     "MixingMethod",
+    "ModelSpec",
     "NotMeasurable",
     "OfficialMethod",
     "PerceptualDistance",
@@ -146,4 +149,5 @@ __all__ = [
     "Which",
     "find_column",
     "hookimpl",
+    "models_in",
 ]

@@ -127,7 +127,7 @@ class TrialResult:
     facts
         What ``trials`` says of it beside what was planned: seconds of each stage, iterations,
         parameters, device, precision, memory, stages taken from the cache.
-    measurements, samples, timings
+    measurements, samples, timings, curves
         Rows of these tables.
     """
 
@@ -137,3 +137,4 @@ class TrialResult:
     measurements: list[dict[str, Any]] = field(default_factory=list)
     samples: list[dict[str, Any]] = field(default_factory=list)
     timings: list[dict[str, Any]] = field(default_factory=list)
+    curves: list[dict[str, Any]] = field(default_factory=list)

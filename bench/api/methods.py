@@ -109,6 +109,9 @@ class Context:
     checkpoint_seconds
         Time between checkpoints; 0: one after every iteration, each of them reported as
         progress. None: as the method likes. Has no influence on results.
+    keep_at
+        Iterations after which the weights, as they are then, are kept in `work_dir`, to be scored;
+        :func:`bench.training.loop.run_training` does so. Has no influence on results.
     emit
         Takes an :class:`Event`.
     judge
@@ -123,6 +126,7 @@ class Context:
     offline: bool = True
     work_dir: Path | None = None
     checkpoint_seconds: float | None = None
+    keep_at: tuple[int, ...] = ()
     emit: Callable[[Event], None] = _no_event
     judge: Callable[[torch.Tensor], Callable[[torch.Tensor], float]] | None = None
 

@@ -103,6 +103,7 @@ class RunView:
     measurements: pd.DataFrame
     samples: pd.DataFrame
     timings: pd.DataFrame
+    curves: pd.DataFrame
     losses: pd.DataFrame
     comparisons: pd.DataFrame
     checks: pd.DataFrame

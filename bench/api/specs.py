@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Literal
 
 import pluggy
@@ -292,6 +294,44 @@ class MethodSpec:
     explain: str = ""
     source: str = ""
     version: str = "1"
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """Declares a trained model that comes with a plugin: ``method@name``.
+
+    Parameters
+    ----------
+    name
+        How users call it, after the method: ``seasons-64``.
+    method
+        The method it belongs to.
+    card
+        ``"package:path"`` of its model card, a TOML file that names its weights beside it and
+        tells how they came about; ``bench weights pack`` writes both.
+    """
+
+    name: str
+    method: str
+    card: str
+
+    @property
+    def title(self) -> str:
+        """``method@name``."""
+        return f"{self.method}@{self.name}"
+
+
+def models_in(module: str, method: str) -> tuple[ModelSpec, ...]:
+    """Return the models of a method whose cards lie in the folder ``weights`` beside a module.
+
+    A card is called ``<method>-<name>.toml``, as ``bench weights pack`` writes it. `module` is
+    the calling plugin's ``__name__``, a package or a file.
+    """
+    folder = Path(str(sys.modules[module].__file__)).with_name("weights")
+    return tuple(
+        ModelSpec(card.stem.removeprefix(f"{method}-"), method, f"{module}:weights/{card.name}")
+        for card in sorted(folder.glob(f"{method}-*.toml"))
+    )
 
 
 @dataclass(frozen=True)

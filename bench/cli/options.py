@@ -21,8 +21,8 @@ Methods = Annotated[
     typer.Option(
         "--methods",
         "-m",
-        help="Names, joined with commas; outputs:FOLDER or outputs:LABEL=FOLDER for pictures "
-        "made elsewhere.",
+        help="Names, joined with commas; METHOD@MODEL loads a trained model; outputs:FOLDER or "
+        "outputs:LABEL=FOLDER for pictures made elsewhere.",
         metavar="A,B",
     ),
 ]
@@ -50,6 +50,13 @@ PresetName = Annotated[
 ]
 BudgetText = Annotated[
     str | None, typer.Option(help="Training budget of each trained method.", metavar="90s|5000it")
+]
+ScoreAt = Annotated[
+    str | None,
+    typer.Option(
+        help="Score trainings at these iterations, too: the learning curve.",
+        metavar="1000it,4000it",
+    ),
 ]
 Size = Annotated[int | None, typer.Option(help="Side of the images in pixels.")]
 Samples = Annotated[int | None, typer.Option(help="Outputs per input of multimodal methods.")]
@@ -128,8 +135,8 @@ _KINDS = {
 """Kinds of plugins that a suite has options of by name, and where it keeps them."""
 
 
-def _apply_settings(values: dict[str, Any], settings: list[str]) -> None:
-    """Put options into a suite: of methods, datasets, metrics, extractors, launchers, reports.
+def _with_settings(suite: Suite, settings: list[str]) -> dict[str, Any]:
+    """Return a suite's values with options of its methods, datasets and plugins of other kinds.
 
     Raises
     ------
@@ -138,9 +145,10 @@ def _apply_settings(values: dict[str, Any], settings: list[str]) -> None:
     """
     from bench.plugins import load_plugins
 
-    registry = load_plugins([Path(file) for file in values["plugins"]])
-    methods = {entry.get("label") or entry["name"]: entry for entry in values["methods"]}
-    datasets = {entry.get("label") or entry["name"]: entry for entry in values["datasets"]}
+    registry = load_plugins(suite.plugins)
+    values = suite.model_dump(mode="json", exclude_none=True)
+    methods = dict(zip((e.title for e in suite.methods), values["methods"], strict=True))
+    datasets = dict(zip((e.title for e in suite.datasets), values["datasets"], strict=True))
     if len(datasets) == 1:
         datasets.setdefault("dataset", next(iter(datasets.values())))
     known: dict[str, dict[str, Any]] = {kind: getattr(registry, f"{kind}s") for kind in _KINDS}
@@ -168,6 +176,7 @@ def _apply_settings(values: dict[str, Any], settings: list[str]) -> None:
             part = methods.get(title) or datasets[title]
             options = part.setdefault("config", {})
         options[key] = _value(text.strip())
+    return values
 
 
 def _place(values: dict[str, Any], roots: list[str]) -> None:
@@ -212,6 +221,7 @@ def build_suite(
     directions: str | None = None,
     seeds: str | None = None,
     metrics: str | None = None,
+    score_at: str | None = None,
     offline: bool = False,
     allow_missing: bool = False,
     plugins: list[Path] | None = None,
@@ -231,6 +241,7 @@ def build_suite(
         "directions": split(directions),
         "seeds": _numbers(seeds, "--seeds"),
         "metrics": split(metrics),
+        "score_at": split(score_at),
     }
     flags = {"offline": offline, "allow_missing": allow_missing}
     values |= {key: value for key, value in {**scalars, **lists}.items() if value is not None}
@@ -245,7 +256,5 @@ def build_suite(
         _place(values, data_root if isinstance(data_root, list) else [str(data_root)])
     suite = make_suite(values, where)
     if settings:
-        dumped = suite.model_dump(mode="json", exclude_none=True)
-        _apply_settings(dumped, settings)
-        suite = make_suite(dumped, where)
+        suite = make_suite(_with_settings(suite, settings), where)
     return suite

@@ -23,6 +23,7 @@ def plan(
     directions: o.Directions = None,
     preset: o.PresetName = None,
     budget: o.BudgetText = None,
+    score_at: o.ScoreAt = None,
     size: o.Size = None,
     samples: o.Samples = None,
     seeds: o.Seeds = None,
@@ -52,6 +53,7 @@ def plan(
         directions=directions,
         preset=preset,
         budget=budget,
+        score_at=score_at,
         size=size,
         samples=samples,
         seeds=seeds,
@@ -91,7 +93,7 @@ def _show(console: Console, plan: Plan, data: PlannedDataset, cache: Path) -> fl
         cost = estimate(job, inputs, cache)
         total += cost.seconds or 0.0
         outputs = str(inputs * job.samples)
-        table.add_row(escape(job.trial), job.budget or "-", outputs, cost.text)
+        table.add_row(escape(job.trial), job.columns["budget"] or "-", outputs, cost.text)
     places = ", ".join(f"{name}: {n} inputs" for name, n in data.inputs.items())
     console.print(f"{data.label} at {data.size} px — {escape(places)}")
     console.print(table)

@@ -1,4 +1,4 @@
-"""``bench weights``: fetch pretrained files, convert trained ones."""
+"""``bench weights``: trained models by name, pretrained files, and conversion."""
 
 from __future__ import annotations
 
@@ -12,8 +12,13 @@ from bench.cli import app
 from bench.cli import options as o
 from bench.plugins import Registry
 
-weights = typer.Typer(help="Fetch pretrained weights, convert trained ones.", no_args_is_help=True)
+weights = typer.Typer(
+    help="Trained models by name; fetch pretrained weights, convert trained ones.",
+    no_args_is_help=True,
+)
 app.add_typer(weights, name="weights")
+
+ModelTitle = Annotated[str, typer.Argument(help="METHOD@NAME, as bench weights list has it.")]
 
 
 def known_files(registry: Registry) -> dict[str, WeightFile]:
@@ -21,6 +26,82 @@ def known_files(registry: Registry) -> dict[str, WeightFile]:
     groups = [spec.weights for spec in registry.methods.values()]
     groups += [spec.weights for spec in registry.extractors.values()]
     return {file.name: file for group in groups for file in group}
+
+
+@weights.command("list")
+def list_models(plugin: o.PluginFiles = None) -> None:
+    """List the trained models that plugins bring, for METHOD@NAME."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from bench.plugins import load_plugins
+    from bench.storage.models import open_model
+
+    table = Table(box=None, header_style="bold")
+    for column in ("model", "weights", "trained"):
+        table.add_column(column)
+    for title, spec in sorted(load_plugins(plugin or []).models.items()):
+        model = open_model(spec)
+        size = f"{model.beside.stat().st_size / 1e6:.1f} MB" if model.is_here else "to fetch"
+        table.add_row(*map(Text, (title, size, model.card.summary)))
+    Console().print(table if table.row_count else "no plugin brings a trained model")
+
+
+@weights.command()
+def show(title: ModelTitle, plugin: o.PluginFiles = None) -> None:
+    """Show a model's card: data, recipe, cost, scores, licence, what it is bad at."""
+    from rich.console import Console
+    from rich.text import Text
+
+    from bench.plugins import load_plugins
+    from bench.storage.models import open_model
+
+    card = open_model(load_plugins(plugin or []).model(title)).card
+    training = card.training
+    commit = f" at {training.commit[:12]}" if training.commit else ""
+    lines = [
+        ("trained on", f"{card.trained_on} (content {training.fingerprint[:16]})"),
+        (
+            "training",
+            f"{card.summary}, on {training.hardware}, {training.precision}, seed {training.seed}, "
+            f"version {training.version}{commit}",
+        ),
+        ("recipe", ", ".join(f"{key}={value}" for key, value in training.config.items())),
+        ("licence", card.license),
+        *(("bad at", text) for text in card.bad_at),
+    ]
+    for score in card.scores:
+        subset = "" if score.subset == "all" else f" ({score.subset})"
+        between = "" if score.low is None else f" [{score.low:.4g}, {score.high:.4g}]"
+        network = f", {score.extractor}" if score.extractor else ""
+        value = f"{score.metric}{subset} {score.value:.4g}{between}, n {score.n}{network}"
+        lines.append((f"{score.dataset} {score.direction}", value))
+    console = Console()
+    console.print(Text(card.title, style="bold"))
+    for word, text in lines:
+        console.print(Text(f"{word:<12}"), Text(text), soft_wrap=True)
+
+
+@weights.command()
+def verify(
+    titles: Annotated[list[str] | None, typer.Argument(help="METHOD@NAME; else all.")] = None,
+    weights_dir: o.WeightsDir = None,
+    plugin: o.PluginFiles = None,
+) -> None:
+    """Check that the weights of trained models are those of their cards, and can be read."""
+    from bench.plugins import load_plugins
+    from bench.storage.models import open_model
+    from bench.storage.weights import read_state
+
+    registry = load_plugins(plugin or [])
+    for title in titles or sorted(registry.models):
+        model = open_model(registry.model(title))
+        state = read_state(model.weights(weights_dir=weights_dir))
+        numbers = sum(tensor.numel() for tensor in state.values())
+        typer.echo(
+            f"{title}: {numbers:,} numbers, sha256 {model.card.sha256[:16]}… as it should be"
+        )
 
 
 @weights.command()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, fields
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from bench.api import Direction, Measurement, TrialResult
-from bench.storage.rows import MeasurementRow, SampleRow, TimingRow
+from bench.storage.rows import CurveRow, MeasurementRow, SampleRow, TimingRow
 
 if TYPE_CHECKING:
     from bench.execution.stages.fit import Fitted
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from bench.execution.stages.time import Timed
     from bench.execution.stages.translate import Translated
     from bench.execution.workspace import Workspace
+    from bench.training.loop import Kept
 
 Row = dict[str, Any]
 
@@ -40,6 +41,7 @@ def trial_result(
     scored: Scored,
     timed: Timed,
     seconds: Mapping[str, float],
+    curve: Iterable[tuple[Kept, Scored]] = (),
 ) -> TrialResult:
     """Return all that a trial which ended well has to say.
 
@@ -47,6 +49,8 @@ def trial_result(
     ----------
     seconds
         What each stage took now.
+    curve
+        Scores on the way, and where they are of.
     """
     cached = {
         "fit": fitted.cached,
@@ -76,6 +80,11 @@ def trial_result(
         result.samples += _sample_rows(workspace, direction, base, scored)
     for direction, timings in timed.timings.items():
         result.timings += [asdict(TimingRow(**bases[direction], **asdict(one))) for one in timings]
+    for kept, then in curve:
+        place: Row = {"iteration": kept.iteration, "seconds": kept.seconds, "cores": kept.cores}
+        for direction, base in bases.items():
+            rows = (measurement_row(base, one) for one in then.measurements[direction])
+            result.curves += [asdict(CurveRow(**row, **place)) for row in rows]
     return result
 
 

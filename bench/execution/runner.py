@@ -198,7 +198,7 @@ class _Recorder:
                 continue
             ended = {"status": result.status, "reason": result.reason}
             rows["trials"].append(TrialRow(**job.columns | result.facts | ended))
-            for name in ("measurements", "samples", "timings"):
+            for name in ("measurements", "samples", "timings", "curves"):
                 rows[name] += getattr(result, name)
         for name, entries in rows.items():
             write_table(self.run, name, table(name, entries))

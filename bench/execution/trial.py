@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from time import monotonic
 
 from bench.api import Event, TrialResult
+from bench.execution import curve
 from bench.execution.inputs import keep_inputs
 from bench.execution.results import trial_result
 from bench.execution.stages import fit, score, time, translate
@@ -40,4 +41,5 @@ def run_trial(workspace: Workspace) -> TrialResult:
     with stage("time"):
         timed = time.run(workspace, fitted, translated)
     keep_inputs(workspace)
-    return trial_result(workspace, fitted, translated, scored, timed, seconds)
+    points = curve.run(workspace, fitted, scored)
+    return trial_result(workspace, fitted, translated, scored, timed, seconds, points)

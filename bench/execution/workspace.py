@@ -92,6 +92,12 @@ class Workspace:
         self._dataset = dataset
         self._precomputed = precomputed
 
+    def of(self, job: Job) -> Workspace:
+        """Return the surroundings of another job on the same data."""
+        return Workspace(
+            job, self.run, self.registry, self.emit, decoded=self._pixels, dataset=self.dataset
+        )
+
     # ------------------------------------------------------------------ data
 
     @cached_property

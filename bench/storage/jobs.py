@@ -32,12 +32,14 @@ class MethodPart:
     weights
         Trained weights to load instead of training.
     pretrained
-        The pretrained file it uses, and its hash.
+        The trained or pretrained file it uses, and its hash.
     samples, repeats
         Pictures made for each input; a deterministic method makes one, which is scored as if
         it were drawn `repeats` times, so that its diversity reads 0.
     given, allow_missing
         The digest of pictures that were made elsewhere, and whether some may be missing.
+    score_at
+        Iterations of its training after which its weights are scored, too.
     """
 
     name: str
@@ -50,6 +52,7 @@ class MethodPart:
     repeats: int = 1
     given: str = ""
     allow_missing: bool = False
+    score_at: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -144,6 +147,7 @@ class Job:
     repeats = _Flat[int]("method_part.repeats")
     given = _Flat[str]("method_part.given")
     allow_missing = _Flat[bool]("method_part.allow_missing")
+    score_at = _Flat[tuple[int, ...]]("method_part.score_at")
     dataset = _Flat[str]("dataset_part.name")
     dataset_label = _Flat[str]("dataset_part.label")
     dataset_config = _Flat[dict[str, Any]]("dataset_part.config")
@@ -171,7 +175,7 @@ class Job:
             "dataset": self.dataset_label,
             "seed": self.seed,
             "config": json.dumps(self.config, sort_keys=True),
-            "budget": self.budget,
+            "budget": "loaded" if self.weights else self.budget,
             "pretrained": self.pretrained,
             "size": self.size,
         }

@@ -80,6 +80,18 @@ class MeasurementRow(_Place):
 
 
 @dataclass(frozen=True, kw_only=True)
+class CurveRow(MeasurementRow):
+    """One number of a training that goes on: of its weights after ``iteration`` iterations.
+
+    ``seconds`` is what they took, on ``cores`` cores. The training's end is the last point.
+    """
+
+    iteration: int
+    seconds: float
+    cores: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class SampleRow(_Place):
     """One output picture and one value of it.
 
@@ -149,7 +161,16 @@ class LossRow:
     value: float | None
 
 
-Row = TrialRow | MeasurementRow | SampleRow | TimingRow | ComparisonRow | CheckRow | LossRow
+Row = (
+    TrialRow
+    | MeasurementRow
+    | CurveRow
+    | SampleRow
+    | TimingRow
+    | ComparisonRow
+    | CheckRow
+    | LossRow
+)
 
 STATUSES: tuple[Status, ...] = get_args(Status)
 

@@ -1,14 +1,14 @@
 """The tidy tables of a run, and reading a run folder back, of this version or an earlier one.
 
 Every table has one kind of row; :mod:`bench.storage.rows` says what is in it. ``trials``,
-``measurements``, ``samples`` and ``timings`` hold what was done and measured;
+``measurements``, ``samples``, ``timings`` and ``curves`` hold what was done and measured;
 ``comparisons`` and ``checks`` follow from them, and ``losses`` is gathered from the trials.
 
 Versions
 --------
 ``environment.json`` carries ``schema_version``. A folder without one was made by 0.1 (version
-1) and is brought up to date while it is read; one of a newer version is refused. What is
-damaged is refused in one line too, for a number that cannot be read is no number.
+1), one of version 2 has no ``curves``; both are brought up to date while they are read. One of a
+newer version is refused; so is what is damaged, for a number that cannot be read is no number.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from bench.storage.rows import (
     STATUSES,
     CheckRow,
     ComparisonRow,
+    CurveRow,
     LossRow,
     MeasurementRow,
     Row,
@@ -55,7 +56,7 @@ __all__ = [
     "write_table",
 ]
 
-VERSION = 2
+VERSION = 3
 """The version of run folders that is written."""
 
 SCHEMAS: Mapping[str, Mapping[str, str]] = {
@@ -63,6 +64,7 @@ SCHEMAS: Mapping[str, Mapping[str, str]] = {
     "measurements": schema_of(MeasurementRow),
     "samples": schema_of(SampleRow),
     "timings": schema_of(TimingRow),
+    "curves": schema_of(CurveRow),
 }
 """Columns and pandas dtypes of the tables of trials, in order."""
 
@@ -74,6 +76,7 @@ _ALL = {**SCHEMAS, "comparisons": COMPARISONS, "checks": CHECKS, "losses": LOSSE
 
 _SINCE: Mapping[str, Mapping[str, int]] = {"trials": {"size": 2}}
 """Columns that came with a later version than 1."""
+_CURVES_SINCE = 3
 
 _LARGEST = 2**63
 """Whole numbers from here on fit no column."""
@@ -120,7 +123,7 @@ def read_result(file: Path) -> TrialResult:
     try:
         result = _RESULT.validate_json(file.read_bytes())
         table("trials", [result.facts])
-        for name in ("measurements", "samples", "timings"):
+        for name in ("measurements", "samples", "timings", "curves"):
             table(name, getattr(result, name))
     except (KeyError, TypeError, OverflowError) as error:
         raise ValueError(str(error.args[0])) from None
@@ -197,6 +200,8 @@ def _read_table(path: Path, name: str, version: int) -> pd.DataFrame:
     """Return one table with the columns and types of today."""
     file = path / "tables" / f"{name}.parquet"
     if not file.is_file():
+        if name == "curves" and version < _CURVES_SINCE:
+            return table(name, [])
         raise BenchError(f"{file} is missing: finish the run with bench run --resume")
     try:
         frame = pd.read_parquet(file)

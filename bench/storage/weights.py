@@ -140,6 +140,8 @@ def ways_to_get(file: WeightFile) -> str:
 def read_state(path: Path) -> Mapping[str, torch.Tensor]:
     """The tensors of a safetensors file or of a PyTorch checkpoint, never running its code.
 
+    Half precision becomes float32: it is how weights travel, not how they compute.
+
     Raises
     ------
     BenchError
@@ -150,7 +152,7 @@ def read_state(path: Path) -> Mapping[str, torch.Tensor]:
 
     try:
         if path.suffix == ".safetensors":
-            return load_file(path)
+            return {name: _single(tensor) for name, tensor in load_file(path).items()}
         state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise BenchError(f"{path} does not exist: check the path of the weights") from None
@@ -163,3 +165,9 @@ def read_state(path: Path) -> Mapping[str, torch.Tensor]:
     if not isinstance(state, Mapping):
         raise BenchError(f"{path} holds a {type(state).__name__}, not a state dict")
     return state
+
+
+def _single(tensor: torch.Tensor) -> torch.Tensor:
+    import torch
+
+    return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor

@@ -19,6 +19,8 @@ from bench.plugins import Registry, make_config, resolve
 from bench.storage.cache import key_of
 from bench.storage.files import folder_name
 from bench.storage.jobs import DatasetPart, Job, MachinePart, MethodPart, ScoringPart
+from bench.storage.models import Card, open_model
+from bench.storage.weights import find, sha256_of, title_of
 from bench.suite.schema import DatasetEntry, MethodEntry, Suite
 from bench.training.key import fit_key
 
@@ -64,9 +66,26 @@ class _Entrant:
     spec: MethodSpec
     config: dict[str, Any]
     budget: str
-    weights: str
-    pretrained: tuple[str, str]
+    card: Card | None
+    """Of the trained model that it is."""
+    weights: Path | None
+    """A file of trained weights."""
+    pretrained: tuple[str, str] = ("", "")
     """SHA-256 and title of the pretrained file it will use."""
+
+    @property
+    def loaded(self) -> tuple[str, str]:
+        """SHA-256 and title of its trained weights; empty where it is not loaded."""
+        if self.weights is None:
+            return "", ""
+        digest = sha256_of(self.weights)
+        title = self.card.title if self.card else self.weights.name
+        return digest, f"{title} (sha256 {digest[:16]})"
+
+    def runs_on(self, data: PlannedDataset, datasets: Sequence[PlannedDataset]) -> bool:
+        """Whether a dataset is for it: a model's own, where that is among them."""
+        own = self.card.training.dataset if self.card else ""
+        return data.spec.name == own or own not in {one.spec.name for one in datasets}
 
 
 def make_plan(
@@ -114,9 +133,16 @@ def make_plan(
         for seed in suite.seeds
         for data in datasets
         for entrant, precomputed in zip(entrants, found[data.label], strict=True)
-        # Pictures that exist already know no seed.
-        if not entrant.spec.precomputed or seed == suite.seeds[0]
+        # Pictures that exist already know no seed, and a model was trained with one.
+        if not (entrant.spec.precomputed or entrant.card) or seed == suite.seeds[0]
+        if entrant.runs_on(data, datasets)
     ]
+    places = [(job.label, job.dataset_label, job.seed) for job in jobs]
+    for label, dataset, seed in places:
+        if places.count((label, dataset, seed)) > 1:
+            raise BenchError(
+                f"{label} is there twice on {dataset} with seed {seed}: give each its own label"
+            )
     return Plan(tuple(jobs), datasets)
 
 
@@ -130,7 +156,9 @@ def _job(
     machine: MachinePart,
 ) -> Job:
     """One method on one dataset with one seed; text for `precomputed` is why it is skipped."""
-    entry, spec = entrant.entry, entrant.spec
+    entry, spec, weights = entrant.entry, entrant.spec, entrant.weights
+    seed = entrant.card.training.seed if entrant.card else seed
+    digest, loaded = entrant.loaded
     found = precomputed if isinstance(precomputed, Precomputed) else None
     made = found.samples if found else suite.samples if spec.multimodal else 1
     key = fit_key(
@@ -142,7 +170,7 @@ def _job(
         seed=seed,
         budget=entrant.budget,
         precision=suite.precision,
-        weights=entrant.weights,
+        weights=digest,
         pretrained=entrant.pretrained[0],
         device=suite.device,
     )
@@ -155,12 +183,13 @@ def _job(
             label=entry.title,
             config=entrant.config,
             budget=entrant.budget,
-            weights=str(entry.weights.resolve()) if entry.weights else None,
-            pretrained=entrant.pretrained[1],
+            weights=str(weights) if weights else None,
+            pretrained=", ".join(filter(None, [loaded, entrant.pretrained[1]])),
             samples=made,
             repeats=suite.samples if made == 1 else 1,
             given=found.digest if found else "",
             allow_missing=suite.allow_missing,
+            score_at=suite.points(entrant.budget),
         ),
         dataset_part=DatasetPart(
             name=data.spec.name,
@@ -175,12 +204,16 @@ def _job(
         ),
         scoring=scoring,
         machine=machine,
-        skip=precomputed if isinstance(precomputed, str) else _skip_reason(spec, data),
+        skip=precomputed if isinstance(precomputed, str) else _skip_reason(entrant, data),
     )
 
 
-def _skip_reason(spec: MethodSpec, data: PlannedDataset) -> str:
-    if spec.paired and not data.dataset.paired:
+def _skip_reason(entrant: _Entrant, data: PlannedDataset) -> str:
+    spec, card = entrant.spec, entrant.card
+    if card and card.domains != data.dataset.domains:
+        know, has = (" and ".join(names) for names in (card.domains, data.dataset.domains))
+        return f"{card.title} knows {know}, and this dataset has {has}"
+    if spec.paired and entrant.budget and not data.dataset.paired:
         return f"{spec.name} trains on pairs, and this dataset has none"
     missing = [d.name for d in data.directions if d.key not in spec.directions]
     if missing:
@@ -277,8 +310,13 @@ def _planned(
 
 def _entrant(entry: MethodEntry, suite: Suite, registry: Registry) -> _Entrant:
     spec = registry.method(entry.name)
-    config, budget = _method_config(spec, entry, suite)
-    return _Entrant(entry, spec, config, budget, _weights_digest(entry), ("", ""))
+    model = open_model(registry.model(entry.full_name)) if entry.model else None
+    weights = entry.weights.resolve() if entry.weights else None
+    if model is not None:
+        weights = model.weights(weights_dir=suite.weights_dir, offline=suite.offline).resolve()
+    card = model.card if model else None
+    config, budget = _method_config(spec, entry, suite, card)
+    return _Entrant(entry, spec, config, budget, card, weights)
 
 
 def _all_precomputed(
@@ -325,17 +363,18 @@ def _match(entrant: _Entrant, data: PlannedDataset, suite: Suite) -> Precomputed
 
 
 def _method_config(
-    spec: MethodSpec, entry: MethodEntry, suite: Suite
+    spec: MethodSpec, entry: MethodEntry, suite: Suite, card: Card | None
 ) -> tuple[dict[str, Any], str]:
     """The validated configuration of a method, and its budget as text ("" when not trained)."""
-    if entry.weights is not None:
+    if entry.weights is not None or card is not None:
         if not spec.trained:
             raise BenchError(f"method {entry.title} takes no trained weights")
-        # The file brings the widths; only what the user says himself may stand beside them.
-        if not entry.weights.is_file():
+        if entry.weights is not None and not entry.weights.is_file():
             raise BenchError(f"weights {entry.weights} of method {entry.title} do not exist")
-        given = make_config("method", entry.title, spec.config, entry.config)
-        return given.model_dump(mode="json", include=set(entry.config)), ""
+        # The file brings the widths; beside them stands what its card and the user say.
+        said = {**(card.training.config if card else {}), **entry.config}
+        given = make_config("method", entry.title, spec.config, said)
+        return given.model_dump(mode="json", include=set(said)), ""
     values = {**spec.presets.get(suite.preset, {}), **entry.config}
     if entry.root is not None:
         if "root" not in spec.config.model_fields:
@@ -360,8 +399,6 @@ def _with_pretrained(entrant: _Entrant, suite: Suite) -> _Entrant:
     BenchError
         When a file of that name is here but its content is another.
     """
-    from bench.storage.weights import find, sha256_of, title_of
-
     spec = entrant.spec
     chosen = make_config("method", spec.name, spec.config, entrant.config).pretrained()
     files = spec.weights if chosen is None else chosen
@@ -373,12 +410,6 @@ def _with_pretrained(entrant: _Entrant, suite: Suite) -> _Entrant:
     if not published:
         return entrant
     return replace(entrant, pretrained=(published[0].sha256, published[0].name))
-
-
-def _weights_digest(entry: MethodEntry) -> str:
-    from bench.storage.weights import sha256_of
-
-    return "" if entry.weights is None else sha256_of(entry.weights)
 
 
 # ------------------------------------------------------------------------- options

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, cast
+from typing import Annotated, Any, Literal, Self, TypeVar, cast
 
 import tomli_w
 from pydantic import (
@@ -19,7 +19,8 @@ from pydantic import (
 )
 
 from bench.api import BenchError, Budget
-from bench.plugins import explain_validation
+from bench.plugins import explain_validation, load_plugins
+from bench.storage.models import open_model
 from bench.suite.presets import PRESETS, Preset
 
 Options = dict[str, dict[str, Any]]
@@ -43,21 +44,43 @@ class MethodEntry(_Strict):
     """One method of a suite.
 
     ``label`` names its rows where a suite runs one method several times; ``budget`` and
-    ``config`` override the preset's; ``weights`` names trained weights to load instead of
-    training; ``root`` is the folder of a method that works on one.
+    ``config`` override the preset's; ``model`` names a trained model to load instead of training
+    (``name = "munit@seasons-64"`` says both), ``weights`` a file of trained weights; ``root`` is
+    the folder of a method that works on one.
     """
 
     name: str = Field(min_length=1)
+    model: str = ""
     label: str = ""
     budget: str | None = None
     weights: AbsolutePath | None = None
     root: AbsolutePath | None = None
     config: dict[str, Any] = Field(default_factory=dict)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _at(cls, values: Any) -> Any:
+        """``name@model`` is both."""
+        if not isinstance(values, Mapping) or "@" not in str(values.get("name")):
+            return values
+        name, _, model = str(values["name"]).partition("@")
+        return {**values, "name": name, "model": model}
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if self.model and (self.weights or self.budget):
+            raise ValueError(f"{self.full_name} is trained: it takes no weights and no budget")
+        return self
+
+    @property
+    def full_name(self) -> str:
+        """``name``, or ``name@model``."""
+        return f"{self.name}@{self.model}" if self.model else self.name
+
     @property
     def title(self) -> str:
         """The label, or the name where none is given."""
-        return self.label or self.name
+        return self.label or self.full_name
 
     @field_validator("budget")
     @classmethod
@@ -98,14 +121,17 @@ class Suite(_Strict):
         (the published configurations). It sets whatever is not given.
     methods, datasets, directions, seeds
         The trials: every method on every dataset with every seed, both directions in one
-        trial. ``dataset`` stands for a single one of ``datasets``.
+        trial. ``dataset`` stands for a single one of ``datasets``. A trained model has the seed
+        it was trained with; it runs on the dataset it was trained on, where that is among them.
     size
         Side in pixels of the squares that are translated and scored, where a dataset names no
-        other.
+        other. Where neither is given, trained models name dataset and size.
     samples
         Outputs per input for methods that can give several.
     budget
         Training budget for every trained method; else each method's own for the preset.
+    score_at
+        Budgets in iterations at which a training is scored, too, from the weights it has then.
     metrics
         Names; None: every default metric that applies.
     metric_options, extractors, launchers, reports
@@ -135,6 +161,7 @@ class Suite(_Strict):
     samples: int = Field(default=1, ge=1, le=1000)
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
     budget: str | None = None
+    score_at: tuple[str, ...] = ()
     metrics: tuple[str, ...] | None = None
     metric_options: Options = Field(default_factory=dict)
     extractors: Options = Field(default_factory=dict)
@@ -181,10 +208,19 @@ class Suite(_Strict):
     def _unique(cls, value: tuple[Entry, ...]) -> tuple[Entry, ...]:
         if not value:
             raise ValueError("name one at least")
-        titles = [entry.title for entry in value]
+        # Models under one label are trainings of one thing: the plan sees that their seeds differ.
+        titles = [(entry.title, getattr(entry, "model", "")) for entry in value]
         for title in titles:
             if titles.count(title) > 1:
-                raise ValueError(f"{title} is named twice: give each its own label")
+                raise ValueError(f"{title[0]} is named twice: give each its own label")
+        return value
+
+    @field_validator("score_at")
+    @classmethod
+    def _score_at(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for text in value:
+            if not str(_checked_budget(text)).endswith("it"):
+                raise ValueError(f"write iterations, as in 4000it, not {text}")
         return value
 
     @field_validator("seeds")
@@ -200,6 +236,12 @@ class Suite(_Strict):
     @classmethod
     def _budget(cls, value: str | None) -> str | None:
         return _checked_budget(value)
+
+    def points(self, budget: str) -> tuple[int, ...]:
+        """Return the iterations after which a training within `budget` is scored as well."""
+        end = Budget.parse(budget).iterations if budget else 0
+        asked = {Budget.parse(text).iterations or 0 for text in self.score_at}
+        return tuple(sorted(at for at in asked if end is None or at < end))
 
 
 def _checked_budget(value: str | None) -> str | None:
@@ -241,12 +283,32 @@ def make_suite(values: Mapping[str, Any], where: str = "suite") -> Suite:
     if "dataset" in values and "datasets" not in values:
         del merged["datasets"]
     try:
-        return Suite.model_validate(merged)
+        suite = Suite.model_validate(merged)
     except ValidationError as error:
         said = explain_validation(where, error, (*Suite.model_fields, "dataset"))
         if "dataset" in values:  # which is not told of as the first of a list
             said = said.replace("datasets.0", "dataset")
         raise BenchError(said) from None
+    return _as_models_say(suite, values) if "methods" in values else suite
+
+
+def _as_models_say(suite: Suite, given: Mapping[str, Any]) -> Suite:
+    """Return the suite on the datasets and at the sizes of its trained models, where not given."""
+    named = [entry.full_name for entry in suite.methods if entry.model]
+    if not named:
+        return suite
+    registry = load_plugins(suite.plugins)
+    cards = [open_model(registry.model(title)).card for title in named]
+    datasets = suite.datasets
+    if "dataset" not in given and "datasets" not in given:
+        names = dict.fromkeys(card.training.dataset for card in cards)
+        datasets = tuple(DatasetEntry(name=name) for name in names)
+    if "size" not in given:
+        sizes = {card.training.dataset: card.size for card in reversed(cards)}
+        datasets = tuple(
+            data.model_copy(update={"size": data.size or sizes.get(data.name)}) for data in datasets
+        )
+    return suite.model_copy(update={"datasets": datasets})
 
 
 def read_suite(path: Path) -> dict[str, Any]:

@@ -13,7 +13,8 @@ import json
 import math
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -22,6 +23,7 @@ from torch import nn
 
 from bench.api import BenchError, Diverged, Event
 from bench.nn.state import load_state, write_torch
+from bench.storage.files import write_atomic
 
 if TYPE_CHECKING:
     from bench.api import Budget, Context
@@ -142,6 +144,59 @@ def _write_seconds(work: Path, seconds: float) -> None:
     temporary.replace(work / SECONDS)
 
 
+@dataclass(frozen=True)
+class Kept:
+    """Weights as they were after an iteration, in a file, and what it took to come so far."""
+
+    path: Path
+    iteration: int
+    seconds: float
+    cores: int
+
+
+def kept_weights(path: Path) -> Kept:
+    """Return what a file of weights that was kept during training says of itself.
+
+    Raises
+    ------
+    BenchError
+        When it is no such file.
+    """
+    from safetensors import safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            told = file.metadata()
+        return Kept(path, int(told["iteration"]), float(told["seconds"]), int(told["cores"]))
+    except Exception as error:  # a damaged file makes the reader raise nearly anything
+        raise BenchError(f"{path} holds no weights that were kept during a training") from error
+
+
+def kept_path(work: Path, iteration: int) -> Path:
+    """Return where the weights after an iteration are kept."""
+    return work / "kept" / f"{iteration:08d}.safetensors"
+
+
+def cores_of(device: torch.device) -> int:
+    """Return how many cores a device computes with: the threads of a CPU, else one."""
+    return torch.get_num_threads() if device.type == "cpu" else 1
+
+
+def _keep(
+    work: Path,
+    iteration: int,
+    weights: Mapping[str, torch.Tensor],
+    seconds: float,
+    device: torch.device,
+) -> None:
+    from safetensors.torch import save
+
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
+    told = {"iteration": iteration, "seconds": seconds, "cores": cores_of(device)}
+    metadata = {name: str(value) for name, value in told.items()}
+    write_atomic(kept_path(work, iteration), save(state, metadata))
+
+
 class _Curve:
     """``losses.jsonl``: one line per logged iteration; a resumed run first drops later lines."""
 
@@ -242,6 +297,7 @@ def run_training(
     *,
     checkpoint_seconds: float | None = None,
     watchers: Sequence[Watcher] = (),
+    weights: Callable[[], Mapping[str, torch.Tensor]] | None = None,
 ) -> int:
     """Train within `budget`; gives the number of iterations trained in all.
 
@@ -259,6 +315,9 @@ def run_training(
         `CHECKPOINT_SECONDS`, or more where writing one takes long.
     watchers
         What looks on; see :mod:`bench.training.watch`.
+    weights
+        Gives what the method's ``state_dict`` would be if training ended now. It is kept after
+        the iterations that ``ctx.keep_at`` names, see :func:`kept_weights`.
 
     Raises
     ------
@@ -269,7 +328,7 @@ def run_training(
     if checkpoint_seconds is None:
         checkpoint_seconds = ctx.checkpoint_seconds
     try:
-        return _train(trainer, budget, ctx, checkpoint_seconds, watchers)
+        return _train(trainer, budget, ctx, checkpoint_seconds, watchers, weights)
     finally:
         if isinstance(trainer, Settling):
             trainer.close()
@@ -281,6 +340,7 @@ def _train(
     ctx: Context,
     checkpoint_seconds: float | None,
     watchers: Sequence[Watcher],
+    weights: Callable[[], Mapping[str, torch.Tensor]] | None,
 ) -> int:
     pause = CHECKPOINT_SECONDS if checkpoint_seconds is None else checkpoint_seconds
     work = ctx.work_dir
@@ -322,6 +382,9 @@ def _train(
                 ctx.emit(Event("progress", "fit", "", iteration, total, "it", values))
         for watcher in watchers:
             watcher.after(iteration, total)
+        if work is not None and weights is not None and iteration in ctx.keep_at:
+            _check_weights(trainer, iteration)
+            _keep(work, iteration, weights(), earlier + time.monotonic() - begun, ctx.device)
         if checkpoint is not None and (last or now - saved > pause):
             _check_weights(trainer, iteration)  # waits for what is queued on a GPU
             started = time.monotonic()

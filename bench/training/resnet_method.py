@@ -167,7 +167,7 @@ class ResnetMethod(ABC, Generic[C]):
         sheet = Sheet(self._row, data, self.ctx, styles=1, multiple_of=multiple)
         grids = SampleGrids(self.config.sample_every, sheet, self.ctx)
         with tuned(trainer, rehearse, self.ctx, budget, enabled=self.config.tune):
-            run_training(trainer, budget, self.ctx, watchers=[grids])
+            run_training(trainer, budget, self.ctx, watchers=[grids], weights=self.state_dict)
 
     def _row(self, image: Tensor, direction: Direction, seeds: list[int]) -> list[Tensor]:
         """The one translation of an image, for a sheet."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.api import MethodSpec, hookimpl
+from bench.api import MethodSpec, ModelSpec, hookimpl, models_in
 from bench_bicyclegan.config import BicycleGANConfig
 
 # Short trainings: whole images, a faster rate, and no dropout, which needs long ones.
@@ -32,3 +32,9 @@ SPEC = MethodSpec(
 def bench_methods() -> tuple[MethodSpec, ...]:
     """BicycleGAN."""
     return (SPEC,)
+
+
+@hookimpl
+def bench_models() -> tuple[ModelSpec, ...]:
+    """Bring what was trained of it."""
+    return models_in(__name__, SPEC.name)

@@ -234,7 +234,7 @@ class BicycleGAN:
             return BicycleGANTrainer(self.config, ctx, copy.deepcopy(self.ways), data)
 
         with tuned(trainer, rehearse, self.ctx, budget, enabled=self.config.tune):
-            run_training(trainer, budget, self.ctx, watchers=[grids])
+            run_training(trainer, budget, self.ctx, watchers=[grids], weights=self.state_dict)
 
     def _row(
         self, image: torch.Tensor, direction: Direction, seeds: list[int]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.api import MethodSpec, hookimpl
+from bench.api import MethodSpec, ModelSpec, hookimpl, models_in
 from bench_cut.config import CUTConfig, FastCUTConfig
 
 # A minute of training cannot teach a generator to reproduce a picture and to change it. So
@@ -47,3 +47,9 @@ SPECS = (
 def bench_methods() -> tuple[MethodSpec, ...]:
     """CUT and FastCUT."""
     return SPECS
+
+
+@hookimpl
+def bench_models() -> tuple[ModelSpec, ...]:
+    """Bring what was trained of them."""
+    return tuple(model for spec in SPECS for model in models_in(__name__, spec.name))

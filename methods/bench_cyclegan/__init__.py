@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.api import MethodSpec, hookimpl
+from bench.api import MethodSpec, ModelSpec, hookimpl, models_in
 from bench_cyclegan.config import CycleGANConfig
 
 # A minute of training cannot teach a generator to reproduce a picture and to change it. So
@@ -40,3 +40,9 @@ SPEC = MethodSpec(
 def bench_methods() -> tuple[MethodSpec, ...]:
     """CycleGAN."""
     return (SPEC,)
+
+
+@hookimpl
+def bench_models() -> tuple[ModelSpec, ...]:
+    """Bring what was trained of it."""
+    return models_in(__name__, SPEC.name)

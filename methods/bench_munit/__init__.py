@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from bench.api import MethodSpec, hookimpl
+from bench.api import MethodSpec, ModelSpec, hookimpl, models_in
 from bench.nn.published import VGG16, VGG19_IN_A_PALETTE
 from bench_munit.config import MUNITConfig
 
@@ -60,3 +60,9 @@ SPEC = MethodSpec(
 def bench_methods() -> Sequence[MethodSpec]:
     """Offer MUNIT."""
     return [SPEC]
+
+
+@hookimpl
+def bench_models() -> Sequence[ModelSpec]:
+    """Bring what was trained of it."""
+    return models_in(__name__, SPEC.name)

@@ -111,7 +111,7 @@ class MUNIT:
             tuned(trainer, rehearse, self.ctx, budget, enabled=config.tune and not config.compile),
             compiled(trainer.nets.parts(), self.ctx, enabled=config.compile),
         ):
-            run_training(trainer, budget, self.ctx, watchers=watchers)
+            run_training(trainer, budget, self.ctx, watchers=watchers, weights=view.state_dict)
         if best is not None:
             best.restore()
         for domain, average in trainer.averaged.items():

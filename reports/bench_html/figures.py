@@ -17,6 +17,7 @@ import pandas as pd
 from bench.analysis.columns import TableColumn, columns, leading, present
 from bench.analysis.text import clean_text
 from bench_html.chart import PALETTE, colour_of, log_axis, shape_of, to_spec
+from bench_html.learning import AXES, curves
 from bench_html.tradeoff import tradeoff
 
 if TYPE_CHECKING:
@@ -228,6 +229,7 @@ def build(run: RunView, frame: pd.DataFrame) -> list[Figure]:
                 [
                     *_questions(rows, mine, labels),
                     *_tradeoffs(rows, mine, labels),
+                    *_learning(run.curves[run.curves["dataset"] == dataset], rows, mine, labels),
                     *_training(run, trials),
                     *_speed(run, timings, rows, mine, labels),
                 ]
@@ -346,13 +348,29 @@ def _tradeoffs(
                 )
 
 
+def _learning(
+    points: pd.DataFrame, frame: pd.DataFrame, known: Sequence[TableColumn], labels: Sequence[str]
+) -> Iterator[Figure]:
+    """Give the learning curves of a dataset."""
+    for direction, column, axis, spec in curves(points, frame, known, labels):
+        title, over = clean_text(column.title), AXES[axis]
+        yield _figure(
+            spec,
+            "learning",
+            f"{direction}: {title} over {over}",
+            "A point for each budget; the line through an anchor is what it scores.",
+            f"Line plot of {title} over {over} for {direction}, a line for each training.",
+            direction,
+        )
+
+
 def _training(run: RunView, trials: pd.DataFrame) -> Iterator[Figure]:
     """Give the training curves of the trials of a dataset."""
     many = run.trials["seed"].nunique() > 1
-    curves = run.losses[run.losses["trial"].isin(trials["trial"])]
+    points = run.losses[run.losses["trial"].isin(trials["trial"])]
     facts = trials.drop_duplicates("trial").set_index("trial")
     labels, seeds = facts["label"].to_dict(), facts["seed"].to_dict()
-    for trial, rows in curves.groupby("trial", sort=False):
+    for trial, rows in points.groupby("trial", sort=False):
         label = clean_text(labels[trial])
         paired = rows["loss"].astype(str).str.endswith("_b").any()
         yield _figure(

@@ -20,7 +20,7 @@ from tests.factories import make_run
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run as 0.1 left it; nobody may change it."""
     path = tmp_path_factory.mktemp("whole") / "run"
-    make_run(path, inputs=2, samples=2, failures=False)
+    make_run(path, inputs=2, samples=2, failures=False, points=(10,))
     return path
 
 

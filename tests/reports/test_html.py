@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from bench.analysis.summary import summary
 from bench.api import RunView
 from bench_html import figures, gallery, thumbs
 from bench_html.export import render_figures, render_zip
@@ -52,10 +53,34 @@ class Page(HTMLParser):
             self._json = False
 
 
+def test_learning_curves_are_drawn(tmp_path: Path) -> None:
+    view = make_run(tmp_path / "run", methods=("munit", "identity"), inputs=2, points=(100, 400))
+    drawn = [f for f in figures.build(view, summary(view)) if f.section == "learning"]
+    titles = [figure.title for figure in drawn]
+    assert len(titles) == len(set(titles)) == 2 * 2 * 2  # directions, KID and diversity, axes
+    assert titles[:2] == [
+        "summer2winter: KID over iterations",
+        "summer2winter: KID over core-hours",
+    ]
+    kid = view.measurements.query("metric == 'kid' and direction == 'summer2winter'")
+    kid = kid[kid["subset"] == "all"].set_index("label")["value"]
+    for figure, x in zip(drawn, ("iteration", "hours"), strict=False):
+        data = [row for rows in figure.spec["datasets"].values() for row in rows]
+        points = [row for row in data if x in row and row["label"] == "munit"]
+        ends = {row[x]: row["value"] for row in points}
+        at = (100, 400) if x == "iteration" else (100 * 0.2 / 3600, 400 * 0.2 / 3600)
+        assert ends == pytest.approx({at[0]: kid["munit"] * 2, at[1]: kid["munit"] * 1.25})
+        anchors = {row["label"]: row["value"] for row in data if x not in row}
+        assert anchors == pytest.approx({"identity": kid["identity"]})
+    text = render(view, tmp_path / "report").read_text("utf-8")
+    assert 'href="#learning"' in text and "How long is long enough" in text
+
+
 def test_one_page_and_its_thumbnails(page: Path) -> None:
     assert sorted(p.name for p in page.parent.iterdir()) == ["index.html", "thumbs"]
     text = page.read_text("utf-8")
     assert text.startswith("<!doctype html>")
+    assert "How long is long enough" not in text
     for word in ("munit", "cyclegan", "identity", "summer2winter", "sharpness", "out of memory"):
         assert word in text
 

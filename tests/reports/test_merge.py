@@ -226,7 +226,7 @@ def test_runs_of_two_datasets_are_one_page_of_both(tmp_path: Path, version: int)
     planned(parts[0], yosemite=256)
     planned(parts[1], seasons=64)
     run = merge(parts, tmp_path / "merged")
-    assert run.environment["schema_version"] == 2
+    assert run.environment["schema_version"] == 3
     assert [entry["name"] for entry in run.suite["datasets"]] == ["yosemite", "seasons"]
     # One method on two datasets is one row in each, under its own name.
     rows = summary(run)[["dataset", "label"]].drop_duplicates().to_numpy().tolist()

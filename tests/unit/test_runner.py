@@ -276,7 +276,7 @@ def test_what_plugins_declare_is_kept(
     # As it was declared then, not as it is now.
     fake[0].methods.clear()
     assert read_run(tmp_path / "run").declared == view.declared
-    assert view.environment["schema_version"] == 2
+    assert view.environment["schema_version"] == 3
     assert (tmp_path / "run" / "tables" / "comparisons.parquet").is_file()
     assert (tmp_path / "run" / "tables" / "checks.parquet").is_file()
 

@@ -471,3 +471,15 @@ def test_a_damaged_plan_is_one_line(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(BenchError, match=r"plan\.jsonl is damaged") as error:
         read_plan(tmp_path)
     assert "\n" not in str(error.value)
+
+
+def test_points_of_a_learning_curve() -> None:
+    suite = make_suite({"methods": ["identity"], "score_at": ["9it", "100it"]})
+    assert suite.points("100it") == (9,) and suite.points("60s") == (9, 100)
+    assert suite.points("") == ()
+    for text, says in [
+        ("5m", "write iterations, as in 4000it, not 5m"),
+        ("soon", "not understood"),
+    ]:
+        with pytest.raises(BenchError, match=f"score_at: {says}|{says}"):
+            make_suite({"methods": ["identity"], "score_at": [text]})

@@ -13,15 +13,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
-from bench.api import BenchError, Event, Measurement, TrialResult
+from bench.api import BenchError, Budget, Event, Measurement, TrialResult
 from bench.data.images import read_image
 from bench.execution.stages import fit, translate
 from bench.execution.trial import run_trial
 from bench.execution.workspace import Workspace
-from bench.plugins import Registry, load_plugins
+from bench.plugins import Registry, load_plugins, resolve
 from bench.suite.plan import make_plan
 from bench.suite.schema import make_suite
+from bench.training.loop import kept_path, kept_weights
 from tests import toys
 
 
@@ -199,7 +201,7 @@ class Odd:
 
 def _use(bench: Bench, function: Callable[..., torch.Tensor]) -> None:
     Odd.function = staticmethod(function)
-    sys.modules["toy_plugin"].Odd = Odd  # type: ignore[attr-defined]
+    sys.modules["toy_plugin"].Odd = Odd
     spec = bench.registry.methods["negative"]
     bench.registry.methods["negative"] = dataclasses.replace(spec, implementation="toy_plugin:Odd")
 
@@ -294,7 +296,7 @@ class Nothing:
 def test_a_promise_that_is_not_kept_is_one_line(
     bench: Bench, declared: dict[str, Any], options: dict[str, str], says: str
 ) -> None:
-    sys.modules["toy_plugin"].Nothing = Nothing  # type: ignore[attr-defined]
+    sys.modules["toy_plugin"].Nothing = Nothing
     spec = bench.registry.methods["negative"]
     bench.registry.methods["negative"] = dataclasses.replace(spec, **declared)
     entry = {"name": "negative"} | {key: bench.root / name for key, name in options.items()}
@@ -342,7 +344,7 @@ def test_timing_rows_say_what_was_timed(bench: Bench) -> None:
     ],
 )
 def test_broken_metrics_are_refused(bench: Bench, gives: Any, says: str) -> None:
-    sys.modules["toy_plugin"].brightness = gives  # type: ignore[attr-defined]
+    sys.modules["toy_plugin"].brightness = gives
     with pytest.raises(BenchError, match=says):
         bench.run(method="negative")
     assert not list((bench.root / "cache" / "stages").glob("score/*/*"))
@@ -361,3 +363,75 @@ def test_code_of_the_plugin_counts_and_its_comments_do_not(bench: Bench) -> None
 def test_job_is_json_all_the_way(bench: Bench) -> None:
     result = bench.run(method="negative")
     assert json.loads(json.dumps(dataclasses.asdict(result)))["status"] == "ok"
+
+
+# ------------------------------------------------------------------ learning curves
+
+
+def _points(result: TrialResult) -> dict[int, list[float]]:
+    points: dict[int, list[float]] = {}
+    for row in result.curves:
+        points.setdefault(row["iteration"], []).append(row["value"])
+    return points
+
+
+def test_a_point_of_a_curve_is_what_a_shorter_training_scores(bench: Bench) -> None:
+    """The toy's rate follows no schedule, so that its points are trainings of their own."""
+    result = bench.run("run", budget="9it", score_at=["6it", "3it", "3it", "90it"])
+    points = _points(result)
+    assert list(points) == [3, 6, 9]
+    assert points[9] == _values(result) and points[3] != points[6] != points[9]
+    for at in (3, 6):
+        assert points[at] == _values(bench.run(f"{at}", budget=f"{at}it"))
+    seconds = [row["seconds"] for row in result.curves]
+    assert seconds == sorted(seconds) and seconds[0] > 0
+    assert not bench.run("without", budget="9it").curves
+
+
+def test_only_new_points_cost_a_training(bench: Bench) -> None:
+    assert bench.run("one", score_at=["3it"]).facts["cached"] == ""
+    known = "fit+translate+score+time"
+    assert bench.run("two", score_at=["3it"]).facts["cached"] == known
+    assert bench.run("three").facts["cached"] == known  # a fit is the same without
+    more = bench.run("four", score_at=["3it", "5it"])
+    assert more.facts["cached"] == "translate+score+time" and list(_points(more)) == [3, 5, 6]
+
+
+def test_points_that_training_had_passed_are_trained_for_again(bench: Bench) -> None:
+    job = bench.workspace(score_at=["2it"]).job
+    work = bench.root / "run" / "trials" / job.trial / "checkpoints"
+    bench.run("run")  # its checkpoint is beyond the point
+    shutil.rmtree(bench.root / "cache" / "stages")
+    result = bench.run("run", score_at=["2it"])
+    assert list(_points(result)) == [2, 6] and kept_path(work, 2).is_file()
+
+
+def test_what_keeps_nothing_on_the_way_says_so(bench: Bench) -> None:
+    module = sys.modules["toy_plugin"]
+    original = module.run_training
+    module.run_training = lambda *a, weights, **more: original(*a, **more)
+    with pytest.raises(BenchError, match="toy keeps no weights on the way: leave --score-at out"):
+        bench.run(score_at=["3it"])
+
+
+def test_an_interrupted_training_keeps_what_an_uninterrupted_one_keeps(bench: Bench) -> None:
+    workspace = bench.workspace()
+    made = resolve(workspace.spec.implementation)
+
+    def fit(name: str, iterations: int) -> Path:
+        work = bench.root / name
+        ctx = dataclasses.replace(workspace.ctx, work_dir=work, keep_at=(3, 8))
+        config = workspace.spec.config()
+        made(config, ctx).fit(workspace.train_data, Budget(iterations=iterations))
+        return work
+
+    whole = fit("whole", 10)
+    fit("parts", 5)
+    parts = fit("parts", 10)
+    for at in (3, 8):
+        one, two = (load_file(kept_path(work, at)) for work in (whole, parts))
+        assert one.keys() == two.keys() and all(torch.equal(one[k], two[k]) for k in one)
+        told = kept_weights(kept_path(parts, at))
+        assert (told.iteration, told.cores) == (at, torch.get_num_threads()) and told.seconds > 0
+    with pytest.raises(BenchError, match="holds no weights that were kept"):
+        kept_weights(parts / "last.pt")

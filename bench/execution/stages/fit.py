@@ -8,20 +8,22 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from bench.api import BenchError, Budget, Method, TrainedMethod
+from bench.api import BenchError, Budget, Event, Method, TrainedMethod
 from bench.metrics.judge import Judge
 from bench.plugins import load_weights, make_config, resolve
+from bench.storage.cache import key_of
 from bench.storage.files import link_or_copy, write_atomic, write_json
-from bench.training.loop import LOSSES, seconds_spent
+from bench.training.loop import LOSSES, Kept, cores_of, kept_path, kept_weights, seconds_spent
 
 if TYPE_CHECKING:
     from bench.execution.workspace import Workspace
+    from bench.storage.jobs import Job
 
 WEIGHTS = "weights.safetensors"
 
@@ -40,6 +42,10 @@ class Fitted:
         method that was not trained here.
     cached
         Whether the weights were taken from the cache.
+    kept
+        Weights on the way to it, by iteration, to be scored too.
+    cores
+        What it was trained on.
     """
 
     method: Callable[[], Method]
@@ -47,6 +53,13 @@ class Fitted:
     iterations: int | None = None
     parameters: int | None = None
     cached: bool = False
+    kept: tuple[Kept, ...] = ()
+    cores: int = 1
+
+    @property
+    def end(self) -> Kept:
+        """Where training ended, as one more point on its way."""
+        return Kept(Path(), self.iterations or 0, self.seconds or 0.0, self.cores)
 
 
 def run(workspace: Workspace) -> Fitted:
@@ -59,9 +72,11 @@ def run(workspace: Workspace) -> Fitted:
     """
     job, cached = workspace.job, workspace.cache
     method = cache(partial(_make, workspace))
+    if job.weights is not None:
+        workspace.emit(Event("log", "fit", f"loaded {job.pretrained}"))
     if not workspace.spec.trained or job.weights is not None:
         return Fitted(method)
-    known = cached.get("fit", job.fit_key) is not None
+    known = _facts(workspace) is not None
     if not known:
         method()
     entry = cached.get("fit", job.fit_key)
@@ -70,13 +85,51 @@ def run(workspace: Workspace) -> Fitted:
     link_or_copy(entry / WEIGHTS, workspace.checkpoints / WEIGHTS)
     if (entry / LOSSES).exists():
         link_or_copy(entry / LOSSES, workspace.folder / LOSSES)
-    return Fitted(method, facts["seconds"], facts["iterations"], facts["parameters"], known)
+    kept = (_kept(workspace, at) for at in _points(workspace, facts))
+    return Fitted(method, cached=known, kept=tuple(filter(None, kept)), **facts)
+
+
+def restored(workspace: Workspace, kept: Kept) -> Method:
+    """Return the method with weights that it had on the way."""
+    from safetensors.torch import load_file
+
+    job = workspace.job
+    config = make_config("method", job.label, workspace.spec.config, job.config)
+    method: Method = resolve(workspace.spec.implementation)(config, workspace.ctx)
+    method.load_state_dict(load_file(kept.path))
+    return method
+
+
+def key_at(job: Job, iteration: int) -> str:
+    """Return the key of the weights that a fit has after an iteration."""
+    return key_of(fit=job.fit_key, iteration=iteration)
+
+
+def _points(workspace: Workspace, facts: Mapping[str, Any]) -> list[int]:
+    """The points on the way that are to be scored and that training passed."""
+    end = facts["iterations"]
+    return [at for at in workspace.job.score_at if end is None or at < end]
+
+
+def _kept(workspace: Workspace, iteration: int) -> Kept | None:
+    entry = workspace.cache.get("kept", key_at(workspace.job, iteration))
+    return None if entry is None else kept_weights(entry / WEIGHTS)
+
+
+def _facts(workspace: Workspace) -> dict[str, Any] | None:
+    """What is known of a fit that is in the cache with all points on its way; else None."""
+    entry = workspace.cache.get("fit", workspace.job.fit_key)
+    if entry is None:
+        return None
+    facts: dict[str, Any] = json.loads((entry / "fit.json").read_text("utf-8"))
+    return facts if all(_kept(workspace, at) for at in _points(workspace, facts)) else None
 
 
 def _make(workspace: Workspace) -> Method:
     """The method as its weights file or the cache has it, else fitted now."""
     job, spec = workspace.job, workspace.spec
-    ctx = replace(workspace.ctx, judge=Judge(workspace.ctx.weights_dir, job.offline))
+    judge = Judge(workspace.ctx.weights_dir, job.offline)
+    ctx = replace(workspace.ctx, judge=judge, keep_at=job.score_at)
     if job.weights is not None:
         return load_weights(spec, job.label, Path(job.weights), ctx, job.config)
     config = make_config("method", job.label, spec.config, job.config)
@@ -100,11 +153,12 @@ def _restore_or_fit(workspace: Workspace, method: TrainedMethod) -> None:
     from safetensors.torch import load_file, save
 
     job, work = workspace.job, workspace.checkpoints
-    entry = workspace.cache.get("fit", job.fit_key)
-    if entry is not None:
+    if _facts(workspace) is not None:
+        entry = workspace.cache.get("fit", job.fit_key)
+        assert entry is not None
         method.load_state_dict(load_file(entry / WEIGHTS))
         return
-    _own(work, job.fit_key)
+    _own(work, job)
     begun = time.monotonic()
     method.fit(workspace.train_data, Budget.parse(job.budget))
     # The loop counts over all attempts, where training was interrupted.
@@ -115,22 +169,32 @@ def _restore_or_fit(workspace: Workspace, method: TrainedMethod) -> None:
         "seconds": seconds,
         "iterations": _last_iteration(curve),
         "parameters": sum(tensor.numel() for tensor in state.values()),
+        "cores": cores_of(workspace.ctx.device),
     }
     with workspace.cache.put("fit", job.fit_key) as building:
         write_atomic(building / WEIGHTS, save(state))
         write_json(building / "fit.json", facts)
         if curve.exists():
             link_or_copy(curve, building / LOSSES)
+    for at in _points(workspace, facts):
+        if not (file := kept_path(work, at)).exists():
+            raise BenchError(
+                f"{job.method} keeps no weights on the way: leave --score-at out, or give "
+                "run_training weights=self.state_dict"
+            )
+        with workspace.cache.put("kept", key_at(job, at)) as building:
+            link_or_copy(file, building / WEIGHTS)
 
 
-def _own(work: Path, key: str) -> None:
-    """Empty the checkpoint folder unless it belongs to this very fit."""
+def _own(work: Path, job: Job) -> None:
+    """Empty the checkpoint folder unless it belongs to this very fit, and kept all on its way."""
     work.mkdir(parents=True, exist_ok=True)
     mark = work / "KEY"
-    if mark.exists() and mark.read_text("utf-8") == key:
+    key, *kept = mark.read_text("utf-8").split() if mark.exists() else [""]
+    if key == job.fit_key and {*map(str, job.score_at)} <= {*kept}:
         return
     shutil.rmtree(work)
-    write_atomic(mark, key)
+    write_atomic(mark, " ".join([job.fit_key, *map(str, job.score_at)]))
 
 
 def _last_iteration(curve: Path) -> int | None:
