@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 __all__ = ["ASPECTS", "answers", "in_order"]
 
 ASPECTS: dict[Aspect, tuple[str, str]] = {
-    "target": ("target", "is taken for the target"),
-    "scene": ("scene", "keeps the scene"),
-    "real": ("real", "looks real"),
+    "target": ("is taken for the target", "is not taken for the target"),
+    "scene": ("keeps the scene", "loses the scene"),
+    "real": ("looks real", "does not look real"),
 }
-"""The questions, in order: a word for a heading, and what is said of a method that passes."""
+"""The questions, in order, and what is said of a method that passes or fails."""
 
 
 def answers(rows: pd.DataFrame, known: Sequence[TableColumn]) -> pd.DataFrame:

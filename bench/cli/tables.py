@@ -57,7 +57,7 @@ def run_lines(run: RunView) -> list[RenderableType]:
         lines.append(_summary(" · ".join(str(name) for name in place if name), rows, shown, said))
     lines.append(Text("bold best · ≈ tied with it · dim: anchors, not ranked", style="dim"))
     if asked:
-        asks = ", ".join(words for _, words in ASPECTS.values())
+        asks = ", ".join(words for words, _ in ASPECTS.values())
         lines.append(Text(f"yes: {asks}", style="dim"))
     if len(several := {c.hardware for c in known if c.hardware}) > 1:
         note = f"speed on {join_names(sorted(several))} is not comparable: see the page"

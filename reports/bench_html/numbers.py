@@ -81,8 +81,9 @@ def table_groups(table: pd.DataFrame, known: Sequence[TableColumn]) -> list[dict
 
 
 def _said(row: pd.Series) -> list[tuple[str, str, bool]]:
-    """Return for each question that is answered its word, what a yes says, and the answer."""
-    return [(*ASPECTS[name], bool(row[name])) for name in ASPECTS if not pd.isna(row[name])]
+    """Return for each question that is answered its word, what the answer says, and the answer."""
+    known = [(name, said) for name, said in ASPECTS.items() if not pd.isna(row[name])]
+    return [(name, said[not row[name]], bool(row[name])) for name, said in known]
 
 
 def _line(indices: list[Any], row: pd.Series) -> dict[str, Any]:

@@ -120,7 +120,7 @@ def _answered(table: pd.DataFrame, known: Sequence[TableColumn]) -> list[str]:
         for label, anchor, row in mine:
             if anchor or any(pd.isna(answer) for answer in row.values()):
                 continue
-            good = [words for name, (_, words) in ASPECTS.items() if row[name]]
+            good = [words for name, (words, _) in ASPECTS.items() if row[name]]
             bad = [words for name, (_, words) in ASPECTS.items() if not row[name]]
             words = (join_names(good), join_names(bad))
             found.setdefault(words, {}).setdefault(str(direction), []).append(str(label))
@@ -130,11 +130,11 @@ def _answered(table: pd.DataFrame, known: Sequence[TableColumn]) -> list[str]:
             who, where = join_names(names), _where(directions, table)
             each = "each " if len(names) > 1 else ""
             if kept and lost:
-                lines.append(f"{who} {each}{kept}, but not: {lost}, {where}.")
+                lines.append(f"{who} {each}{kept}, but {lost}, {where}.")
             elif kept:
                 lines.append(f"{who} {each}{kept}, {where}.")
             else:
-                lines.append(f"{who} {each}fails all three questions ({lost}), {where}.")
+                lines.append(f"{who} {each}{lost}, {where}.")
     return lines
 
 

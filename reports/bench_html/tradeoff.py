@@ -16,7 +16,7 @@ from bench_html.chart import GRAY, colour_of, log_axis, shape_of, to_spec
 if TYPE_CHECKING:
     from bench.analysis.columns import TableColumn
 
-_FAR = 2.5
+FAR = 2.5
 """An anchor this many times as bad as the worst method is named, not drawn."""
 
 
@@ -64,7 +64,7 @@ def tradeoff(
 def _far(data: pd.DataFrame) -> pd.Series:
     """Return which anchors lie so far off that the methods would be squeezed together."""
     ranked = data[~data["anchor"]]
-    limit = _FAR * float((ranked if len(ranked) else data)["y"].max())
+    limit = FAR * float((ranked if len(ranked) else data)["y"].max())
     return data["anchor"] & (data["y"] > limit)
 
 

@@ -25,7 +25,7 @@ METRICS: tuple[MetricSpec, ...] = (
         gives=(
             Column(
                 "target_rate",
-                title="Taken for target",
+                title="Target rate",
                 meaning="share of outputs that a classifier of real images takes for the target",
                 higher_is_better=True,
                 headline=4,
