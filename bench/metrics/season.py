@@ -42,24 +42,6 @@ class Classifier:
         return np.asarray(special.expit(self.logits(features)))
 
 
-def _fit(x: Floats, y: Floats, sample_weights: Floats, penalty: float) -> tuple[Floats, float]:
-    """Ridge-penalised logistic regression; the bias is free."""
-    signs = 2.0 * y - 1.0
-
-    def objective(theta: Floats) -> tuple[float, Floats]:
-        margin = signs * (x @ theta[:-1] + theta[-1])
-        loss = float(sample_weights @ np.logaddexp(0.0, -margin))
-        slope = -sample_weights * signs * special.expit(-margin)
-        gradient = np.append(x.T @ slope + penalty * theta[:-1], slope.sum())
-        return loss + 0.5 * penalty * float(theta[:-1] @ theta[:-1]), gradient
-
-    start = np.zeros(x.shape[1] + 1)
-    found = optimize.minimize(
-        objective, start, jac=True, method="L-BFGS-B", options={"maxiter": 200}
-    ).x
-    return np.asarray(found[:-1]), float(found[-1])
-
-
 def train(source: npt.ArrayLike, target: npt.ArrayLike, *, seed: int = 0) -> Classifier:
     """Train on features of real images of both domains, ``(n, d)`` and ``(m, d)``.
 
@@ -67,6 +49,9 @@ def train(source: npt.ArrayLike, target: npt.ArrayLike, *, seed: int = 0) -> Cla
     the log-odds are rescaled (Guo et al. 2017, temperature scaling), by cross-validation
     within the training images.
     """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import StratifiedKFold, cross_val_predict
+
     a, b = np.asarray(source, dtype=np.float64), np.asarray(target, dtype=np.float64)
     x = np.concatenate([a, b])
     y = np.r_[np.zeros(len(a)), np.ones(len(b))]
@@ -75,34 +60,32 @@ def train(source: npt.ArrayLike, target: npt.ArrayLike, *, seed: int = 0) -> Cla
     # Standardised features have about d as squared norm; this makes penalties comparable.
     scale = scale * np.sqrt(x.shape[1])
     x = (x - mean) / scale
-    rng = np.random.default_rng(seed)
-    fold = np.empty(len(x), dtype=np.intp)
-    fold[: len(a)] = rng.permutation(np.arange(len(a)) % _FOLDS)
-    fold[len(a) :] = rng.permutation(np.arange(len(b)) % _FOLDS)
 
-    def held_out(penalty: float) -> Floats:
-        out = np.empty(len(x))
-        for number in range(_FOLDS):
-            inside, outside = fold != number, fold == number
-            w, bias = _fit(x[inside], y[inside], sample_weights[inside], penalty)
-            out[outside] = x[outside] @ w + bias
-        return out
+    def model(penalty: float) -> LogisticRegression:
+        # The penalties are per hundredth of the data's weight, which sums to 1.
+        return LogisticRegression(C=100.0 / penalty, tol=1e-6, max_iter=1000)
 
     def loss(logits: Floats) -> float:
         return float(sample_weights @ np.logaddexp(0.0, -(2.0 * y - 1.0) * logits))
 
-    # The penalties are per unit of data weight, which sums to 1.
-    tried = {penalty: held_out(penalty / 100.0) for penalty in _PENALTIES}
-    scaled = {
-        penalty: optimize.minimize_scalar(
-            lambda t, z=logits: loss(np.exp(t) * z), bounds=(-3.0, 3.0), method="bounded"
+    folds = StratifiedKFold(_FOLDS, shuffle=True, random_state=seed)
+    scaled = {}
+    for penalty in _PENALTIES:
+        held_out = cross_val_predict(
+            model(penalty),
+            x,
+            y,
+            cv=folds,
+            method="decision_function",
+            params={"sample_weight": sample_weights},
         )
-        for penalty, logits in tried.items()
-    }
+        scaled[penalty] = optimize.minimize_scalar(
+            lambda t, z=held_out: loss(np.exp(t) * z), bounds=(-3.0, 3.0), method="bounded"
+        )
     best = min(scaled, key=lambda penalty: float(scaled[penalty].fun))
-    weights, bias = _fit(x, y, sample_weights, best / 100.0)
+    chosen = model(best).fit(x, y, sample_weight=sample_weights)
     temper = float(np.exp(scaled[best].x))
-    return Classifier(mean, scale, weights * temper, bias * temper)
+    return Classifier(mean, scale, chosen.coef_[0] * temper, float(chosen.intercept_[0]) * temper)
 
 
 def calibration_error(

@@ -29,6 +29,7 @@ READABLE = 0.3
 """A factor counts when features explain this share of its variance on real test pictures."""
 NONE = -1
 _WINDOW = 11
+_PENALTIES = 10.0 ** np.arange(-2.0, 3.1, 0.5)
 _LEAST = 8
 _DRAWS = 8
 
@@ -233,24 +234,22 @@ class Reader:
     """
 
     def __init__(self, features: npt.ArrayLike, values: npt.ArrayLike) -> None:
+        from sklearn.linear_model import RidgeCV
+
         x, y = np.asarray(features, np.float64), np.asarray(values, np.float64)
-        self._mean, self._centre = x.mean(0), float(y.mean())
-        self._scale = (x.std(0) + 1e-6) * np.sqrt(x.shape[1])
-        self._x = (x - self._mean) / self._scale
-        spectrum, basis = np.linalg.eigh(self._x @ self._x.T)
-        turned = basis.T @ (y - self._centre)
-        best = np.inf
-        for penalty in 10.0 ** np.arange(-2.0, 3.1, 0.5):
-            inverse = 1.0 / (np.maximum(spectrum, 0.0) + penalty)
-            dual = basis @ (inverse * turned)
-            error = dual / ((basis * basis) @ inverse)
-            if (loss := float((error**2).mean())) < best:
-                best, self._dual, self.left_out = loss, dual, y - error
+        self._mean, self._scale = x.mean(0), (x.std(0) + 1e-6) * np.sqrt(x.shape[1])
+        self._model = RidgeCV(_PENALTIES, scoring="neg_mean_squared_error", store_cv_results=True)
+        self._model.fit(self._standardised(x), y)
+        best = int(np.flatnonzero(self._model.alpha_ == _PENALTIES)[0])
+        self.left_out: Floats = self._model.cv_results_[:, best]
+        """Each row's factor as a regression reads it that has not seen that row."""
+
+    def _standardised(self, features: npt.ArrayLike) -> Floats:
+        return np.asarray((np.asarray(features, np.float64) - self._mean) / self._scale)
 
     def __call__(self, features: npt.ArrayLike) -> Floats:
-        """The factor as read from features ``(m, d)``."""
-        x = (np.asarray(features, np.float64) - self._mean) / self._scale
-        read: Floats = x @ (self._x.T @ self._dual) + self._centre
+        """Return the factor as read from features ``(m, d)``."""
+        read: Floats = self._model.predict(self._standardised(features))
         return read
 
 
