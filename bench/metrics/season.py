@@ -19,6 +19,8 @@ from bench.stats import Floats, bootstrap_mean, mean_of_two, wilson
 
 _PENALTIES = (0.01, 0.1, 1.0)
 _FOLDS = 4
+_NATS = (0.0, float(np.log(2)))
+"""Between what a divergence from the mean of two-class posteriors lies, averaged."""
 _LEAST = 8
 """Training images of either domain below which no classifier is trained."""
 
@@ -250,10 +252,10 @@ def _divergences(context: MetricContext) -> Divergences:
 def cis(context: MetricContext) -> Iterator[Measurement]:
     """``cis_proxy``: conditional inception score, raw, of our own classifier."""
     values = _divergences(context).conditional
-    yield context.measurement("cis_proxy", bootstrap_mean(values), n=len(values))
+    yield context.measurement("cis_proxy", bootstrap_mean(values, within=_NATS), n=len(values))
 
 
 def inception_score(context: MetricContext) -> Iterator[Measurement]:
     """``is_proxy``: inception score, raw, of our own classifier."""
     values = _divergences(context).total
-    yield context.measurement("is_proxy", bootstrap_mean(values), n=len(values))
+    yield context.measurement("is_proxy", bootstrap_mean(values, within=_NATS), n=len(values))

@@ -15,7 +15,7 @@ from scipy import stats
 
 from bench.api import BenchError, Measurement, MetricContext, NotMeasurable, Picture
 from bench.metrics.perceptual import tables_of
-from bench.stats import Floats, bootstrap_mean
+from bench.stats import NOT_NEGATIVE, SHARE, Floats, bootstrap_mean
 
 PSNR_CAP = 100.0
 """What identical pictures count as, in dB: an average with infinity says nothing."""
@@ -97,44 +97,51 @@ def _compare(
 
 
 def _yield(
-    context: MetricContext, name: str, tables: dict[str, Floats], *, higher: bool
+    context: MetricContext,
+    name: str,
+    tables: dict[str, Floats],
+    *,
+    higher: bool,
+    within: tuple[float, float],
 ) -> Iterator[Measurement]:
     """The value to the nearest truth, of the mean sample and of the best one; and to the pair."""
     pick = np.max if higher else np.min
     nearest = {key: pick(table, axis=1) for key, table in tables.items()}
     yield context.measurement(
         name,
-        bootstrap_mean([float(values.mean()) for values in nearest.values()]),
+        bootstrap_mean([float(values.mean()) for values in nearest.values()], within=within),
         n=len(nearest),
         per_sample=context.per_sample(list(nearest.values()), list(nearest)),
     )
     if context.samples > 1:
         yield context.measurement(
             f"{name}_best_of_k",
-            bootstrap_mean([float(pick(values)) for values in nearest.values()]),
+            bootstrap_mean([float(pick(values)) for values in nearest.values()], within=within),
             n=len(nearest),
         )
     if any(table.shape[1] > 1 for table in tables.values()):
         yield context.measurement(
             f"{name}_pair",
-            bootstrap_mean([float(table[:, 0].mean()) for table in tables.values()]),
+            bootstrap_mean([float(table[:, 0].mean()) for table in tables.values()], within=within),
             n=len(tables),
         )
 
 
 def measure_psnr(context: MetricContext) -> Iterator[Measurement]:
     """``psnr`` to the nearest truth, ``psnr_best_of_k`` of the samples, ``psnr_pair``."""
-    return _yield(context, "psnr", _table(context, "psnr", psnr), higher=True)
+    table = _table(context, "psnr", psnr)
+    return _yield(context, "psnr", table, higher=True, within=(0.0, PSNR_CAP))
 
 
 def measure_ssim(context: MetricContext) -> Iterator[Measurement]:
     """``ssim`` to the nearest truth, ``ssim_best_of_k`` of the samples, ``ssim_pair``."""
-    return _yield(context, "ssim", _table(context, "ssim", ssim), higher=True)
+    table = _table(context, "ssim", ssim)
+    return _yield(context, "ssim", table, higher=True, within=(-1.0, 1.0))
 
 
 def measure_lpips(context: MetricContext) -> Iterator[Measurement]:
     """``lpips_truth`` to the nearest truth, ``…_best_of_k`` of the samples, ``…_pair``."""
-    return _yield(context, "lpips_truth", _perceptual(context), higher=False)
+    return _yield(context, "lpips_truth", _perceptual(context), higher=False, within=NOT_NEGATIVE)
 
 
 def _perceptual(context: MetricContext) -> dict[str, Floats]:
@@ -190,7 +197,7 @@ def measure_modes(context: MetricContext) -> Iterator[Measurement]:
         len(set(modes.tolist()) - {NONE}) / len(context.truths[key])
         for key, modes in _modes(context).items()
     ]
-    yield context.measurement("truth_coverage", bootstrap_mean(shares), n=len(shares))
+    yield context.measurement("truth_coverage", bootstrap_mean(shares, within=SHARE), n=len(shares))
 
 
 def measure_mode_precision(context: MetricContext) -> Iterator[Measurement]:
@@ -198,7 +205,7 @@ def measure_mode_precision(context: MetricContext) -> Iterator[Measurement]:
     shown = {key: (modes != NONE).astype(np.float64) for key, modes in _modes(context).items()}
     yield context.measurement(
         "truth_precision",
-        bootstrap_mean([float(values.mean()) for values in shown.values()]),
+        bootstrap_mean([float(values.mean()) for values in shown.values()], within=SHARE),
         n=len(shown),
         per_sample=context.per_sample(list(shown.values()), list(shown)),
     )
