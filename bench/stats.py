@@ -22,11 +22,20 @@ Floats = npt.NDArray[np.float64]
 
 RESAMPLES = 1000
 """Bootstrap draws behind an interval."""
+NOT_NEGATIVE = (0.0, np.inf)
+SHARE = (0.0, 1.0)
 
 
 def multinomial_weights(n: int, draws: int, rng: np.random.Generator) -> Floats:
     """How often each of `n` things is drawn in a bootstrap sample of size n: ``(draws, n)``."""
-    return rng.multinomial(n, np.full(n, 1.0 / n), size=draws).astype(np.float64)
+    # Drawing and counting is ten times as fast as numpy's multinomial at hundreds of things.
+    drawn = rng.integers(0, n, size=(draws, n)) + n * np.arange(draws)[:, None]
+    counts = np.bincount(drawn.ravel(), minlength=draws * n)
+    return counts.reshape(draws, n).astype(np.float64)
+
+
+_VARIES = 1e-10
+"""A resample varies when its variance is more than this share of that of the values."""
 
 
 def bootstrap_mean(
@@ -36,8 +45,13 @@ def bootstrap_mean(
     draws: int = RESAMPLES,
     seed: int = 0,
     weights: Floats | None = None,
+    within: tuple[float, float] = (-np.inf, np.inf),
 ) -> Interval:
-    """The mean of one value per input with a percentile interval over resampled inputs.
+    """Return the mean of one value per input with a studentised interval over resampled inputs.
+
+    The bootstrap-t (Efron & Tibshirani 1993, section 12.5): each resample's mean is measured in
+    its own standard errors, so that skewed values get the unsymmetrical interval they need,
+    where percentiles of the resampled means stay too short.
 
     Parameters
     ----------
@@ -46,25 +60,44 @@ def bootstrap_mean(
     weights
         ``(draws, n)``: the resamples themselves, for many means over the same inputs;
         None: `draws` of them from `seed`.
+    within
+        What the quantity cannot go below or above; the ends stop there.
 
     Returns
     -------
     Interval
-        Without ends when n is 1; with both ends at the mean when all values are equal.
+        Without ends when n is 1; with both ends at the mean when all values are equal. Where
+        so many resamples do not vary that they decide the ends (very few values, or nearly all
+        of them equal), it is Student's t-interval, and named so.
     """
     x = np.asarray(values, dtype=np.float64)
     if x.ndim != 1 or len(x) == 0 or not np.isfinite(x).all():
         raise ValueError("bootstrap_mean needs finite values in one dimension, at least one")
-    mean = float(x.mean())
-    if len(x) == 1:
+    n, mean, name = len(x), float(x.mean()), "studentised bootstrap over inputs"
+    if n == 1:
         return Interval(mean, None, None, None)
     if bool((x == x[0]).all()):
-        return Interval(float(x[0]), float(x[0]), float(x[0]), "bootstrap over inputs")
+        return Interval(float(x[0]), float(x[0]), float(x[0]), name)
     if weights is None:
-        weights = multinomial_weights(len(x), draws, np.random.default_rng(seed))
-    means = weights @ x / len(x)
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(mean, float(low), float(high), "bootstrap over inputs")
+        weights = multinomial_weights(n, draws, np.random.default_rng(seed))
+    centred = x - mean
+    variance = float((centred**2).mean())
+    means = weights @ centred / n
+    variances = weights @ centred**2 / n - means**2
+    varies = variances > _VARIES * variance
+    # A resample without variance is infinitely far out, on the side of its mean, if on any.
+    t = np.where(means**2 > _VARIES * variance, np.copysign(np.inf, means), 0.0)
+    t[varies] = means[varies] / np.sqrt(variances[varies] / n)
+    tails = (1 - level) / 2, (1 + level) / 2
+    # Not interpolated: between two infinite values there is nothing.
+    from_low, from_high = np.quantile(t, tails, method="nearest")
+    error = np.sqrt(variance / n)
+    if not np.isfinite([from_low, from_high]).all():
+        from_low, from_high = special.stdtrit(n - 1, tails)
+        error, name = np.sqrt(variance / (n - 1)), "Student's t over inputs"
+    low = min(max(mean - float(from_high * error), within[0]), mean)
+    high = max(min(mean - float(from_low * error), within[1]), mean)
+    return Interval(mean, low, high, name)
 
 
 def wilson(successes: int, n: int, *, level: float = 0.95) -> Interval:

@@ -12,7 +12,7 @@ from scipy import optimize
 from bench.api import Measurement, MetricContext, NotMeasurable
 from bench.metrics.fid import grams, grams_of
 from bench.metrics.prc import distances
-from bench.stats import Floats, bootstrap_mean, wilson
+from bench.stats import NOT_NEGATIVE, SHARE, Floats, bootstrap_mean, wilson
 
 CLOSE = 0.05
 """An output is a suspected copy when it is nearer to a training image than this share of
@@ -35,7 +35,7 @@ def structure(context: MetricContext) -> Iterator[Measurement]:
     values = ((outputs - inputs[:, None]) ** 2).mean(-1)
     yield context.measurement(
         context.name,
-        bootstrap_mean(values.mean(1)),
+        bootstrap_mean(values.mean(1), within=NOT_NEGATIVE),
         n=len(values),
         per_sample=context.per_sample(values),
     )
@@ -68,7 +68,7 @@ def content_rank(context: MetricContext) -> Iterator[Measurement]:
     ranks = farther.sum(1) / np.maximum(other.sum(1), 1)
     yield context.measurement(
         "content_rank",
-        bootstrap_mean(ranks),
+        bootstrap_mean(ranks, within=SHARE),
         n=len(ranks),
         per_sample=[(key, 0, float(rank)) for key, rank in zip(context.ids, ranks, strict=True)],
     )
@@ -134,7 +134,8 @@ def distinct(context: MetricContext) -> Iterator[Measurement]:
     counts = [
         float(len({picture.digest for picture in samples})) for samples in context.outputs.values()
     ]
-    yield context.measurement("distinct", bootstrap_mean(counts), n=len(counts))
+    within = (1.0, float(context.samples))
+    yield context.measurement("distinct", bootstrap_mean(counts, within=within), n=len(counts))
 
 
 def spread(context: MetricContext) -> Iterator[Measurement]:

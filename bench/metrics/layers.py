@@ -14,7 +14,7 @@ import numpy.typing as npt
 from scipy import ndimage, stats
 
 from bench.api import Measurement, MetricContext, NotMeasurable, Picture
-from bench.stats import Floats, bootstrap_mean
+from bench.stats import NOT_NEGATIVE, Floats, bootstrap_mean
 
 Pixels = npt.NDArray[np.uint8]
 Bool = npt.NDArray[np.bool_]
@@ -143,7 +143,7 @@ def _relative(
             rows = [row / scale for row in values.values()]
             yield context.measurement(
                 name,
-                bootstrap_mean([float(row.mean()) for row in rows]),
+                bootstrap_mean([float(row.mean()) for row in rows], within=NOT_NEGATIVE),
                 n=len(rows),
                 per_sample=context.per_sample(rows, list(values)) if name == metric else (),
             )

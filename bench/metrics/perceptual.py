@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bench.api import Measurement, MetricContext
-from bench.stats import Floats, bootstrap_mean
+from bench.stats import NOT_NEGATIVE, Floats, bootstrap_mean
 
 MUNIT_INPUTS, MUNIT_PAIRS = 100, 19
 """MUNIT's protocol: 100 inputs, 19 independent pairs of samples each."""
@@ -88,7 +88,8 @@ def diversity(context: MetricContext) -> Iterator[Measurement]:
     Under the metric's own name: other networks give the same by another scale.
     """
     values = [all_pairs(table.samples) for table in tables_of(context).values()]
-    yield context.measurement(context.name, bootstrap_mean(values), n=len(values))
+    found = bootstrap_mean(values, within=NOT_NEGATIVE)
+    yield context.measurement(context.name, found, n=len(values))
 
 
 def diversity_munit(context: MetricContext) -> Iterator[Measurement]:
@@ -100,7 +101,7 @@ def diversity_munit(context: MetricContext) -> Iterator[Measurement]:
     pairs = [independent_pairs(table.samples) for _, table in chosen]
     yield context.measurement(
         "lpips_diversity_munit",
-        bootstrap_mean([float(values.mean()) for values in pairs]),
+        bootstrap_mean([float(values.mean()) for values in pairs], within=NOT_NEGATIVE),
         n=sum(map(len, pairs)),
     )
 
@@ -110,7 +111,7 @@ def to_input(context: MetricContext) -> Iterator[Measurement]:
     rows = [table.to_input for table in tables_of(context).values()]
     yield context.measurement(
         "lpips_input",
-        bootstrap_mean([float(row.mean()) for row in rows]),
+        bootstrap_mean([float(row.mean()) for row in rows], within=NOT_NEGATIVE),
         n=len(rows),
         per_sample=context.per_sample(rows),
     )

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from bench.api import Interval, Measurement, MetricContext
 from bench.metrics.fid import Grams, grams_of
-from bench.stats import Floats, bootstrap_mean, wilson
+from bench.stats import NOT_NEGATIVE, Floats, bootstrap_mean, wilson
 
 NEIGHBOURS = (3, 5)
 """The first one gives the headline values."""
@@ -49,7 +49,7 @@ class Balls:
 
     def density(self) -> Interval:
         """Mean number of real balls around an output, over k; can exceed 1."""
-        return bootstrap_mean(self.fake_in_real.sum(1) / self.k)
+        return bootstrap_mean(self.fake_in_real.sum(1) / self.k, within=NOT_NEGATIVE)
 
     def coverage(self) -> Interval:
         """Share of real images with an output in their ball."""

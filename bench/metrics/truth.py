@@ -15,7 +15,7 @@ from scipy import stats
 
 from bench.api import BenchError, Measurement, MetricContext, NotMeasurable, Picture
 from bench.metrics.perceptual import tables_of
-from bench.stats import Floats, bootstrap_mean
+from bench.stats import NOT_NEGATIVE, SHARE, Floats, bootstrap_mean
 
 PSNR_CAP = 100.0
 """What identical pictures count as, in dB: an average with infinity says nothing."""
@@ -28,8 +28,8 @@ beyond it; a test counts both.
 READABLE = 0.3
 """A factor counts when features explain this share of its variance on real test pictures."""
 NONE = -1
-_RADIUS, _SIGMA = 5, 1.5
-_K1, _K2 = 0.01, 0.03
+_WINDOW = 11
+_PENALTIES = 10.0 ** np.arange(-2.0, 3.1, 0.5)
 _LEAST = 8
 _DRAWS = 8
 
@@ -40,35 +40,29 @@ def psnr(a: npt.NDArray[np.uint8], b: npt.NDArray[np.uint8]) -> float:
     return PSNR_CAP if error == 0 else min(PSNR_CAP, float(10.0 * np.log10(255.0**2 / error)))
 
 
-def _blur(x: Floats) -> Floats:
-    """Gaussian window of 11 x 11, sigma 1.5, over the two first axes; no padding."""
-    offsets = np.arange(-_RADIUS, _RADIUS + 1)
-    window = np.exp(-(offsets**2) / (2 * _SIGMA**2))
-    window /= window.sum()
-    for axis in (0, 1):
-        views = np.lib.stride_tricks.sliding_window_view(x, len(window), axis=axis)
-        x = views @ window
-    return x
-
-
 def ssim(a: npt.NDArray[np.uint8], b: npt.NDArray[np.uint8]) -> float:
-    """Structural similarity (Wang et al. 2004) of 8-bit pictures, in [-1, 1].
+    """Return the structural similarity (Wang et al. 2004) of 8-bit pictures, in [-1, 1].
 
     Gaussian window (11 pixels, sigma 1.5), valid positions only, mean over channels.
     """
-    x, y = a.astype(np.float64), b.astype(np.float64)
-    if min(x.shape[:2]) < 2 * _RADIUS + 1:
-        raise BenchError(f"SSIM needs pictures of at least 11 pixels a side, got {x.shape[:2]}")
-    mean_x, mean_y = _blur(x), _blur(y)
-    var_x, var_y = _blur(x * x) - mean_x**2, _blur(y * y) - mean_y**2
-    covariance = _blur(x * y) - mean_x * mean_y
-    c1, c2 = (_K1 * 255.0) ** 2, (_K2 * 255.0) ** 2
-    values = (
-        (2 * mean_x * mean_y + c1)
-        * (2 * covariance + c2)
-        / ((mean_x**2 + mean_y**2 + c1) * (var_x + var_y + c2))
+    from skimage.metrics import structural_similarity
+
+    if min(a.shape[:2]) < _WINDOW:
+        raise BenchError(
+            f"SSIM needs pictures of at least {_WINDOW} pixels a side, got {a.shape[:2]}"
+        )
+    # As published: a Gaussian window, and no correction of the covariance for its size.
+    return float(
+        structural_similarity(
+            a,
+            b,
+            data_range=255,
+            channel_axis=2,
+            gaussian_weights=True,
+            sigma=1.5,
+            use_sample_covariance=False,
+        )
     )
-    return float(values.mean())
 
 
 def _table(context: MetricContext, name: str, compare: Callable[..., float]) -> dict[str, Floats]:
@@ -103,44 +97,51 @@ def _compare(
 
 
 def _yield(
-    context: MetricContext, name: str, tables: dict[str, Floats], *, higher: bool
+    context: MetricContext,
+    name: str,
+    tables: dict[str, Floats],
+    *,
+    higher: bool,
+    within: tuple[float, float],
 ) -> Iterator[Measurement]:
     """The value to the nearest truth, of the mean sample and of the best one; and to the pair."""
     pick = np.max if higher else np.min
     nearest = {key: pick(table, axis=1) for key, table in tables.items()}
     yield context.measurement(
         name,
-        bootstrap_mean([float(values.mean()) for values in nearest.values()]),
+        bootstrap_mean([float(values.mean()) for values in nearest.values()], within=within),
         n=len(nearest),
         per_sample=context.per_sample(list(nearest.values()), list(nearest)),
     )
     if context.samples > 1:
         yield context.measurement(
             f"{name}_best_of_k",
-            bootstrap_mean([float(pick(values)) for values in nearest.values()]),
+            bootstrap_mean([float(pick(values)) for values in nearest.values()], within=within),
             n=len(nearest),
         )
     if any(table.shape[1] > 1 for table in tables.values()):
         yield context.measurement(
             f"{name}_pair",
-            bootstrap_mean([float(table[:, 0].mean()) for table in tables.values()]),
+            bootstrap_mean([float(table[:, 0].mean()) for table in tables.values()], within=within),
             n=len(tables),
         )
 
 
 def measure_psnr(context: MetricContext) -> Iterator[Measurement]:
     """``psnr`` to the nearest truth, ``psnr_best_of_k`` of the samples, ``psnr_pair``."""
-    return _yield(context, "psnr", _table(context, "psnr", psnr), higher=True)
+    table = _table(context, "psnr", psnr)
+    return _yield(context, "psnr", table, higher=True, within=(0.0, PSNR_CAP))
 
 
 def measure_ssim(context: MetricContext) -> Iterator[Measurement]:
     """``ssim`` to the nearest truth, ``ssim_best_of_k`` of the samples, ``ssim_pair``."""
-    return _yield(context, "ssim", _table(context, "ssim", ssim), higher=True)
+    table = _table(context, "ssim", ssim)
+    return _yield(context, "ssim", table, higher=True, within=(-1.0, 1.0))
 
 
 def measure_lpips(context: MetricContext) -> Iterator[Measurement]:
     """``lpips_truth`` to the nearest truth, ``…_best_of_k`` of the samples, ``…_pair``."""
-    return _yield(context, "lpips_truth", _perceptual(context), higher=False)
+    return _yield(context, "lpips_truth", _perceptual(context), higher=False, within=NOT_NEGATIVE)
 
 
 def _perceptual(context: MetricContext) -> dict[str, Floats]:
@@ -196,7 +197,7 @@ def measure_modes(context: MetricContext) -> Iterator[Measurement]:
         len(set(modes.tolist()) - {NONE}) / len(context.truths[key])
         for key, modes in _modes(context).items()
     ]
-    yield context.measurement("truth_coverage", bootstrap_mean(shares), n=len(shares))
+    yield context.measurement("truth_coverage", bootstrap_mean(shares, within=SHARE), n=len(shares))
 
 
 def measure_mode_precision(context: MetricContext) -> Iterator[Measurement]:
@@ -204,7 +205,7 @@ def measure_mode_precision(context: MetricContext) -> Iterator[Measurement]:
     shown = {key: (modes != NONE).astype(np.float64) for key, modes in _modes(context).items()}
     yield context.measurement(
         "truth_precision",
-        bootstrap_mean([float(values.mean()) for values in shown.values()]),
+        bootstrap_mean([float(values.mean()) for values in shown.values()], within=SHARE),
         n=len(shown),
         per_sample=context.per_sample(list(shown.values()), list(shown)),
     )
@@ -240,24 +241,22 @@ class Reader:
     """
 
     def __init__(self, features: npt.ArrayLike, values: npt.ArrayLike) -> None:
+        from sklearn.linear_model import RidgeCV
+
         x, y = np.asarray(features, np.float64), np.asarray(values, np.float64)
-        self._mean, self._centre = x.mean(0), float(y.mean())
-        self._scale = (x.std(0) + 1e-6) * np.sqrt(x.shape[1])
-        self._x = (x - self._mean) / self._scale
-        spectrum, basis = np.linalg.eigh(self._x @ self._x.T)
-        turned = basis.T @ (y - self._centre)
-        best = np.inf
-        for penalty in 10.0 ** np.arange(-2.0, 3.1, 0.5):
-            inverse = 1.0 / (np.maximum(spectrum, 0.0) + penalty)
-            dual = basis @ (inverse * turned)
-            error = dual / ((basis * basis) @ inverse)
-            if (loss := float((error**2).mean())) < best:
-                best, self._dual, self.left_out = loss, dual, y - error
+        self._mean, self._scale = x.mean(0), (x.std(0) + 1e-6) * np.sqrt(x.shape[1])
+        self._model = RidgeCV(_PENALTIES, scoring="neg_mean_squared_error", store_cv_results=True)
+        self._model.fit(self._standardised(x), y)
+        best = int(np.flatnonzero(self._model.alpha_ == _PENALTIES)[0])
+        self.left_out: Floats = self._model.cv_results_[:, best]
+        """Each row's factor as a regression reads it that has not seen that row."""
+
+    def _standardised(self, features: npt.ArrayLike) -> Floats:
+        return np.asarray((np.asarray(features, np.float64) - self._mean) / self._scale)
 
     def __call__(self, features: npt.ArrayLike) -> Floats:
-        """The factor as read from features ``(m, d)``."""
-        x = (np.asarray(features, np.float64) - self._mean) / self._scale
-        read: Floats = x @ (self._x.T @ self._dual) + self._centre
+        """Return the factor as read from features ``(m, d)``."""
+        read: Floats = self._model.predict(self._standardised(features))
         return read
 
 

@@ -5,14 +5,39 @@ Apart from the networks themselves, so that who only names them need not import 
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from bench.api import WeightFile
 
 Net = Literal["vgg16", "vgg19"]
 
-BLOCKS: dict[Net, tuple[int, ...]] = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
+_BLOCKS: dict[Net, tuple[int, ...]] = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
 """Convolutions in each of the five blocks; a pooling follows every block."""
+_WIDTHS = (64, 128, 256, 512, 512)
+
+
+class Layer(NamedTuple):
+    """One 3 x 3 convolution: block and place in it, both from 1, and channels before and after."""
+
+    block: int
+    index: int
+    incoming: int
+    width: int
+
+    @property
+    def name(self) -> str:
+        """As the papers name its rectified response: ``relu4_2``."""
+        return f"relu{self.block}_{self.index}"
+
+
+def layers(net: Net) -> tuple[Layer, ...]:
+    """Return all convolutions of a network, from shallow to deep."""
+    made: list[Layer] = []
+    for block, (count, width) in enumerate(zip(_BLOCKS[net], _WIDTHS, strict=True), start=1):
+        for index in range(1, count + 1):
+            made.append(Layer(block, index, made[-1].width if made else 3, width))
+    return tuple(made)
+
 
 VGG16 = WeightFile(
     name="vgg16-397923af.pth",

@@ -27,7 +27,6 @@ from bench_seasons.noise import (
     unit,
 )
 
-I64 = npt.NDArray[np.int64]
 Bool = npt.NDArray[np.bool_]
 Water = Literal["lake", "river", "none"]
 

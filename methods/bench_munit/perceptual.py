@@ -7,15 +7,15 @@ weights that ``vgg_weights`` names.
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from bench.api import BenchError
-from bench.nn.published import BLOCKS, Net
-from bench.nn.vgg import Weights, read_weights
+from bench.nn.published import Net
+from bench.nn.vgg import VGG, Weights, read_weights
 from bench.storage.weights import read_state, require, sha256_of
 from bench_munit import CAFFE_VGG16, CAFFE_VGG16_URL, EMBEDDED_VGG19, TORCHVISION_VGG16
 from bench_munit.losses import perceptual_loss
@@ -26,13 +26,8 @@ if TYPE_CHECKING:
     from bench.api import Context
     from bench_munit.config import VGGWeights
 
-_DEPTH = 3
-"""Convolutions of the last block that are used."""
-_POOLED = (1, 2, 3)
-"""Blocks after which the picture is halved: not the fourth, and nothing follows the fifth."""
 
-
-class VGGFeatures(nn.Module):
+class VGGFeatures(VGG):
     """``relu5_3`` of a frozen VGG without its fourth pooling.
 
     Parameters
@@ -43,29 +38,14 @@ class VGGFeatures(nn.Module):
         Its convolutions.
     """
 
-    mean: Tensor
-
     def __init__(self, net: Net, weights: Weights) -> None:
-        super().__init__()
-        self.blocks = (*BLOCKS[net][:4], _DEPTH)
-        self.register_buffer("mean", torch.tensor(weights.mean)[:, None, None])
-        for index, (kernel, bias) in enumerate(zip(weights.kernels, weights.biases, strict=True)):
-            if index < sum(self.blocks):
-                self.register_buffer(f"kernel{index}", kernel)
-                self.register_buffer(f"bias{index}", bias)
+        super().__init__(net, weights, deepest="relu5_3", pooled=(1, 2, 3))
 
     def forward(self, images: Tensor) -> Tensor:
         """``(B, 3, H, W)``, RGB in [-1, 1], to ``(B, 512, H/8, W/8)``."""
-        x = (images + 1) * 127.5 - self.mean
-        index = 0
-        for block, count in enumerate(self.blocks, start=1):
-            for _ in range(count):
-                kernel, bias = getattr(self, f"kernel{index}"), getattr(self, f"bias{index}")
-                x = F.relu_(F.conv2d(x, kernel, bias, padding=1))
-                index += 1
-            if block in _POOLED:
-                x = F.max_pool2d(x, 2)
-        return x
+        # Of all responses the last is kept, and none before it.
+        ((_, deepest),) = deque(self.responses((images + 1) * 127.5), maxlen=1)
+        return deepest
 
     def loss(self, translation: Tensor, source: Tensor) -> Tensor:
         """How far a translation shows something else than its source; both in [-1, 1]."""

@@ -9,7 +9,8 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from bench.api import BenchError, Config, WeightFile
-from bench.nn.published import BLOCKS, VGG19_IN_A_PALETTE
+from bench.nn import published
+from bench.nn.published import VGG19_IN_A_PALETTE
 
 WEIGHTS = (
     WeightFile(
@@ -35,14 +36,11 @@ CAFFE = WeightFile(
 
 Recipe = Literal["paper", "notebook", "adam", "fast"]
 
-LAYERS = tuple(
-    f"relu{block}_{index}"
-    for block, count in enumerate(BLOCKS["vgg19"], start=1)
-    for index in range(1, count + 1)
-)
+LAYERS = tuple(layer.name for layer in published.layers("vgg19"))
 """The rectified responses of VGG-19's sixteen convolutions, from shallow to deep."""
 
-WIDTHS = {"1": 64, "2": 128, "3": 256, "4": 512, "5": 512}
+WIDTHS = {layer.name: layer.width for layer in published.layers("vgg19")}
+"""Channels of each of them."""
 
 
 def layer_name(name: str) -> str:
@@ -89,7 +87,7 @@ RECIPES: Mapping[Recipe, Mapping[str, Any]] = {
         "pooling": "max",
         "content_layers": {"relu4_2": 1.0},
         "content_weight": 1.0,
-        "style_layers": {name: 1e3 / WIDTHS[name[4]] ** 2 for name in STYLE_LAYERS},
+        "style_layers": {name: 1e3 / WIDTHS[name] ** 2 for name in STYLE_LAYERS},
         "style_weight": 1.0,
         "init": "content",
         "optimizer": "lbfgs",
@@ -101,7 +99,7 @@ RECIPES: Mapping[Recipe, Mapping[str, Any]] = {
         "pooling": "max",
         "content_layers": {"relu4_2": 1.0},
         "content_weight": 5.0,
-        "style_layers": {name: 0.2 / WIDTHS[name[4]] ** 2 for name in STYLE_LAYERS},
+        "style_layers": {name: 0.2 / WIDTHS[name] ** 2 for name in STYLE_LAYERS},
         "style_weight": 500.0,
         "tv_weight": 100.0,
         "init": "blend",
@@ -119,7 +117,7 @@ RECIPES: Mapping[Recipe, Mapping[str, Any]] = {
         "pooling": "max",
         "content_layers": {"relu3_1": 1.0},
         "content_weight": 2e4,
-        "style_layers": {name: 1e3 / WIDTHS[name[4]] ** 2 for name in STYLE_LAYERS[:4]},
+        "style_layers": {name: 1e3 / WIDTHS[name] ** 2 for name in STYLE_LAYERS[:4]},
         "style_weight": 1.0,
         "init": "content",
         "optimizer": "lbfgs",

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 import torch.nn.functional as F
-from torch import nn
 
 from bench.api import BenchError
-from bench.nn.vgg import Weights, read_weights
+from bench.nn.vgg import VGG, Weights, read_weights
 from bench.nn.winograd import TILE, FrozenKernel, frozen_conv_relu
 from bench_neural_style.config import LAYERS, layer_name
 
@@ -69,7 +68,7 @@ def _winograd_pays(x: torch.Tensor, kernel: torch.Tensor) -> bool:
     return kernel.shape[1] >= 128 and tiles >= 16
 
 
-class VGG19(nn.Module):
+class VGG19(VGG):
     """Features of VGG-19 at named layers.
 
     Parameters
@@ -87,17 +86,10 @@ class VGG19(nn.Module):
         Around the convolutions, and nothing else: statistics and losses keep their precision.
     """
 
-    mean: torch.Tensor
-
     def __init__(self, weights: Weights, *, deepest: str, pooling: Literal["max", "avg"]) -> None:
-        super().__init__()
-        self.layers = LAYERS[: LAYERS.index(layer_name(deepest)) + 1]
-        self.pooling = pooling
-        self.register_buffer("mean", torch.tensor(weights.mean)[:, None, None])
-        for name, kernel, bias in zip(self.layers, weights.kernels, weights.biases, strict=False):
-            kernel = kernel.contiguous(memory_format=torch.channels_last)
-            self.register_buffer(f"{name}_kernel", kernel)
-            self.register_buffer(f"{name}_bias", bias)
+        pool = F.max_pool2d if pooling == "max" else F.avg_pool2d
+        super().__init__("vgg19", weights, deepest=layer_name(deepest), pool=pool)
+        self.to(memory_format=torch.channels_last)
         self._laid_out: dict[tuple[str, int, int], tuple[torch.Tensor, torch.Tensor]] = {}
         self._frozen: dict[str, FrozenKernel] = {}
         self.autocast: Callable[[], AbstractContextManager[object]] = nullcontext
@@ -105,7 +97,7 @@ class VGG19(nn.Module):
     @property
     def min_side(self) -> int:
         """The shortest side of a picture that reaches the deepest layer, in pixels."""
-        return smallest_side(self.layers[-1])
+        return smallest_side(self.layers[-1].name)
 
     def forward(self, images: torch.Tensor, names: Iterable[str]) -> dict[str, torch.Tensor]:
         """Rectified responses at the named layers.
@@ -132,26 +124,24 @@ class VGG19(nn.Module):
             raise BenchError(f"neural_style needs RGB images, not shape {tuple(images.shape)}")
         if min(height, width) < self.min_side:
             raise BenchError(
-                f"an image of {width}x{height} pixels is too small for {self.layers[-1]}: each "
-                f"side must have at least {self.min_side}"
+                f"an image of {width}x{height} pixels is too small for {self.layers[-1].name}: "
+                f"each side must have at least {self.min_side}"
             )
         wanted, found = set(names), {}
-        x = (images - self.mean).contiguous(memory_format=torch.channels_last)
-        for position, name in enumerate(self.layers):
-            if position and name.endswith("_1"):
-                x = F.max_pool2d(x, 2) if self.pooling == "max" else F.avg_pool2d(x, 2)
-            with self.autocast():
-                x = self._convolve(x, name)
+        for name, response in self.responses(images.contiguous(memory_format=torch.channels_last)):
             if name in wanted:
-                found[name] = x
+                found[name] = response
             if len(found) == len(wanted):
                 break
         return found
 
-    def _convolve(self, x: torch.Tensor, name: str) -> torch.Tensor:
-        kernel, bias = getattr(self, f"{name}_kernel"), getattr(self, f"{name}_bias")
-        if not _can_fuse(x):
-            return F.relu_(F.conv2d(x, kernel, bias, padding=1))
+    def convolve(
+        self, x: torch.Tensor, kernel: torch.Tensor, bias: torch.Tensor, name: str
+    ) -> torch.Tensor:
+        """Return the response by whatever is fastest on this device and at this size."""
+        with self.autocast():
+            if not _can_fuse(x):
+                return super().convolve(x, kernel, bias, name)
         if _winograd_pays(x, kernel):
             if name not in self._frozen:
                 self._frozen[name] = FrozenKernel.of(kernel, bias)

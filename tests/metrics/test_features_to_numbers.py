@@ -207,6 +207,16 @@ def test_the_classifier_separates_what_differs_and_knows_when_it_does_not():
     assert confidence.mean() < 0.15
 
 
+def test_equal_pictures_have_equal_verdicts_and_a_copy_no_diversity():
+    rng = np.random.default_rng(0)
+    judge = season.train(rng.normal(0, 1, (30, 61)), rng.normal(0.3, 1, (30, 61)))
+    copies = np.repeat(rng.normal(size=(37, 61)).astype(np.float32), 7, axis=0)
+    p = judge.probabilities(copies).reshape(37, 7)
+    assert (p == p[:, :1]).all()
+    found = season.inception_scores(np.stack([p, 1.0 - p], axis=-1))
+    assert (found.conditional == 0.0).all()
+
+
 def test_calibration_error_by_hand():
     # Four verdicts at 0.95, three right; two at 0.55, none right.
     p = np.array([0.95, 0.95, 0.95, 0.05, 0.55, 0.45])

@@ -14,13 +14,69 @@ from bench.api import Interval
 finite = st.floats(-100, 100, allow_nan=False)
 
 
-def test_bootstrap_interval_covers_the_mean():
+DRAWN = {
+    "normal": (lambda rng, n: rng.normal(1.0, 2.0, n), 1.0),
+    "log-normal": (lambda rng, n: rng.lognormal(size=n), np.exp(0.5)),
+}
+
+
+def coverage_of_the_mean(kind, n, trials):
+    draw, truth = DRAWN[kind]
     rng = np.random.default_rng(0)
-    hits = 0
-    for trial in range(200):
-        interval = stats.bootstrap_mean(rng.normal(1.0, 2.0, 80), draws=400, seed=trial)
-        hits += interval.low <= 1.0 <= interval.high
-    assert 0.89 <= hits / 200 <= 0.99
+    intervals = [stats.bootstrap_mean(draw(rng, n), seed=trial) for trial in range(trials)]
+    assert {interval.method for interval in intervals} == {"studentised bootstrap over inputs"}
+    return np.mean([interval.low <= truth <= interval.high for interval in intervals])
+
+
+BOUNDS = [
+    *(("normal", n, 0.93, 0.97) for n in (8, 32, 238)),
+    *(("log-normal", n, least, 0.97) for n, least in ((8, 0.87), (32, 0.91), (238, 0.92))),
+]
+
+
+@pytest.mark.parametrize(("kind", "n", "least", "most"), BOUNDS)
+def test_mean_intervals_cover_the_mean(kind, n, least, most):
+    # Two standard errors of a share of 400; percentiles cover 0.77 of log-normal means at 8.
+    assert least - 0.02 <= coverage_of_the_mean(kind, n, 400) <= most + 0.02
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("kind", "n", "least", "most"), BOUNDS)
+def test_mean_intervals_cover_the_mean_as_often_as_promised(kind, n, least, most):
+    assert least <= coverage_of_the_mean(kind, n, 4000) <= most
+
+
+def test_an_interval_of_skewed_values_is_skewed():
+    interval = stats.bootstrap_mean(np.random.default_rng(0).lognormal(size=40))
+    assert interval.high - interval.value > 1.3 * (interval.value - interval.low)
+
+
+@pytest.mark.parametrize("values", [[1.0, 2.0], [1.0, 2.0, 4.0], [0.0] * 31 + [1.0]])
+def test_student_answers_where_the_resamples_hardly_vary(values):
+    interval = stats.bootstrap_mean(values)
+    expected = scipy_stats.t.interval(
+        0.95, len(values) - 1, np.mean(values), scipy_stats.sem(values)
+    )
+    assert (interval.low, interval.high) == pytest.approx(expected)
+    assert interval.method == "Student's t over inputs"
+
+
+def test_ends_stop_where_the_quantity_does():
+    interval = stats.bootstrap_mean([1.0] * 31 + [0.5], within=(0.0, 1.0))
+    assert interval.low < interval.value < interval.high == 1.0
+    assert stats.bootstrap_mean([0.1, 5.0], within=(0.0, 9.0)).low == 0.0
+
+
+@given(st.lists(finite, min_size=2, max_size=20), st.floats(0.1, 100), finite)
+@settings(deadline=None, max_examples=40)
+def test_mean_intervals_hold_their_point_and_move_with_the_values(values, scale, shift):
+    interval = stats.bootstrap_mean(values)
+    assert interval.low <= interval.value <= interval.high
+    moved = stats.bootstrap_mean(np.array(values) * scale + shift)
+    if np.ptp(values) > 1e-3:
+        assert (moved.low, moved.high) == pytest.approx(
+            (interval.low * scale + shift, interval.high * scale + shift), rel=1e-5, abs=1e-5
+        )
 
 
 def test_bootstrap_of_equal_values_is_exact():

@@ -123,19 +123,29 @@ def test_left_out_readings_equal_regressions_without_the_row():
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(14, 5)), rng.normal(size=14)
     reader = truth.Reader(x, y)
-    # The same ridge problem in its plain form, with mean, scale and penalty held.
-    rows = (x - x.mean(0)) / ((x.std(0) + 1e-6) * np.sqrt(5))
+    # The same ridge problem in its plain form, with scale and penalty held. The means are those
+    # of the other rows: from the mean of all rows the row left out could be read.
+    rows = x / ((x.std(0) + 1e-6) * np.sqrt(5))
     plain = []
     for penalty in 10.0 ** np.arange(-2.0, 3.1, 0.5):
         out = []
         for left in range(14):
             keep = np.arange(14) != left
-            gram = rows[keep].T @ rows[keep] + penalty * np.eye(5)
-            weights = np.linalg.solve(gram, rows[keep].T @ (y - y.mean())[keep])
-            out.append(rows[left] @ weights + y.mean())
+            mean, centre = rows[keep].mean(0), y[keep].mean()
+            others = rows[keep] - mean
+            gram = others.T @ others + penalty * np.eye(5)
+            weights = np.linalg.solve(gram, others.T @ (y[keep] - centre))
+            out.append((rows[left] - mean) @ weights + centre)
         plain.append(np.array(out))
     best = min(plain, key=lambda out: ((out - y) ** 2).mean())
     assert reader.left_out == pytest.approx(best, rel=1e-6)
+
+
+def test_left_out_readings_promise_nothing_where_there_is_nothing_to_read():
+    rng = np.random.default_rng(2)
+    x, y = rng.normal(size=(40, 200)), rng.normal(size=40)
+    reader = truth.Reader(x, y)
+    assert ((reader.left_out - y) ** 2).mean() > 0.9 * y.var()
 
 
 def test_a_linear_factor_is_read():

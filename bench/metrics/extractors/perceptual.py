@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from bench.api import BenchError, Config
+from bench.nn.vgg import trunk
 from bench.storage import weights
 
 _SHIFT = (-0.030, -0.088, -0.188)
@@ -139,16 +140,7 @@ def _alexnet() -> tuple[list[nn.Module], tuple[int, ...]]:
 
 
 def _vgg16() -> tuple[list[nn.Module], tuple[int, ...]]:
-    layers: list[nn.Module] = []
-    taps, channels = [], 3
-    for stage, (width, depth) in enumerate(((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))):
-        if stage:
-            layers.append(nn.MaxPool2d(2, 2))
-        for _ in range(depth):
-            layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU()]
-            channels = width
-        taps.append(len(layers) - 1)
-    return layers, tuple(taps)
+    return trunk("vgg16", lambda channels: [nn.MaxPool2d(2, 2)])
 
 
 def _squeezenet() -> tuple[list[nn.Module], tuple[int, ...]]:
@@ -175,16 +167,7 @@ def _st_alexnet() -> tuple[list[nn.Module], tuple[int, ...]]:
 
 
 def _st_vgg16() -> tuple[list[nn.Module], tuple[int, ...]]:
-    layers: list[nn.Module] = []
-    taps, channels = [], 3
-    for stage, (width, depth) in enumerate(((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))):
-        if stage:
-            layers += [_MaxPool(2), _BlurPool(channels)]
-        for _ in range(depth):
-            layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU()]
-            channels = width
-        taps.append(len(layers) - 1)
-    return layers, tuple(taps)
+    return trunk("vgg16", lambda channels: [_MaxPool(2), _BlurPool(channels)])
 
 
 class Perceptual(nn.Module):
