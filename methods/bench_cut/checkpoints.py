@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from bench.api import BenchError
 from bench.nn.resnet import clean_generator
 from bench.nn.state import write_weights
-from bench.training.resnet_method import DIRECTIONS, own_states
 from bench.storage.weights import read_state
+from bench.training.resnet_method import DIRECTIONS, own_states
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
