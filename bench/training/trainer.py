@@ -5,7 +5,8 @@ A method adds its networks, its optimisers and the update of one step.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -48,6 +49,9 @@ class StepTrainer:
         How images are drawn; see :class:`bench.training.sampling.Batches`.
     capture
         False: every kernel is started on its own.
+    courses
+        What `update` may be told by name besides; a graph holds one course of the step, so each
+        has its own.
     """
 
     modules: Mapping[str, nn.Module]
@@ -55,8 +59,8 @@ class StepTrainer:
     step: Callable[[int, int | None], Mapping[str, torch.Tensor]]
     """As :meth:`bench.training.loop.Trainer.step`."""
     update: Callable[..., Mapping[str, torch.Tensor]]
-    """``(a, b, *draws) -> losses``: both domains' images ``(B, 3, H, W)`` in ``[-1, 1]``, and what
-    ``advance`` was given. Updates all weights once; reads nothing back."""
+    """``(a, b, *draws, **course) -> losses``: both domains' images ``(B, 3, H, W)`` in ``[-1, 1]``,
+    and what ``advance`` was given. Updates all weights once; reads nothing back."""
 
     def __init__(
         self,
@@ -67,6 +71,7 @@ class StepTrainer:
         crop: int | None,
         load: int | None,
         capture: bool = True,
+        courses: Sequence[Mapping[str, Any]] = ({},),
     ) -> None:
         self.ctx, self.data = ctx, data
         self._batches: dict[Domain, Batches] = {
@@ -81,13 +86,16 @@ class StepTrainer:
             )
             for domain in ("a", "b")
         }
-        self.run = CapturedStep(
-            self._on_device,
-            ctx.device,
-            enabled=capture,
-            recording=lambda: capturable(self.optimizers.values()),
-            on_fallback=self._warn,
-        )
+        self.runs = [
+            CapturedStep(
+                partial(self._on_device, course),
+                ctx.device,
+                enabled=capture,
+                recording=lambda: capturable(self.optimizers.values()),
+                on_fallback=self._warn,
+            )
+            for course in courses
+        ]
         self._ready = False
 
     def _warn(self, reason: str) -> None:
@@ -98,25 +106,30 @@ class StepTrainer:
         """The batch ``(B, 3, H, W)`` of one domain, in ``[-1, 1]``, for an iteration."""
         return self._batches[domain].batch(iteration)
 
-    def advance(self, iteration: int, *draws: torch.Tensor) -> Mapping[str, torch.Tensor]:
+    def advance(
+        self, iteration: int, *draws: torch.Tensor, course: int = 0
+    ) -> Mapping[str, torch.Tensor]:
         """Run `update` on the images of an iteration and on `draws`, tensors on the CPU."""
         a, b = (self._batches[domain].inputs(iteration) for domain in ("a", "b"))
-        return self.run(*a, *b, *draws)
+        return self.runs[course](*a, *b, *draws)
 
-    def _on_device(self, *inputs: torch.Tensor) -> Mapping[str, torch.Tensor]:
+    def _on_device(
+        self, course: Mapping[str, Any], *inputs: torch.Tensor
+    ) -> Mapping[str, torch.Tensor]:
         """All of a step that happens on the device: what a graph holds."""
         a, b, draws = inputs[:2], inputs[2:4], inputs[4:]
         images = (self._batches["a"].images(*a), self._batches["b"].images(*b))
-        return self.update(*images, *draws)
+        return self.update(*images, *draws, **course)
 
     @property
     def settled(self) -> bool:
         """Whether the next step runs the way all later ones will."""
-        return self.run.settled
+        return all(run.settled for run in self.runs)
 
     def close(self) -> None:
-        """Give back what only steps need: the graph, and gradients, which lie in its memory."""
-        self.run.close()
+        """Give back what only steps need: graphs, and gradients, which lie in their memory."""
+        for run in self.runs:
+            run.close()
         for optimizer in self.optimizers.values():
             optimizer.zero_grad(set_to_none=True)
         if self.ctx.device.type == "cuda":

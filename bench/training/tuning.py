@@ -98,6 +98,8 @@ def _seconds(trainer: StepTrainer, device: torch.device) -> float:
         return time.monotonic() - begun
 
     run(WARMUP + 2)
+    while not trainer.settled:
+        run(1)
     count = 4
     while (took := run(count)) < _TRIED_SECONDS:
         count *= 2

@@ -16,7 +16,6 @@ import torch
 from bench.api import BenchError
 from bench.nn.patch import PatchDiscriminator
 from bench.nn.resnet import ResnetGenerator
-from bench.training.capture import CapturedStep
 from bench.training.loop import linear_decay
 from bench.training.precision import autocast
 from bench.training.resnet_method import ResnetMethod
@@ -55,11 +54,13 @@ class CUTTrainer(StepTrainer):
         self, config: CUTConfig, ctx: Context, generators: nn.ModuleDict, data: TrainData
     ) -> None:
         super().__init__(
-            ctx, data, batch_size=config.batch_size, crop=config.crop, load=config.load
-        )
-        # A graph holds one course of the step, and mirroring is another.
-        self.run_mirrored = CapturedStep(
-            partial(self.update, mirrored=True), ctx.device, on_fallback=self._warn
+            ctx,
+            data,
+            batch_size=config.batch_size,
+            crop=config.crop,
+            load=config.load,
+            capture=config.capture,
+            courses=[{"mirrored": mirrored} for mirrored in (False, True)[: 1 + config.mirror]],
         )
         self.config = config
         self.shapes = map_shapes(config, *self.images("a", 0).shape[-2:])
@@ -103,12 +104,8 @@ class CUTTrainer(StepTrainer):
         """Run one iteration; see :class:`bench.training.loop.Trainer`."""
         config = self.config
         self.set_rate(config.lr * linear_decay(iteration, total_iterations, config.constant))
-        run = self.run_mirrored if self.mirrored(iteration) else self.run
-        return run(
-            self.images("a", iteration),
-            self.images("b", iteration),
-            *(at.to(self.ctx.device) for at in self.positions(iteration)),
-        )
+        drawn = self.positions(iteration)
+        return self.advance(iteration, *drawn, course=int(self.mirrored(iteration)))
 
     def update(
         self, a: Tensor, b: Tensor, *positions: Tensor, mirrored: bool = False
@@ -154,7 +151,7 @@ class CUT(ResnetMethod[CUTConfig]):
     read = staticmethod(read_generators)
     write = staticmethod(write_official)
 
-    def trainer(self, data: TrainData) -> CUTTrainer:
+    def trainer(self, ctx: Context, generators: nn.ModuleDict, data: TrainData) -> CUTTrainer:
         """What trains the generators.
 
         Raises
@@ -169,7 +166,7 @@ class CUT(ResnetMethod[CUTConfig]):
                 f"{self.title} trains on both domains in one size, but {data.domains[0]} has "
                 f"{width_a}×{height_a} and {data.domains[1]} {width_b}×{height_b}: set crop"
             )
-        return CUTTrainer(config, self.ctx, self.generators, data)
+        return CUTTrainer(config, ctx, generators, data)
 
 
 class FastCUT(CUT):

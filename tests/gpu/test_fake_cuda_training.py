@@ -17,6 +17,8 @@ from bench.training.capture import WARMUP
 from bench.training.loop import run_training
 from bench_bicyclegan.config import BicycleGANConfig
 from bench_bicyclegan.method import BicycleGAN, BicycleGANTrainer
+from bench_cut.config import CUTConfig, FastCUTConfig
+from bench_cut.method import CUT, CUTTrainer
 from bench_cyclegan.config import CycleGANConfig
 from bench_cyclegan.method import CycleGAN, CycleGANTrainer
 from bench_munit.config import MUNITConfig
@@ -25,7 +27,7 @@ from bench_munit.trainer import MUNITTrainer
 from tests.fake_cuda import CUDA, PAGEABLE, PINNED, WAIT, fake_cuda
 
 SIDE = 64
-METHODS = ["munit", "cyclegan", "bicyclegan"]
+METHODS = ["munit", "cyclegan", "cut", "bicyclegan"]
 
 
 def pictures(count=5, paired=False):
@@ -49,6 +51,10 @@ def trainer_of(name, ctx, **options):
         sizes = {"ngf": 4, "n_blocks": 1, "ndf": 4, "load": 68, "crop": SIDE, "pool_size": 2}
         config = CycleGANConfig(**sizes | options)
         return CycleGANTrainer(config, ctx, CycleGAN(config, ctx).generators, pictures()), 2
+    if name in ("cut", "fastcut"):
+        sizes = {"ngf": 4, "n_blocks": 1, "ndf": 4, "load": 68, "crop": SIDE, "head_width": 4}
+        config = (CUTConfig if name == "cut" else FastCUTConfig)(**sizes | options)
+        return CUTTrainer(config, ctx, CUT(config, ctx).generators, pictures()), len(config.layers)
     sizes = {"ngf": 4, "depth": 5, "nef": 4, "ndf": 4, "load": None, "crop": SIDE}
     sizes |= {"n_blocks_e": 1, "n_scales_d": 1}
     config = BicycleGANConfig(**sizes | options)
@@ -71,7 +77,7 @@ def test_a_step_is_captured_and_waits_for_nothing(name, precision):
             losses = trainer.step(iteration, 100)
             assert all(loss.device == CUDA and loss.ndim == 0 for loss in losses.values())
             assert all(loss.dtype == torch.float32 for loss in losses.values())
-            assert trainer.run.captured == (iteration >= WARMUP)
+            assert trainer.runs[0].captured == (iteration >= WARMUP)
             if iteration == 0:
                 continue  # the warm-up: rates and constants are made
             assert gpu.of(PAGEABLE) == []
@@ -85,6 +91,26 @@ def test_a_step_is_captured_and_waits_for_nothing(name, precision):
     assert [event for event in told if event.kind == "warning"] == []
 
 
+def test_each_course_of_a_step_has_its_graph():
+    """FastCUT's: the generators get images as they are, or mirrored."""
+    with fake_cuda() as gpu:
+        trainer, drawn = trainer_of("fastcut", Context(CUDA))
+        done = [0, 0]
+        while not trainer.settled:
+            iteration = sum(done)
+            course = int(trainer.mirrored(iteration))
+            gpu.clear()
+            trainer.step(iteration, 100)
+            done[course] += 1
+            assert [run.captured for run in trainer.runs] == [count > WARMUP for count in done]
+            if min(done) > 0:
+                assert gpu.of(PAGEABLE) == [] and len(gpu.of(PINNED)) == 4 + drawn
+                assert not any(event.recording for event in gpu.events)
+        assert min(done) == WARMUP + 1
+        trainer.close()
+        assert not any(run.captured for run in trainer.runs)
+
+
 @pytest.mark.parametrize("name", METHODS)
 def test_without_a_graph_it_waits_for_nothing_either(name):
     with fake_cuda() as gpu:
@@ -93,13 +119,13 @@ def test_without_a_graph_it_waits_for_nothing_either(name):
         for iteration in (1, 2):
             gpu.clear()
             trainer.step(iteration, 100)
-            assert not trainer.run.captured and trainer.settled
+            assert not trainer.runs[0].captured and trainer.settled
             assert gpu.of(PAGEABLE, WAIT) == [] and len(gpu.of(PINNED)) == 4 + drawn
         assert gpu.replays == 0
 
 
 def test_capture_can_be_switched_off_everywhere():
-    for config in (MUNITConfig, CycleGANConfig, BicycleGANConfig):
+    for config in (MUNITConfig, CycleGANConfig, CUTConfig, FastCUTConfig, BicycleGANConfig):
         assert config().capture and not config(capture=False).capture
 
 
@@ -134,8 +160,8 @@ def test_a_training_gives_back_its_graph(name):
 
         def watched(iteration, total):
             losses = step(iteration, total)
-            if trainer.run._graph is not None and not kept:
-                kept.append(trainer.run._graph)
+            if trainer.runs[0]._graph is not None and not kept:
+                kept.append(trainer.runs[0]._graph)
             if iteration == WARMUP + 1:
                 raise KeyboardInterrupt
             return {key: torch.ones(()) for key in losses}
@@ -144,11 +170,11 @@ def test_a_training_gives_back_its_graph(name):
         with pytest.raises(KeyboardInterrupt):
             run_training(trainer, Budget(iterations=100), Context(CUDA))
         (graph,) = kept
-        assert graph.reset_calls == 1 and not trainer.run.captured
+        assert graph.reset_calls == 1 and not trainer.runs[0].captured
         gradients = [p.grad for module in trainer.modules.values() for p in module.parameters()]
         assert gradients and all(gradient is None for gradient in gradients)
         # The trainer lives on, in a circle of references; what was in the graph does not.
-        gone = [weakref.ref(x) for x in (graph, *trainer.run._outputs.values())]
+        gone = [weakref.ref(x) for x in (graph, *trainer.runs[0]._outputs.values())]
         del graph, kept[:]
         assert [ref() for ref in gone] == [None] * len(gone)
         gc.collect()

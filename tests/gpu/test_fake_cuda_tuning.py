@@ -66,7 +66,7 @@ def test_the_fastest_is_taken_for_as_long_as_the_training(monkeypatch, seconds, 
             assert trying.seen == list(SETTINGS)
             assert Setting(torch.backends.cudnn.benchmark, _last(trainer)) == taken
         assert not _last(trainer) and torch.backends.cudnn.benchmark == before
-        assert all(made.run.enabled is False for made in trying.made)  # closed
+        assert all(made.runs[0].enabled is False for made in trying.made)  # closed
     assert [event.kind for event in events] == ["log"] and told in events[0].message
 
 
@@ -97,14 +97,18 @@ def test_what_is_timed_is_the_settled_step(monkeypatch):
 
         def step(self, iteration, total):
             self.seen.append((iteration, total))
-            now[0] += 7.0 if iteration < WARMUP + 2 else self.seconds
+            now[0] += 7.0 if iteration < WARMUP + 4 else self.seconds
+
+        @property
+        def settled(self):
+            return len(self.seen) >= WARMUP + 4
 
     with fake_cuda():
         for seconds in (0.01, 0.2, 3.0):
             trainer = Slow(seconds)
             assert tuning._seconds(trainer, CUDA) == pytest.approx(seconds)
             assert trainer.seen == [(i, None) for i in range(len(trainer.seen))]
-        assert len(trainer.seen) == WARMUP + 2 + 4
+        assert len(trainer.seen) == WARMUP + 4 + 4
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -115,7 +119,7 @@ def test_a_step_may_have_its_channels_last(name):
         with Setting(False, True).used(trainer.modules):
             for iteration in range(WARMUP + 2):
                 trainer.step(iteration, 100)
-            assert trainer.run.captured and _last(trainer)
+            assert trainer.runs[0].captured and _last(trainer)
 
 
 def test_a_method_tries_on_copies(monkeypatch):

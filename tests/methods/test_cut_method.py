@@ -11,7 +11,6 @@ import torch
 from pydantic import ValidationError
 
 from bench.api import A2B, B2A, BenchError, Budget, Context, TrainData, TrainedMethod
-from bench.training.capture import CapturedStep
 from bench.training.loop import run_training
 from bench_cut import SPECS
 from bench_cut.config import CUTConfig, FastCUTConfig
@@ -179,19 +178,18 @@ def test_loss_names_and_progress(model, config):
     assert (events[-1].done, events[-1].total) == (2, 2)
 
 
-def test_mirrored_steps_have_a_graph_of_their_own():
+def test_mirrored_steps_are_a_course_of_their_own():
     """A CUDA graph holds one course of the step; both update the same weights."""
     trainer = CUTTrainer(FAST, CPU, FastCUT(FAST, CPU).generators, data())
-    assert isinstance(trainer.run_mirrored, CapturedStep)
-    assert trainer.run_mirrored is not trainer.run
-    calls = []
-    for name in ("run", "run_mirrored"):
-        run = getattr(trainer, name)
-        setattr(trainer, name, lambda *x, run=run, name=name: calls.append(name) or run(*x))
+    told, update = [], trainer.update
+    trainer.update = lambda *given, mirrored: (
+        told.append(mirrored) or update(*given, mirrored=mirrored)
+    )
     for step in range(6):
         trainer.step(step, None)
-    assert calls == [("run", "run_mirrored")[trainer.mirrored(step)] for step in range(6)]
-    assert set(calls) == {"run", "run_mirrored"}
+    assert told == [trainer.mirrored(step) for step in range(6)] and set(told) == {False, True}
+    assert len(trainer.runs) == 2
+    assert len(CUTTrainer(TINY, CPU, CUT(TINY, CPU).generators, data()).runs) == 1
 
 
 @pytest.mark.parametrize("mirror", [False, True])

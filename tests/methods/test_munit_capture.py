@@ -217,9 +217,9 @@ def test_a_captured_training_equals_an_eager_one(name, monkeypatch):
         for iteration in range(WARMUP + 5):
             losses = trainer.step(iteration, 100)
             assert torch.stack(list(losses.values())).isfinite().all()
-        assert trainer.run.captured == capture and warnings == []
+        assert trainer.runs[0].captured == capture and warnings == []
         trainer.close()
-        assert not trainer.run.captured
+        assert not trainer.runs[0].captured
         states.append(method.state_dict())
     for key, value in states[0].items():
         torch.testing.assert_close(value, states[1][key], rtol=1e-3, atol=1e-4, msg=key)
