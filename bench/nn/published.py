@@ -20,14 +20,14 @@ class Layer(NamedTuple):
     """One 3 x 3 convolution: block and place in it, both from 1, and channels before and after."""
 
     block: int
-    index: int
+    place: int
     incoming: int
     width: int
 
     @property
     def name(self) -> str:
         """As the papers name its rectified response: ``relu4_2``."""
-        return f"relu{self.block}_{self.index}"
+        return f"relu{self.block}_{self.place}"
 
 
 def layers(net: Net) -> tuple[Layer, ...]:

@@ -136,7 +136,7 @@ class VGG(nn.Module):
         """Yield each layer's name and rectified response to RGB ``(B, 3, H, W)`` on 0..255."""
         x = images - self.mean
         for layer in self.layers:
-            if layer.index == 1 and layer.block - 1 in self.pooled:
+            if layer.place == 1 and layer.block - 1 in self.pooled:
                 x = self.pool(x, 2)
             kernel = self.get_buffer(f"{layer.name}_kernel")
             x = self.convolve(x, kernel, self.get_buffer(f"{layer.name}_bias"), layer.name)
@@ -159,7 +159,7 @@ def trunk(
     modules: list[nn.Module] = []
     ends: list[int] = []
     for layer in layers(net):
-        if layer.index == 1 and layer.block > 1:
+        if layer.place == 1 and layer.block > 1:
             ends.append(len(modules) - 1)
             modules += between(layer.incoming)
         modules += [nn.Conv2d(layer.incoming, layer.width, 3, padding=1), nn.ReLU()]

@@ -284,7 +284,7 @@ def over_scale(
     """
     sides = sorted({column.side for column in found if column.side})
     names = [f"{side} px" for side in sides] + ["full size"]
-    points = [
+    points: list[dict[str, Any]] = [
         {
             "label": str(row["label"]),
             "scale": f"{column.side} px" if column.side else "full size",
