@@ -24,6 +24,7 @@ from torch import nn
 from bench.api import BenchError, Diverged, Event
 from bench.nn.state import load_state, write_torch
 from bench.storage.files import write_atomic
+from bench.training.averages import PREFIX
 
 if TYPE_CHECKING:
     from bench.api import Budget, Context
@@ -99,9 +100,14 @@ def save_checkpoint(path: Path, trainer: Trainer, iteration: int, total: int | N
 
 
 def modules_in(checkpoint: object) -> Mapping[str, Mapping[str, torch.Tensor]] | None:
-    """The weights by module of what :func:`save_checkpoint` wrote; None of other content."""
+    """The weights by module of what :func:`save_checkpoint` wrote; None of other content.
+
+    Where a module has an average, that one's.
+    """
     modules = checkpoint.get("modules") if isinstance(checkpoint, Mapping) else None
-    return modules if isinstance(modules, Mapping) else None
+    if not isinstance(modules, Mapping):
+        return None
+    return {name: modules.get(f"{PREFIX}{name}", state) for name, state in modules.items()}
 
 
 def load_checkpoint(path: Path, trainer: Trainer) -> tuple[int, int | None]:

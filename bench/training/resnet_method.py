@@ -17,9 +17,9 @@ from bench.api import A2B, B2A, BenchError
 from bench.nn.patch import smallest_side
 from bench.nn.resnet import ResnetGenerator, generator_widths
 from bench.nn.state import join, load_state, select_prefix
+from bench.training.config import ResnetConfig
 from bench.training.loop import modules_in, run_training
 from bench.training.precision import apply_float32_policy, autocast
-from bench.training.resnet_config import ResnetConfig
 from bench.training.sampling import check_sides
 from bench.training.seeding import initialised
 from bench.training.tuning import tuned
@@ -164,10 +164,15 @@ class ResnetMethod(ABC, Generic[C]):
         def rehearse(ctx: Context) -> StepTrainer:
             return self.trainer(ctx, copy.deepcopy(self.generators), data)
 
-        sheet = Sheet(self._row, data, self.ctx, styles=1, multiple_of=multiple)
+        view = copy.copy(self)  # the method as training would leave it now
+        view.generators = nn.ModuleDict(
+            {name: trainer.averages.of(net) for name, net in self.generators.items()}
+        )
+        sheet = Sheet(view._row, data, self.ctx, styles=1, multiple_of=multiple)
         grids = SampleGrids(self.config.sample_every, sheet, self.ctx)
         with tuned(trainer, rehearse, self.ctx, budget, enabled=self.config.tune):
-            run_training(trainer, budget, self.ctx, watchers=[grids], weights=self.state_dict)
+            run_training(trainer, budget, self.ctx, watchers=[grids], weights=view.state_dict)
+        trainer.averages.settle()
 
     def _row(self, image: Tensor, direction: Direction, seeds: list[int]) -> list[Tensor]:
         """The one translation of an image, for a sheet."""

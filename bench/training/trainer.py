@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from bench.api import Event
+from bench.training.averages import Averages
 from bench.training.capture import CapturedStep, capturable, prepare_optimizer
 from bench.training.loop import set_learning_rate
 from bench.training.sampling import Batches
@@ -36,8 +37,8 @@ def adam(
 class StepTrainer:
     """Base of a :class:`bench.training.loop.Trainer` whose step a CUDA graph can hold.
 
-    A subclass sets `modules` and `optimizers` and writes `update`; its ``step`` calls
-    :meth:`set_rate`, then :meth:`advance`.
+    A subclass sets `modules` and `optimizers`, calls :meth:`average` and writes `update`; its
+    ``step`` calls :meth:`set_rate`, then :meth:`advance`.
 
     Parameters
     ----------
@@ -96,7 +97,19 @@ class StepTrainer:
             )
             for course in courses
         ]
+        self.averages = Averages({}, 0.0)
         self._ready = False
+
+    def average(self, decay: float, *names: str) -> None:
+        """Average the weights of these `modules` from now on, and keep that with them.
+
+        Parameters
+        ----------
+        decay
+            See :class:`bench.training.averages.Averages`.
+        """
+        self.averages = Averages({name: self.modules[name] for name in names}, decay)
+        self.modules = {**self.modules, **self.averages.modules()}
 
     def _warn(self, reason: str) -> None:
         message = f"no CUDA graph ({reason}): every kernel is started on its own, which is slower"
@@ -119,7 +132,9 @@ class StepTrainer:
         """All of a step that happens on the device: what a graph holds."""
         a, b, draws = inputs[:2], inputs[2:4], inputs[4:]
         images = (self._batches["a"].images(*a), self._batches["b"].images(*b))
-        return self.update(*images, *draws, **course)
+        losses = self.update(*images, *draws, **course)
+        self.averages.update()
+        return losses
 
     @property
     def settled(self) -> bool:

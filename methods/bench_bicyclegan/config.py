@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from bench.api import Config
+from bench.training.config import StepConfig
 
 
-class BicycleGANConfig(Config):
+class BicycleGANConfig(StepConfig):
     """Widths, loss weights and training settings of one direction's networks.
 
     The defaults train 256×256 crops of images resized to 286×286, as published for photos.
@@ -41,12 +41,4 @@ class BicycleGANConfig(Config):
 
     sample_every: int = Field(
         0, ge=0, description="iterations between sheets of sample translations; 0: none"
-    )
-
-    # speed; does not change results beyond rounding
-    capture: bool = Field(True, description="replay the step as a CUDA graph where there is CUDA")
-    tune: bool = Field(
-        True,
-        description="before a long training on a GPU, try whether cuDNN's search for kernels and "
-        "channels-last memory are faster",
     )

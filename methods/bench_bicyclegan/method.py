@@ -78,6 +78,9 @@ class BicycleGANTrainer(StepTrainer):
             self.nets[way] = Networks(parts["gen"], parts["enc"], **judges)
             modules |= {f"{way}.{name}": part for name, part in (*parts.items(), *judges.items())}
         self.modules = modules
+        self.average(
+            config.ema, *(f"{way}.{name}" for way, parts in ways.items() for name in parts)
+        )
         self.optimizers = {
             name: adam(self._weights(*parts), config.lr, (config.beta1, 0.999))
             for name, parts in (("gen", ("gen", "enc")), ("dis", ("dis", "dis2")))
@@ -85,9 +88,9 @@ class BicycleGANTrainer(StepTrainer):
 
     def _weights(self, *parts: str) -> Iterator[nn.Parameter]:
         """The weights of these networks, of both directions."""
-        for name, module in self.modules.items():
-            if name.rpartition(".")[2] in parts:
-                yield from module.parameters()
+        for nets in self.nets.values():
+            for part in parts:
+                yield from getattr(nets, part).parameters()
 
     def step(self, iteration: int, total_iterations: int | None) -> Mapping[str, torch.Tensor]:
         """Run one iteration; see :class:`bench.training.loop.Trainer`."""
@@ -227,14 +230,20 @@ class BicycleGAN:
         self._check_sizes(data)
         self._tree.train()
         trainer = BicycleGANTrainer(self.config, self.ctx, self.ways, data)
-        sheet = Sheet(self._row, data, self.ctx, multiple_of=1)
+        view = copy.copy(self)  # the method as training would leave it now
+        view.ways = {
+            way: {name: trainer.averages.of(net) for name, net in parts.items()}
+            for way, parts in self.ways.items()
+        }
+        sheet = Sheet(view._row, data, self.ctx, multiple_of=1)
         grids = SampleGrids(self.config.sample_every, sheet, self.ctx)
 
         def rehearse(ctx: Context) -> BicycleGANTrainer:
             return BicycleGANTrainer(self.config, ctx, copy.deepcopy(self.ways), data)
 
         with tuned(trainer, rehearse, self.ctx, budget, enabled=self.config.tune):
-            run_training(trainer, budget, self.ctx, watchers=[grids], weights=self.state_dict)
+            run_training(trainer, budget, self.ctx, watchers=[grids], weights=view.state_dict)
+        trainer.averages.settle()
 
     def _row(
         self, image: torch.Tensor, direction: Direction, seeds: list[int]

@@ -6,7 +6,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from bench.training.resnet_config import ResnetConfig
+from bench.training.config import ResnetConfig
 
 
 class CUTConfig(ResnetConfig):

@@ -79,6 +79,7 @@ class CUTTrainer(StepTrainer):
                 weights = itertools.chain(*(net.parameters() for net in nets))
                 self.optimizers[f"{name}_{way}"] = adam(weights, config.lr, (config.beta1, 0.999))
         self.modules = modules
+        self.average(config.ema, *generators)
 
     def positions(self, iteration: int) -> list[Tensor]:
         """Which positions are compared: for each layer ``(directions, T, n)``, on the CPU.

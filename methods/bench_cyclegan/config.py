@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from bench.training.resnet_config import ResnetConfig
+from bench.training.config import ResnetConfig
 
 
 class CycleGANConfig(ResnetConfig):

@@ -51,6 +51,7 @@ class CycleGANTrainer(StepTrainer):
             dis = PatchDiscriminator(3, config.ndf, config.n_layers_d)
             modules[f"dis_{domain}"] = initialised(dis, "normal", ctx, "cyclegan", "dis", domain)
         self.modules = modules
+        self.average(config.ema, *generators)
         self.nets = Networks(**modules)
         self.optimizers = {
             name: adam(

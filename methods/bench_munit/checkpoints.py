@@ -57,8 +57,7 @@ def _first(content: Mapping[str, Any]) -> str:
 def _generators(content: Mapping[str, Any]) -> dict[str, Mapping[str, Tensor]] | None:
     """Both generators out of an original file or a training checkpoint; None if neither."""
     if (modules := modules_in(content)) is not None:
-        kind = "ema" if "ema_a" in modules else "gen"
-        content = {domain: modules.get(f"{kind}_{domain}") for domain in "ab"}
+        content = {domain: modules.get(f"gen_{domain}") for domain in "ab"}
     parts: dict[str, Mapping[str, Tensor]] = {}
     for domain in "ab":
         part = content.get(domain)

@@ -6,12 +6,12 @@ from typing import Literal
 
 from pydantic import Field
 
-from bench.api import Config
+from bench.training.config import StepConfig
 
 VGGWeights = Literal["caffe-vgg16", "caffe-vgg19", "torchvision-vgg16"]
 
 
-class MUNITConfig(Config):
+class MUNITConfig(StepConfig):
     """Widths, loss weights and training settings.
 
     The defaults are those of the original's summer2winter_yosemite256 configuration.
@@ -55,7 +55,6 @@ class MUNITConfig(Config):
         description="start generator b as a copy of a, so that both read content alike from the "
         "first step; not in the original, where thousands of iterations bring it about",
     )
-    ema: float = Field(0.0, ge=0, lt=1, description="decay of averaged generator weights; 0: off")
 
     # data
     batch_size: int = Field(1, ge=1)
@@ -72,14 +71,7 @@ class MUNITConfig(Config):
         "points with the lowest KID of translated training images to training images",
     )
 
-    # speed; does not change results beyond rounding
     compile: bool = Field(False, description="torch.compile the networks for training")
-    capture: bool = Field(True, description="replay the step as a CUDA graph where there is CUDA")
-    tune: bool = Field(
-        True,
-        description="before a long training on a GPU, try whether cuDNN's search for kernels and "
-        "channels-last memory are faster",
-    )
 
     def judged(self) -> bool:
         """Return whether the best weights are kept: which are, the judge says."""

@@ -91,7 +91,11 @@ class MUNIT:
         trainer = MUNITTrainer(
             self.config, self.ctx, self._generator("a"), self._generator("b"), data
         )
-        config, view = self.config, self._view(trainer.averaged)
+        config = self.config
+        view = copy.copy(self)  # the method as training would leave it now
+        view.generators = nn.ModuleDict(
+            {domain: trainer.averages.of(net) for domain, net in self.generators.items()}
+        )
 
         def rehearse(ctx: Context) -> MUNITTrainer:
             gen_a, gen_b = copy.deepcopy((self._generator("a"), self._generator("b")))
@@ -114,8 +118,7 @@ class MUNIT:
             run_training(trainer, budget, self.ctx, watchers=watchers, weights=view.state_dict)
         if best is not None:
             best.restore()
-        for domain, average in trainer.averaged.items():
-            self.generators[domain].load_state_dict(average.state_dict())
+        trainer.averages.settle()
 
     def _row(self, image: Tensor, direction: Direction, seeds: list[int]) -> list[Tensor]:
         """A row of a sheet: the reconstruction of an image, then a translation for each seed."""
@@ -123,13 +126,6 @@ class MUNIT:
         drawn = torch.tensor([seeds])
         made = self.translate(image, direction, samples=len(seeds), seeds=drawn)
         return [again[0], *made[0]]
-
-    def _view(self, averaged: Mapping[str, Generator]) -> MUNIT:
-        """The method as training would leave it now: with the averaged weights, if any."""
-        view = copy.copy(self)
-        if averaged:
-            view.generators = nn.ModuleDict(dict(averaged))
-        return view
 
     def _signed(self, images: Tensor) -> Tensor:
         """[0, 1] to [-1, 1]; refuses images that the encoders would shrink to nothing."""

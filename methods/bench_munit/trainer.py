@@ -1,8 +1,7 @@
-"""MUNIT's side of the training loop: batches and style codes in, one step, averaged weights."""
+"""MUNIT's side of the training loop: batches and style codes in, one step."""
 
 from __future__ import annotations
 
-import copy
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -99,15 +98,8 @@ class MUNITTrainer(StepTrainer):
         self.config = config
         dis_a, dis_b = build_discriminators(config, ctx)
         self.nets = Networks(gen_a, gen_b, dis_a, dis_b)
-        self.averaged: dict[str, Generator] = {}
-        if config.ema > 0:
-            self.averaged = {"a": copy.deepcopy(gen_a), "b": copy.deepcopy(gen_b)}
-            for module in self.averaged.values():
-                module.requires_grad_(False)
-        self.modules = {
-            **self.nets.modules(),
-            **{f"ema_{domain}": module for domain, module in self.averaged.items()},
-        }
+        self.modules = self.nets.modules()
+        self.average(config.ema, "gen_a", "gen_b")
         settings = config.lr, (config.beta1, config.beta2), config.weight_decay
         self.optimizers = {
             "dis": adam(self.nets.discriminator_parameters(), *settings),
@@ -122,8 +114,8 @@ class MUNITTrainer(StepTrainer):
     def update(
         self, x_a: torch.Tensor, x_b: torch.Tensor, styles: torch.Tensor
     ) -> dict[str, torch.Tensor]:
-        """Run the step, then bring the averages up to date; `styles` as `Styles`, stacked."""
-        losses = train_step(
+        """Run the step; `styles` as `Styles`, stacked."""
+        return train_step(
             self.nets,
             self.optimizers,
             x_a,
@@ -133,14 +125,6 @@ class MUNITTrainer(StepTrainer):
             autocast=partial(autocast, self.ctx),
             perceptual=self.perceptual,
         )
-        for domain, average in self.averaged.items():
-            source = self.nets.gen_a if domain == "a" else self.nets.gen_b
-            torch._foreach_lerp_(
-                list(average.parameters()),
-                [p.detach() for p in source.parameters()],
-                1.0 - self.config.ema,
-            )
-        return losses
 
     def step(self, iteration: int, total: int | None) -> Mapping[str, torch.Tensor]:
         """Run one iteration; see :class:`bench.training.loop.Trainer`."""

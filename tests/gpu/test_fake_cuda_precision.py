@@ -12,7 +12,7 @@ from bench.training.precision import (
     products_like_convolutions,
 )
 from tests.fake_cuda import CUDA, fake_cuda
-from tests.gpu.test_fake_cuda_training import METHODS, trainer_of
+from tests.trainers import METHODS, trainer_of
 
 
 def flags():

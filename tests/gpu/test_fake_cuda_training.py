@@ -12,54 +12,15 @@ import weakref
 import pytest
 import torch
 
-from bench.api import Budget, Context, TrainData
+from bench.api import Budget, Context
 from bench.training.capture import WARMUP
 from bench.training.loop import run_training
 from bench_bicyclegan.config import BicycleGANConfig
-from bench_bicyclegan.method import BicycleGAN, BicycleGANTrainer
 from bench_cut.config import CUTConfig, FastCUTConfig
-from bench_cut.method import CUT, CUTTrainer
 from bench_cyclegan.config import CycleGANConfig
-from bench_cyclegan.method import CycleGAN, CycleGANTrainer
 from bench_munit.config import MUNITConfig
-from bench_munit.method import MUNIT
-from bench_munit.trainer import MUNITTrainer
 from tests.fake_cuda import CUDA, PAGEABLE, PINNED, WAIT, fake_cuda
-
-SIDE = 64
-METHODS = ["munit", "cyclegan", "cut", "bicyclegan"]
-
-
-def pictures(count=5, paired=False):
-    draws = torch.Generator().manual_seed(0)
-    a, b = (
-        torch.randint(0, 256, (count, 3, SIDE, SIDE), dtype=torch.uint8, generator=draws)
-        for _ in "ab"
-    )
-    return TrainData(a, b, ("a", "b"), paired)
-
-
-def trainer_of(name, ctx, **options):
-    """A small trainer, and the number of tensors it draws beside its images."""
-    if name == "munit":
-        sizes = {"gen_dim": 4, "mlp_dim": 4, "n_downsample": 1, "n_res": 1, "dis_dim": 4}
-        sizes |= {"dis_num_scales": 2, "ema": 0.9}
-        config = MUNITConfig(**sizes | options)
-        gens = (MUNIT(config, ctx)._generator(domain) for domain in ("a", "b"))
-        return MUNITTrainer(config, ctx, *gens, pictures()), 1
-    if name == "cyclegan":
-        sizes = {"ngf": 4, "n_blocks": 1, "ndf": 4, "load": 68, "crop": SIDE, "pool_size": 2}
-        config = CycleGANConfig(**sizes | options)
-        return CycleGANTrainer(config, ctx, CycleGAN(config, ctx).generators, pictures()), 2
-    if name in ("cut", "fastcut"):
-        sizes = {"ngf": 4, "n_blocks": 1, "ndf": 4, "load": 68, "crop": SIDE, "head_width": 4}
-        config = (CUTConfig if name == "cut" else FastCUTConfig)(**sizes | options)
-        return CUTTrainer(config, ctx, CUT(config, ctx).generators, pictures()), len(config.layers)
-    sizes = {"ngf": 4, "depth": 5, "nef": 4, "ndf": 4, "load": None, "crop": SIDE}
-    sizes |= {"n_blocks_e": 1, "n_scales_d": 1}
-    config = BicycleGANConfig(**sizes | options)
-    ways = BicycleGAN(config, ctx).ways
-    return BicycleGANTrainer(config, ctx, ways, pictures(paired=True)), 1
+from tests.trainers import METHODS, pictures, trainer_of
 
 
 @pytest.mark.parametrize("precision", ["tf32", "bf16"])
@@ -68,7 +29,7 @@ def test_a_step_is_captured_and_waits_for_nothing(name, precision):
     told = []
     with fake_cuda() as gpu:
         ctx = Context(CUDA, precision=precision, emit=told.append)
-        trainer, drawn = trainer_of(name, ctx)
+        trainer, drawn = trainer_of(name, ctx, ema=0.9)
         for optimizer in trainer.optimizers.values():
             # Warn, if there is a reason to: warnings are errors here.
             optimizer._warned_capturable_if_run_uncaptured = False

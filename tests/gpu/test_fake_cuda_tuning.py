@@ -14,7 +14,7 @@ from bench.training.tuning import SETTINGS, Setting, tuned
 from bench_cyclegan.config import CycleGANConfig
 from bench_cyclegan.method import CycleGAN
 from tests.fake_cuda import CUDA, fake_cuda
-from tests.gpu.test_fake_cuda_training import METHODS, SIDE, pictures, trainer_of
+from tests.trainers import METHODS, SIDE, pictures, trainer_of
 
 LONG = Budget(iterations=5000)
 
@@ -115,7 +115,7 @@ def test_what_is_timed_is_the_settled_step(monkeypatch):
 def test_a_step_may_have_its_channels_last(name):
     """The pretended Adam refuses averages and gradients that lie otherwise than weights."""
     with fake_cuda():
-        trainer, _ = trainer_of(name, Context(CUDA))
+        trainer, _ = trainer_of(name, Context(CUDA), ema=0.9)
         with Setting(False, True).used(trainer.modules):
             for iteration in range(WARMUP + 2):
                 trainer.step(iteration, 100)

@@ -1,4 +1,4 @@
-"""The settings that CycleGAN and its followers share."""
+"""Settings that trained methods share."""
 
 from __future__ import annotations
 
@@ -7,7 +7,27 @@ from pydantic import Field
 from bench.api import Config
 
 
-class ResnetConfig(Config):
+class StepConfig(Config):
+    """What every method has whose step is :class:`bench.training.trainer.StepTrainer`'s."""
+
+    ema: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="translate with averaged weights: how much of the average a step leaves, "
+        "as 0.999; 0: with those of the last step",
+    )
+
+    # speed; does not change results beyond rounding
+    capture: bool = Field(True, description="replay the step as a CUDA graph where there is CUDA")
+    tune: bool = Field(
+        True,
+        description="before a long training on a GPU, try whether cuDNN's search for kernels and "
+        "channels-last memory are faster",
+    )
+
+
+class ResnetConfig(StepConfig):
     """Resnet generators against patch discriminators: widths and training settings.
 
     The defaults are CycleGAN's: 256×256 crops of images resized to 286×286.
@@ -39,12 +59,4 @@ class ResnetConfig(Config):
 
     sample_every: int = Field(
         0, ge=0, description="iterations between sheets of sample translations; 0: none"
-    )
-
-    # speed; does not change results beyond rounding
-    capture: bool = Field(True, description="replay the step as a CUDA graph where there is CUDA")
-    tune: bool = Field(
-        True,
-        description="before a long training on a GPU, try whether cuDNN's search for kernels and "
-        "channels-last memory are faster",
     )
