@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import importlib.util
+import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -70,6 +71,19 @@ def plugin_modules(implementation: str) -> str:
     module = implementation.partition(":")[0]
     top = module.partition(".")[0]
     return module if top == "bench" else top
+
+
+def commit() -> str:
+    """Return the commit of the checkout this runs from; ``+`` says that files were changed."""
+    root = Path(__file__).parents[1]
+    if not (root / ".git").exists():
+        return ""
+    command = ["git", "describe", "--always", "--exclude=*", "--abbrev=40", "--dirty=+"]
+    try:
+        done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=30)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip()
 
 
 def source_of(file: Path) -> bytes:

@@ -58,6 +58,9 @@ ScoreAt = Annotated[
         metavar="1000it,4000it",
     ),
 ]
+Train = Annotated[
+    bool, typer.Option("--train", help="Train methods, where a trained model is named, too.")
+]
 Size = Annotated[int | None, typer.Option(help="Side of the images in pixels.")]
 Samples = Annotated[int | None, typer.Option(help="Outputs per input of multimodal methods.")]
 Seeds = Annotated[
@@ -222,6 +225,7 @@ def build_suite(
     seeds: str | None = None,
     metrics: str | None = None,
     score_at: str | None = None,
+    train: bool = False,
     offline: bool = False,
     allow_missing: bool = False,
     plugins: list[Path] | None = None,
@@ -243,7 +247,7 @@ def build_suite(
         "metrics": split(metrics),
         "score_at": split(score_at),
     }
-    flags = {"offline": offline, "allow_missing": allow_missing}
+    flags = {"train": train, "offline": offline, "allow_missing": allow_missing}
     values |= {key: value for key, value in {**scalars, **lists}.items() if value is not None}
     values |= {key: True for key, on in flags.items() if on}
     if plugins:

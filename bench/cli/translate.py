@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,20 +13,41 @@ import typer
 from bench.api import BenchError, FramedMethod
 from bench.cli import app
 from bench.cli import options as o
-from bench.suite.presets import TRANSLATOR
+from bench.plugins import load_plugins
+from bench.storage.models import Model, open_model
+from bench.suite.presets import PHOTOGRAPHS, TRANSLATOR
 
 if TYPE_CHECKING:
     import torch
+    from PIL import Image
 
     from bench.api import Event
     from bench.translator import Translator
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
 
-MethodName = Annotated[str, typer.Option("--method", "-m", help="A method's name.")]
-Weights = Annotated[Path | None, typer.Option(help="Trained weights.")]
-To = Annotated[str, typer.Option(help="Target domain: a, b, or its name with --domains.")]
-Domains = Annotated[str, typer.Option(help="Names of the two domains.", metavar="A,B")]
+MethodName = Annotated[
+    str | None,
+    typer.Option(
+        "--method",
+        "-m",
+        help="A method's name, or METHOD@MODEL; else the trained model that goes there: of those "
+        f"here, one of photographs ({PHOTOGRAPHS}) first, then {TRANSLATOR}'s, then the largest.",
+    ),
+]
+Weights = Annotated[Path | None, typer.Option(help="A file of trained weights.")]
+To = Annotated[str, typer.Option(help="Target domain, by its name: winter; or a, b.")]
+Domains = Annotated[
+    str | None, typer.Option(help="Names of the two domains, for a file.", metavar="A,B")
+]
+Side = Annotated[
+    int | None,
+    typer.Option(
+        min=16,
+        help="Pictures whose shorter side is longer are reduced to it first; else a trained "
+        "model's own.",
+    ),
+]
 OutFolder = Annotated[Path, typer.Option("--out", "-o", help="Where pictures go.")]
 Seed = Annotated[int, typer.Option(help="Makes other samples.")]
 
@@ -50,23 +72,34 @@ def _inputs(paths: list[Path]) -> list[Path]:
     return found
 
 
-def _read(path: Path) -> torch.Tensor:
+def _picture(path: Path, side: int | None) -> Image.Image:
+    """A picture whose shorter side is `side` at most; never stretched."""
+    from PIL import Image
+
+    from bench.data.images import read_image
+
+    image = Image.fromarray(read_image(path))
+    if side is None or min(image.size) <= side:
+        return image
+    new = tuple(round(n * side / min(image.size)) for n in image.size)
+    old, now = ("x".join(map(str, size)) for size in (image.size, new))
+    typer.echo(f"{path.name}: {old} pixels reduced to {now} (--side)", err=True)
+    return image.resize((new[0], new[1]), Image.Resampling.BICUBIC)
+
+
+def _read(path: Path, side: int | None) -> torch.Tensor:
     """A picture as float ``(1, 3, H, W)`` in ``[0, 1]``."""
-    import torch
-
-    from bench.data.images import read_image, to_float
-
-    return to_float(torch.from_numpy(read_image(path)).permute(2, 0, 1).unsqueeze(0))
+    return _read_alike([path], side)
 
 
-def _read_alike(paths: list[Path]) -> torch.Tensor:
+def _read_alike(paths: list[Path], side: int | None) -> torch.Tensor:
     """Pictures as one ``(N, 3, H, W)``: of the first one's size, cropped and never stretched."""
     import torch
     from PIL import Image, ImageOps
 
-    from bench.data.images import read_image, to_float
+    from bench.data.images import to_float
 
-    pictures = [Image.fromarray(read_image(path)) for path in paths]
+    pictures = [_picture(path, side) for path in paths]
     bicubic = Image.Resampling.BICUBIC
     alike = [ImageOps.fit(picture, pictures[0].size, bicubic) for picture in pictures]
     pixels = [torch.frombuffer(bytearray(one.tobytes()), dtype=torch.uint8) for one in alike]
@@ -78,6 +111,17 @@ def _write(path: Path, image: torch.Tensor) -> None:
     from bench.data.images import to_uint8, write_png
 
     write_png(path, to_uint8(image).permute(1, 2, 0).cpu().numpy())
+
+
+def _tiled(pictures: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Pictures ``(3, H, W)`` of one size as a sheet, about as many in a row as there are rows."""
+    import torch
+
+    from bench.training.watch import tile
+
+    across = max(3, math.ceil(len(pictures) ** 0.5))
+    whole = [*pictures, *[torch.ones_like(pictures[0])] * (-len(pictures) % across)]
+    return tile([whole[first : first + across] for first in range(0, len(whole), across)])
 
 
 def _keep_frames(translator: Translator, out: Path, stem: str, first: int) -> None:
@@ -94,38 +138,78 @@ def _keep_frames(translator: Translator, out: Path, stem: str, first: int) -> No
     method.on_frame = on_frame
 
 
+def _chosen(method: str | None, to: str, plugins: Sequence[Path]) -> str:
+    """The title of the trained model that goes to `to`; a method that is not trained is itself.
+
+    Of the models that are here, those of photographs come first, then the usual method's, then
+    those for larger pictures; at last their names decide.
+    """
+    registry = load_plugins(plugins)
+    if method is not None and ("@" in method or not registry.method(method).trained):
+        return method
+    models = [open_model(s) for s in registry.models.values() if method in (None, s.method)]
+    able = [model for model in models if to in ("a", "b", *model.card.domains)]
+    if not able:
+        known = sorted({name for model in models for name in model.card.domains})
+        raise BenchError(
+            f"no trained model {f'of {method} ' if method else ''}goes to {to!r} (there are: "
+            f"{', '.join(known) or 'none'}): name a file with --weights, or a --method"
+        )
+
+    def place(model: Model) -> tuple[object, ...]:
+        card = model.card
+        photographs, usual = card.training.dataset == PHOTOGRAPHS, card.method == TRANSLATOR
+        return not model.is_here, not photographs, not usual, -card.size, card.title
+
+    return min(able, key=place).card.title
+
+
 def _open(
-    method: str,
+    method: str | None,
     weights: Path | None,
     to: str,
-    domains: str,
+    domains: str | None,
     settings: Mapping[str, Any],
+    plugins: tuple[Path, ...],
     **options: Any,
 ) -> tuple[Translator, str]:
-    """The translator, and the direction that ends at `to`."""
+    """The translator, and the direction that ends at `to`; says which model it is."""
     from bench.translator import load
 
-    names = o.split(domains) or []
-    if len(set(names)) != 2 or len(names) != 2:
+    names = o.split(domains)
+    if names is not None and (len(set(names)) != 2 or len(names) != 2):
         raise BenchError(f"--domains {domains!r}: write two different names joined with a comma")
-    if to not in ("a", "b", *names):
-        raise BenchError(f"--to {to!r} is unknown: choose from {', '.join(names)} (or a, b)")
-    direction = "b2a" if to in ("a", names[0]) else "a2b"
     clash = sorted(settings.keys() & signature(load).parameters.keys())
     if clash:
         raise BenchError(f"--set {clash[0]}=…: that is no option of a method")
-    translator = load(method, weights, domains=(names[0], names[1]), **options, **settings)
-    return translator, direction
+    title = (method or TRANSLATOR) if weights is not None else _chosen(method, to, plugins)
+    known = (names[0], names[1]) if names else None if "@" in title else ("summer", "winter")
+    translator = load(title, weights, domains=known, plugins=plugins, **options, **settings)
+    ways = translator.domains
+    if to not in ("a", "b", *ways):
+        raise BenchError(f"--to {to!r} is unknown: choose from {', '.join(ways)} (or a, b)")
+    if (card := translator.card) is not None:
+        told = f"bench weights show {card.title} tells more"
+        typer.echo(f"made by {card.title}: {card.summary}; {told}", err=True)
+    return translator, "b2a" if to in ("a", ways[0]) else "a2b"
+
+
+def _side(translator: Translator, side: int | None) -> int | None:
+    """The shorter side that is translated: what is asked for, else what a model is best at."""
+    return side if side is not None or translator.card is None else translator.card.size
 
 
 @app.command()
 def translate(
     inputs: Annotated[list[Path], typer.Argument(help="Pictures, or folders of them.")],
     to: To,
-    method: MethodName = TRANSLATOR,
+    method: MethodName = None,
     weights: Weights = None,
     out: OutFolder = Path("translated"),
-    samples: Annotated[int, typer.Option(min=1, help="Outputs per input.")] = 1,
+    samples: Annotated[
+        int, typer.Option(min=1, help="Outputs per input; several make a sheet, too.")
+    ] = 1,
+    side: Side = None,
     style_from: Annotated[
         list[Path] | None,
         typer.Option(help="Take the style of this picture of the target domain; may be repeated."),
@@ -137,7 +221,7 @@ def translate(
         bool, typer.Option("--synchronized", help="The same styles for all inputs.")
     ] = False,
     seed: Seed = 0,
-    domains: Domains = "summer,winter",
+    domains: Domains = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     weights_dir: o.WeightsDir = None,
     offline: o.Offline = False,
@@ -147,7 +231,10 @@ def translate(
     ] = None,
     plugin: o.PluginFiles = None,
 ) -> None:
-    """Translate pictures of any size; writes PNGs ``<name>_<sample>.png``, never stretched."""
+    """Translate pictures of any size and shape, with a trained model where none is named.
+
+    Writes ``<name>_<sample>.png``, and ``<name>-sheet.png`` where there are several.
+    """
     from bench.cli.progress import make_listener
     from bench.storage.files import check_writable
     from bench.training.seeding import derive_seed
@@ -167,30 +254,31 @@ def translate(
         to,
         domains,
         settings,
+        tuple(plugin or ()),
         device=device,
         weights_dir=weights_dir,
         offline=offline,
-        plugins=tuple(plugin or ()),
         emit=emit,
     )
     given = style_from or []
     together = translator.styles_per_output
     if len(given) % together:
         raise BenchError(
-            f"{method} mixes {together} style pictures in an output: --style-from gives "
-            f"{len(given)}"
+            f"{translator.spec.name} mixes {together} style pictures in an output: "
+            f"--style-from gives {len(given)}"
         )
+    side = _side(translator, side)
     styles: list[torch.Tensor | None] = [
-        _read_alike(given[k : k + together]) for k in range(0, len(given), together)
+        _read_alike(given[k : k + together], side) for k in range(0, len(given), together)
     ]
     check_writable(out)
     with listener:
         for index, file in enumerate(files):
-            picture = _read(file)
-            written = 0
+            picture = _read(file, side)
+            sheet = [picture[0]]
             for like in styles or [None]:
                 if save_every:
-                    _keep_frames(translator, out, file.stem, written)
+                    _keep_frames(translator, out, file.stem, len(sheet) - 1)
                 outputs = translator.translate(
                     picture,
                     direction,
@@ -199,10 +287,14 @@ def translate(
                     style_from=like,
                 )[0]
                 for output in outputs:
-                    path = out / f"{file.stem}_{written}.png"
+                    path = out / f"{file.stem}_{len(sheet) - 1}.png"
                     _write(path, output)
                     typer.echo(path)
-                    written += 1
+                    sheet.append(output)
+            if len(sheet) > 2:
+                path = out / f"{file.stem}-sheet.png"
+                _write(path, _tiled(sheet))
+                typer.echo(path)
 
 
 @app.command()
@@ -210,14 +302,15 @@ def interpolate(
     image: Annotated[Path, typer.Argument(help="The picture whose content is kept.")],
     to: To,
     out: Annotated[Path, typer.Option("--out", "-o", help="A .png strip or a .gif.")],
-    method: MethodName = TRANSLATOR,
+    method: MethodName = None,
     weights: Weights = None,
     style_from: Annotated[
         list[Path] | None, typer.Option(help="Two pictures of the target domain to go between.")
     ] = None,
     steps: Annotated[int, typer.Option(min=2, max=200, help="Pictures in all.")] = 9,
     seed: Seed = 0,
-    domains: Domains = "summer,winter",
+    side: Side = None,
+    domains: Domains = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     plugin: o.PluginFiles = None,
 ) -> None:
@@ -237,12 +330,13 @@ def interpolate(
     if len(given) not in (0, 2):
         raise BenchError("--style-from is given twice or not at all")
     translator, direction = _open(
-        method, weights, to, domains, {}, device=device, plugins=tuple(plugin or ())
+        method, weights, to, domains, {}, tuple(plugin or ()), device=device
     )
-    picture = _read(image)
+    side = _side(translator, side)
+    picture = _read(image, side)
     target = "b" if direction == "a2b" else "a"
     if given:
-        first, last = (translator.encode(_read(path), target)[1][0] for path in given)
+        first, last = (translator.encode(_read(path, side), target)[1][0] for path in given)
     else:
         first, last = translator.sample_styles(2, seed)
     path_of = lerp if given else slerp

@@ -1,4 +1,4 @@
-"""``bench weights``: trained models by name, pretrained files, and conversion."""
+"""``bench weights``: trained models with names, pretrained files, and conversion."""
 
 from __future__ import annotations
 
@@ -102,6 +102,42 @@ def verify(
         typer.echo(
             f"{title}: {numbers:,} numbers, sha256 {model.card.sha256[:16]}… as it should be"
         )
+
+
+@weights.command()
+def pack(
+    trial: Annotated[
+        Path, typer.Argument(help="RUN/LABEL, or a file in RUN/trials/TRIAL/checkpoints/kept.")
+    ],
+    name: Annotated[str, typer.Option(help="What it is called, after its method: seasons-64.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="A folder, as a plugin's weights.")],
+    license: Annotated[str, typer.Option(help="Under which the weights may be used.")],
+    bad_at: Annotated[
+        list[str] | None, typer.Option(help="What it does badly, a sentence; may be repeated.")
+    ] = None,
+    url: Annotated[str, typer.Option(help="Where the weights are published, if not shipped.")] = "",
+    scores: Annotated[
+        Path | None,
+        typer.Option(help="RUN/LABEL that loaded it: take its scores.", metavar="TRIAL"),
+    ] = None,
+    plugin: o.PluginFiles = None,
+) -> None:
+    """Make a trained model of a trial: float16 weights and a card; all facts come from the run."""
+    from bench.execution import pack as packing
+    from bench.plugins import load_plugins
+
+    model = packing.pack(
+        trial,
+        name,
+        out,
+        load_plugins(plugin or []),
+        license=license,
+        bad_at=bad_at or (),
+        url=url,
+        scored=scores,
+    )
+    typer.echo(model.path)
+    typer.echo(model.beside)
 
 
 @weights.command()

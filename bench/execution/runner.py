@@ -27,6 +27,7 @@ from bench.api import (
     Task,
     TrialResult,
 )
+from bench.code import commit
 from bench.execution.contest import contest
 from bench.execution.dispatch import Dispatch
 from bench.execution.worker import JOB, RESULT, command_line
@@ -152,6 +153,7 @@ def describe_environment() -> dict[str, Any]:
     return {
         "command": shlex.join(["bench", *sys.argv[1:]]),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "commit": commit(),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "hardware": describe_device(choose_device("auto")),

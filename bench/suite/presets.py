@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 Preset = Literal["demo", "quick", "paper"]
 
+# A trained model stands here as munit@seasons-64; --train trains its method instead.
 _METHODS = ["munit", "neural_style", "cyclegan", "color_transfer", "identity", "real_target"]
 
 PRESETS: Mapping[Preset, Mapping[str, Any]] = {

@@ -132,6 +132,8 @@ class Suite(_Strict):
         Training budget for every trained method; else each method's own for the preset.
     score_at
         Budgets in iterations at which a training is scored, too, from the weights it has then.
+    train
+        Whether methods are trained where a model of theirs is named, in a preset say.
     metrics
         Names; None: every default metric that applies.
     metric_options, extractors, launchers, reports
@@ -162,6 +164,7 @@ class Suite(_Strict):
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
     budget: str | None = None
     score_at: tuple[str, ...] = ()
+    train: bool = False
     metrics: tuple[str, ...] | None = None
     metric_options: Options = Field(default_factory=dict)
     extractors: Options = Field(default_factory=dict)
@@ -289,6 +292,12 @@ def make_suite(values: Mapping[str, Any], where: str = "suite") -> Suite:
         if "dataset" in values:  # which is not told of as the first of a list
             said = said.replace("datasets.0", "dataset")
         raise BenchError(said) from None
+    if suite.train:
+        trained: dict[str, MethodEntry] = {}
+        for entry in suite.methods:
+            plain = entry.model_copy(update={"model": ""})
+            trained.setdefault(plain.title, plain)
+        return suite.model_copy(update={"methods": tuple(trained.values())})
     return _as_models_say(suite, values) if "methods" in values else suite
 
 

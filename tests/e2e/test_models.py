@@ -17,6 +17,7 @@ from bench.storage.models import read_card
 from bench.storage.tables import read_run
 from bench.storage.weights import cache_folder
 from bench.suite.plan import Plan, make_plan
+from bench.suite.presets import PRESETS
 from bench.suite.schema import make_suite, read_suite, to_toml
 from tests import toys
 from tests.models import TINY, forgotten, write_model
@@ -149,6 +150,21 @@ def test_options_of_a_model_go_by_its_title(place: Path) -> None:
     assert [entry.config for entry in suite.methods] == [{"ema": 0.25}, {"gen_dim": 3}]
     (place / "suite.toml").write_text(to_toml(suite))
     assert make_suite(read_suite(place / "suite.toml")) == suite
+
+
+def test_a_preset_loads_what_train_trains(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    methods = ["munit@small", "identity", "munit", "munit@tiny-16"]
+    monkeypatch.setitem(PRESETS, "demo", {**PRESETS["demo"], "methods": methods})
+    plugins = [str(place / "brings_models.py")]
+    loaded = make_suite({"plugins": plugins})
+    assert [entry.title for entry in loaded.methods] == methods
+    assert [(data.name, loaded.size) for data in loaded.datasets] == [("seasons", 64)]
+    trained = make_suite({"plugins": plugins, "train": True})
+    assert [entry.title for entry in trained.methods] == ["munit", "identity"]
+    (place / "suite.toml").write_text(to_toml(trained))
+    assert make_suite(read_suite(place / "suite.toml")) == trained
+    chosen = build_suite(None, methods="munit@small", plugins=[Path(plugins[0])], train=True)
+    assert [entry.full_name for entry in chosen.methods] == ["munit"]
 
 
 def test_wrong_models_are_one_line(place: Path) -> None:

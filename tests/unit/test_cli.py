@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +14,14 @@ from bench import cli
 from bench.data.images import read_image
 from tests import toys
 from tests.factories import make_run
+from tests.models import forgotten, write_model
 
 
 @pytest.fixture
 def command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., str]:
-    """Run the command here; gives what it printed."""
+    """Run the command here; gives what it printed, and keeps what it said beside as ``err``."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setenv("NO_COLOR", "1")
@@ -31,6 +32,7 @@ def command(
             cli.main()
         printed = capsys.readouterr()
         assert (ended.value.code or 0) == code, printed.err
+        run.err = printed.err
         return printed.out
 
     return run
@@ -148,3 +150,67 @@ def test_samples_differ_and_synchronized_ones_agree(
 
     assert len({read("free", name) for name in ("a_0", "a_1", "b_0", "b_1")}) == 4
     assert read("same", "a_0") == read("same", "b_0") != read("same", "a_1")
+
+
+# ------------------------------------------------------------------- trained models
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> Iterator[Path]:
+    """A plugin that brings models of several sides and datasets."""
+    for name, changes in {
+        "small": {},
+        "large": {"size": 32},
+        "photos": {"training": {"dataset": "yosemite"}},
+        "weather": {"domains": ("sun", "rain")},
+    }.items():
+        plugin = write_model(tmp_path, name=name, **changes)
+    with forgotten():
+        yield plugin
+
+
+def test_translate_finds_the_model_that_goes_there(
+    command: Callable[..., str], models: Path, tmp_path: Path
+) -> None:
+    picture = _picture(tmp_path / "a.png", 40, 71)
+
+    def made_by(*more: object) -> str:
+        command("translate", picture, *more, "--plugin", models, "-o", "out")
+        (line,) = (one for one in command.err.splitlines() if "made by" in one)
+        assert "bench weights show" in line
+        return line.split()[2].rstrip(":")
+
+    assert made_by("--to", "winter") == "munit@photos"  # photographs first
+    assert made_by("--to", "a") == "munit@photos"
+    assert made_by("--to", "rain", "-m", "munit") == "munit@weather"
+    assert made_by("--to", "winter", "-m", "munit@small") == "munit@small"
+    (models.parent / "weights" / "munit-photos.safetensors").unlink()
+    assert made_by("--to", "summer") == "munit@large"  # what is here, then the largest
+    command("translate", picture, "--to", "fog", "--plugin", models, code=2)
+    assert "goes to 'fog' (there are: rain, summer, sun, winter)" in command.err
+
+
+def test_translate_at_home_in_the_size_of_the_model(
+    command: Callable[..., str], models: Path, tmp_path: Path
+) -> None:
+    tall, small = _picture(tmp_path / "tall.png", 71, 40), _picture(tmp_path / "small.png", 20, 17)
+    base = ("translate", tall, small, "--to", "winter", "-m", "munit@large", "--plugin", models)
+    printed = command(*base, "-o", "out", "--samples", "3").split()
+    ends = ("_0", "_1", "_2", "-sheet")
+    assert printed == [f"out/{stem}{end}.png" for stem in ("tall", "small") for end in ends]
+    for name, shape in (("tall_2", (57, 32, 3)), ("small_0", (20, 17, 3))):
+        assert read_image(tmp_path / "out" / f"{name}.png").shape == shape
+    sheet = read_image(tmp_path / "out" / "tall-sheet.png")
+    assert sheet.shape == (57 * 2 + 2, 32 * 3 + 4, 3)  # the input and three, in rows of three
+    assert (sheet[59:, :32] == read_image(tmp_path / "out" / "tall_2.png")).all()
+    assert (sheet[59:, 34:] == 255).all()
+    command(*base, "-o", "whole", "--side", "71")
+    assert read_image(tmp_path / "whole" / "tall_0.png").shape == (71, 40, 3)
+
+
+def test_interpolate_finds_a_model(
+    command: Callable[..., str], models: Path, tmp_path: Path
+) -> None:
+    picture = _picture(tmp_path / "a.png", 30, 40)
+    command("interpolate", picture, "--to", "winter", "-o", "walk.png", "--plugin", models)
+    assert read_image(tmp_path / "walk.png").shape == (16, 21 * 9, 3)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from bench import code
 from bench.api import BenchError
 from bench.code import code_hash, plugin_modules
 
@@ -147,3 +149,26 @@ def test_a_plugin_is_its_package_and_the_harness_a_module() -> None:
     assert plugin_modules("bench_munit.method:MUNIT") == "bench_munit"
     assert plugin_modules("one_file:Method") == "one_file"
     assert plugin_modules("bench.metrics.kid:score") == "bench.metrics.kid"
+
+
+def test_the_commit_is_that_of_the_checkout(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def git(*words: str) -> str:
+        name = ("-c", "user.name=n", "-c", "user.email=e@example.org")
+        done = subprocess.run(["git", *name, *words], cwd=tmp_path, check=True, capture_output=True)
+        return done.stdout.decode().strip()
+
+    (tmp_path / "bench").mkdir()
+    file = tmp_path / "bench" / "code.py"
+    file.write_text("x = 1\n")
+    monkeypatch.setattr(code, "__file__", str(file))
+    assert code.commit() == ""  # no checkout
+    git("init", "-q")
+    assert code.commit() == ""  # no commit
+    git("add", ".")
+    git("commit", "-qm", "one")
+    git("tag", "v1")
+    assert code.commit() == git("rev-parse", "HEAD")
+    file.write_text("x = 2\n")
+    assert code.commit() == git("rev-parse", "HEAD") + "+"
