@@ -32,6 +32,8 @@ def explain(
     spec = load_plugins(plugin or []).method(method)
     if not spec.explain:
         raise BenchError(f"method {method} has no explanation to make")
+    if iterations < 1:
+        raise BenchError(f"--iterations {iterations}: give 1 at least")
     for path in (content, style):
         if not path.is_file():
             raise BenchError(f"{path} does not exist")

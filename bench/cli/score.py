@@ -107,6 +107,8 @@ def score(
     view: RunView | None = None
     _refuse(ctx, ("inputs",) if reference is None else _OF_DATASET, reference is None)
     if csv is not None:
+        if csv.is_dir():
+            raise BenchError(f"--csv {csv} is a folder: name a file")
         check_writable(csv.absolute().parent, "choose another place with --csv")
     if dataset is not None:
         from bench.suite.schema import method_entry

@@ -7,7 +7,7 @@ layout of the field. :class:`FolderDataset` reads one; :func:`fetch` and
 ``bench data make`` do.
 """
 
-from bench.data.archive import unpack_zip
+from bench.data.archive import NoRoom, unpack_zip
 from bench.data.content import (
     PARTS,
     Contents,
@@ -27,6 +27,7 @@ __all__ = [
     "Contents",
     "Differences",
     "FolderDataset",
+    "NoRoom",
     "Verification",
     "check_new",
     "compare_contents",

@@ -15,6 +15,10 @@ from bench.storage.files import filling
 _CHUNK = 1 << 20
 
 
+class NoRoom(BenchError):
+    """The archive is sound; the disk does not take what is in it."""
+
+
 def unpack_zip(
     archive: Path,
     out: Path,
@@ -47,7 +51,7 @@ def unpack_zip(
     Raises
     ------
     BenchError
-        With the reason; nothing is left behind.
+        With the reason; nothing is left behind. :class:`NoRoom` where the disk is the reason.
     """
     if out.exists():
         raise BenchError(f"{out} exists already: remove it before unpacking {archive.name}")
@@ -58,7 +62,7 @@ def unpack_zip(
             free = shutil.disk_usage(out.parent).free
             needed = sum(info.file_size for info in members.values())
             if needed > free:
-                raise BenchError(
+                raise NoRoom(
                     f"{out.parent} has {free >> 20} MiB free, {archive.name} needs "
                     f"{needed >> 20} MiB: make room"
                 )
@@ -70,7 +74,7 @@ def unpack_zip(
             f"{archive} is not a sound ZIP archive ({error}): fetch it again"
         ) from None
     except OSError as error:
-        raise BenchError(f"{archive} cannot be unpacked to {out}: {error.strerror}") from None
+        raise NoRoom(f"{archive} cannot be unpacked to {out}: {error.strerror}") from None
     return out
 
 

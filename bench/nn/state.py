@@ -38,6 +38,10 @@ def check_state(state: Mapping[str, Tensor], module: nn.Module, what: str) -> No
                 f"{what}: {key!r} has shape {tuple(state[key].shape)} where the network has "
                 f"{tuple(wanted.shape)}: give the widths and depth it was trained with"
             )
+        if wanted.is_floating_point() and not state[key].is_floating_point():
+            raise BenchError(f"{what}: {key!r} holds {state[key].dtype}, no weights")
+        if not bool(state[key].isfinite().all()):
+            raise BenchError(f"{what}: {key!r} has values that are not finite: train it again")
     for key in state:
         if key not in expected:
             raise BenchError(

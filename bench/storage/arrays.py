@@ -1,13 +1,12 @@
 """Features on disk, found by content: picture, weights and preprocessing make the key.
 
-An entry is an npz file (read without pickle) that also holds its own key, so a file that was
-damaged or moved is noticed and its content computed anew.
+An entry is an npz file (read without pickle) that also holds its own key and the SHA-256 of its
+values, so a file that was damaged, moved or exchanged is noticed and its content computed anew.
 """
 
 from __future__ import annotations
 
 import hashlib
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,13 +41,12 @@ class ArrayCache:
         try:
             # Opened here, because np.load leaves a damaged file open.
             with self._path(key).open("rb") as file, np.load(file, allow_pickle=False) as entry:
-                if str(entry["key"]) != key:
-                    return None
                 value: npt.NDArray[np.float32] = entry["value"]
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, NotImplementedError):
-            # Whatever is wrong with an entry, the answer is to compute it again.
+                known = value.dtype == np.float32 and str(entry["seal"]) == _seal(key, value)
+        except Exception:
+            # Readers raise anything on a damaged file; the answer is to compute it again.
             return None
-        return value if value.dtype == np.float32 and bool(np.isfinite(value).all()) else None
+        return value if known and bool(np.isfinite(value).all()) else None
 
     def put(self, entries: Mapping[str, npt.NDArray[np.float32]]) -> None:
         """Keep arrays: each written under a temporary name, then moved into place."""
@@ -60,4 +58,11 @@ class ArrayCache:
                 replacing(self._path(key), sync=False) as temporary,
                 temporary.open("wb") as file,
             ):
-                np.savez(file, key=np.array(key), value=value)
+                np.savez(file, seal=np.array(_seal(key, value)), value=value)
+
+
+def _seal(key: str, value: npt.NDArray[np.float32]) -> str:
+    """Return what only this value under this key has."""
+    digest = hashlib.sha256(f"{key}/{value.shape}".encode())
+    digest.update(np.ascontiguousarray(value).tobytes())
+    return digest.hexdigest()

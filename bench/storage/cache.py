@@ -38,12 +38,19 @@ def _files(folder: Path) -> list[str]:
     return sorted(name for name in names if name != MANIFEST)
 
 
+def _manifest(kind: str, key: str, folder: Path) -> dict[str, Any]:
+    return {
+        "entry": f"{kind}/{key}",
+        "files": {name: file_sha256(folder / name) for name in _files(folder)},
+    }
+
+
 class Cache:
     """Finished stages, found by key and verified by content.
 
-    An entry is a folder that appears whole, with a manifest of its files' SHA-256. An entry
-    whose content does not fit its manifest is removed and counts as missing, so a poisoned
-    or damaged cache costs time, never correctness.
+    An entry is a folder that appears whole, with a manifest of its own place and of its files'
+    SHA-256. An entry that was moved, or whose content does not fit its manifest, is removed and
+    counts as missing, so a poisoned or damaged cache costs time, never correctness.
     """
 
     def __init__(self, root: Path) -> None:
@@ -61,10 +68,9 @@ class Cache:
         entry = self._entry(kind, key)
         try:
             manifest = json.loads((entry / MANIFEST).read_text("utf-8"))
-            found = {name: file_sha256(entry / name) for name in _files(entry)}
-            if found == manifest:
+            if manifest == _manifest(kind, key, entry):
                 return entry
-        except (OSError, ValueError, AttributeError):
+        except (OSError, ValueError):
             pass
         if entry.exists():
             shutil.rmtree(entry, ignore_errors=True)
@@ -79,8 +85,7 @@ class Cache:
         building.mkdir(parents=True)
         try:
             yield building
-            manifest = {name: file_sha256(building / name) for name in _files(building)}
-            write_json(building / MANIFEST, manifest)
+            write_json(building / MANIFEST, _manifest(kind, key, building))
             if entry.exists():
                 # Another process finished the same stage first; the same key, the same content.
                 return

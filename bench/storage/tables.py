@@ -168,6 +168,9 @@ def check_version(run: Path) -> int:
     return _version(run, _environment(run))
 
 
+_CONTROL = r"[\x00-\x08\x0b-\x1f\x7f-\x9f]"
+
+
 def read_run(path: Path) -> RunView:
     """Return a run folder as it was measured; :func:`bench.analysis.validity.judged` adds checks.
 
@@ -210,7 +213,11 @@ def _read_table(path: Path, name: str, version: int) -> pd.DataFrame:
                 frame[column] = pd.NA
         if missing := [column for column in _ALL[name] if column not in frame]:
             raise ValueError(f"it has no column {missing[0]}")
-        return frame[list(_ALL[name])].astype(dict(_ALL[name]))
+        frame = frame[list(_ALL[name])].astype(dict(_ALL[name]))
+        # A name can steer a terminal; whoever shows it need not think of that.
+        texts = [column for column, kind in _ALL[name].items() if kind == "string"]
+        clean = {text: frame[text].str.replace(_CONTROL, " ", regex=True) for text in texts}
+        return frame.assign(**clean)
     except Exception as error:
         # Readers of a damaged file raise nearly anything.
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -160,10 +160,18 @@ def read_state(path: Path) -> Mapping[str, torch.Tensor]:
         raise
     except Exception as error:
         # Damaged files make the readers raise nearly anything.
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else "it is damaged"
-        raise BenchError(f"{path} cannot be read as weights: {reason[:160]}") from error
+        if "weights_only" in str(error) or "Unsupported" in str(error):
+            reason = "it holds code or other objects beside tensors, and none of it was run"
+        elif isinstance(error, RuntimeError | OSError) and str(error).strip():
+            reason = str(error).strip().splitlines()[0][:160]
+        else:
+            reason = "it is damaged, or no file of weights"
+        raise BenchError(f"{path} cannot be read as weights: {reason}") from error
     if not isinstance(state, Mapping):
         raise BenchError(f"{path} holds a {type(state).__name__}, not a state dict")
+    for key in state:
+        if not isinstance(key, str):
+            raise BenchError(f"{path} has the key {key!r}: names of weights are text")
     return state
 
 

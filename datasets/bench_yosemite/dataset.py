@@ -12,6 +12,7 @@ from bench.data import (
     Contents,
     Differences,
     FolderDataset,
+    NoRoom,
     compare_contents,
     fetch,
     fingerprint_of,
@@ -108,6 +109,8 @@ class Yosemite(FolderDataset):
             if differences := _compare(parts):
                 raise BenchError(f"it does not hold the published photographs: {differences}")
             inner.rename(root)
+        except NoRoom:
+            raise  # the archive is good, and is there when there is room
         except BenchError as error:
             # Kept, a wrong archive would be taken for the right one at the next start.
             archive.unlink(missing_ok=True)

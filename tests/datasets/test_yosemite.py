@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -92,3 +93,23 @@ def test_wrong_archive_is_refused_and_removed(tmp_path: Path) -> None:
     with pytest.raises(BenchError, match="refused and removed: it does not hold the published"):
         Yosemite(YosemiteConfig()).prepare(tmp_path, offline=True, progress=quiet)
     assert sorted(p.name for p in tmp_path.iterdir()) == [".lock", "source"]
+
+
+def test_a_good_archive_stays_when_the_disk_is_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = tmp_path / f"{module.NAME}.zip"
+    _archive(small(tmp_path / "source"), archive)
+    with monkeypatch.context() as full:
+        full.setattr("shutil.disk_usage", lambda _: shutil._ntuple_diskusage(10, 10, 0))
+        with pytest.raises(BenchError, match="make room"):
+            Yosemite(YosemiteConfig()).prepare(tmp_path, offline=True, progress=quiet)
+    assert archive.is_file()
+
+    def no_space(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("bench.data.archive._extract", no_space)
+    with pytest.raises(BenchError, match="No space left on device"):
+        Yosemite(YosemiteConfig()).prepare(tmp_path, offline=True, progress=quiet)
+    assert archive.is_file() and not list(tmp_path.glob(".*unpacked"))

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
 from bench import cli
 from bench.api import BenchError
-from bench.storage.tables import SCHEMAS, VERSION, read_run
+from bench.cli import app
+from bench.storage.tables import SCHEMAS, VERSION, read_run, write_table
 from tests.factories import make_run
 
 
@@ -190,3 +192,16 @@ def test_replay_of_a_damaged_record_is_one_line(
     code, said = command("replay", run)
     assert code == 2 and "scored.json is missing or damaged" in said
     assert len(said.splitlines()) == 1
+
+
+def test_an_escape_in_a_table_steers_no_terminal(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", inputs=1, samples=1, pictures=False, failures=False)
+    for name in ("trials", "measurements", "samples", "timings"):
+        rows = getattr(run, name).copy()
+        rows.loc[rows["label"] == "munit", "label"] = "mu\x1b[31mnit\x07"
+        write_table(run.path, name, rows)
+    done = CliRunner().invoke(app, ["report", str(run.path)])
+    assert done.exit_code == 0, done.output
+    for file in ("index.html", "summary.csv", "measurements.csv"):
+        text = (run.path / "report" / file).read_text("utf-8")
+        assert "\x1b" not in text and "\x07" not in text and "[31mnit" in text

@@ -289,6 +289,14 @@ def test_translate_errors(command: Callable[..., str], data: Path) -> None:
     assert "cannot write to list.pt" in command("interpolate", picture, "--to", "b", "-o", taken)
 
 
+def test_explain_and_score_refuse_before_they_work(command: Callable[..., str], data: Path) -> None:
+    picture = data / "testA" / "p0.png"
+    named = ("explain", "neural_style", "--content", picture, "--style", picture, "--out", "x")
+    assert "--iterations 0: give 1 at least" in command(*named, "--iterations", "0")
+    scored = ("score", data / "testA", "--reference", data / "testB", "--csv", data)
+    assert "is a folder: name a file" in command(*scored)
+
+
 def test_score_refuses_what_it_would_pass_over(command: Callable[..., str], data: Path) -> None:
     made, real = data / "testA", data / "testB"
     base = ("score", made, "--reference", real)

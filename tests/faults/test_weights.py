@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from bench.api import BenchError, WeightFile
+from bench.nn.state import load_state
 from bench.storage.weights import cache_folder, describe, find, read_state, require
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -221,3 +222,34 @@ def test_the_scan_finds_what_it_looks_for() -> None:
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_no_source_can_run_what_it_loads(path: Path) -> None:
     assert _unsafe(path.read_text("utf-8")) == []
+
+
+def test_names_that_are_no_text(tmp_path: Path) -> None:
+    torch.save({0: torch.ones(2)}, tmp_path / "w.pt")
+    with pytest.raises(BenchError, match="has the key 0: names of weights are text"):
+        read_state(tmp_path / "w.pt")
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        (torch.tensor([1.0, float("nan")]), "values that are not finite"),
+        (torch.tensor([1, 2]), "holds torch.int64, no weights"),
+    ],
+)
+def test_values_that_no_training_gives(value: torch.Tensor, says: str) -> None:
+    net = torch.nn.Linear(2, 1, bias=False)
+    net.weight.data = torch.zeros(2)
+    with pytest.raises(BenchError, match=says):
+        load_state(net, {"weight": value}, "its weights")
+    assert bool((net.weight == 0).all())
+
+
+def test_a_file_with_code_is_said_to_hold_code(tmp_path: Path) -> None:
+    torch.save({"w": Path("x")}, tmp_path / "code.pt")
+    with pytest.raises(BenchError, match="holds code or other objects beside tensors") as error:
+        read_state(tmp_path / "code.pt")
+    assert "weights_only" not in str(error.value)
+    (tmp_path / "text.pt").write_text("hello")
+    with pytest.raises(BenchError, match="it is damaged, or no file of weights"):
+        read_state(tmp_path / "text.pt")
