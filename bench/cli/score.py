@@ -248,4 +248,6 @@ def _show(console: Console, frame: pd.DataFrame) -> None:
         cells = [str(row[name]) for name in (*places, "metric")]
         cells += [f"{row['value']:.4g}", between, str(row["n"]), str(row["subset"]), extractor]
         table.add_row(*(Text(cell) for cell in cells))
+    if not console.is_terminal:  # what reads a pipe needs its names whole, and has no width
+        console.width = 10_000
     console.print(table)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -214,3 +216,18 @@ def test_interpolate_finds_a_model(
     picture = _picture(tmp_path / "a.png", 30, 40)
     command("interpolate", picture, "--to", "winter", "-o", "walk.png", "--plugin", models)
     assert read_image(tmp_path / "walk.png").shape == (16, 21 * 9, 3)
+
+
+def test_scores_in_a_pipe_keep_their_names_whole() -> None:
+    from rich.console import Console
+
+    from bench.cli.score import _show
+
+    row = {"label": "a_method_with_a_long_name", "direction": "summer2winter", "n": 238}
+    row |= {"metric": "lpips_diversity_munit", "value": 0.25, "low": 0.2, "high": 0.3}
+    frame = pd.DataFrame([row | {"subset": "clean", "extractor": "lpips-0.1-squeezenet"}])
+    file = io.StringIO()
+    _show(Console(file=file, width=60), frame)
+    assert list(row.values())[:2] == file.getvalue().splitlines()[1].split()[:2]
+    assert "lpips_diversity_munit" in file.getvalue()
+    assert "lpips-0.1-squeezenet" in file.getvalue()
