@@ -25,6 +25,7 @@ from bench.cli import (  # noqa: E402, F401
     doctor,
     explain,
     listing,
+    metrics,
     new,
     plan,
     replay,

@@ -44,5 +44,8 @@ TRANSLATOR = "munit"
 FOUND = "outputs"
 """The method that takes pictures made elsewhere, for ``bench score``."""
 
+FILTER = "color_transfer"
+"""The colour filter that ``bench metrics audit`` holds its metrics against."""
+
 LAUNCHER = "local"
 """Where trials run."""
