@@ -44,5 +44,8 @@ TRANSLATOR = "munit"
 FOUND = "outputs"
 """The method that takes pictures made elsewhere, for ``bench score``."""
 
+FIGURE = "grid"
+"""The report of ``bench report --figure``."""
+
 LAUNCHER = "local"
 """Where trials run."""
