@@ -47,5 +47,8 @@ FOUND = "outputs"
 FILTER = "color_transfer"
 """The colour filter that ``bench metrics audit`` holds its metrics against."""
 
+FIGURE = "grid"
+"""The report of ``bench report --figure``."""
+
 LAUNCHER = "local"
 """Where trials run."""

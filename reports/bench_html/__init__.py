@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bench.api import ReportSpec, hookimpl
+from bench_html.config import GridConfig
 
 SPECS = (
     ReportSpec(
@@ -16,6 +17,13 @@ SPECS = (
         summary="The page's figures as SVG, PNG and PDF, for papers.",
         implementation="bench_html.export:render_figures",
         default=False,
+    ),
+    ReportSpec(
+        name="grid",
+        summary="Inputs by methods as one picture, PDF and PNG, for papers.",
+        implementation="bench_html.grid:render_grid",
+        default=False,
+        config=GridConfig,
     ),
     ReportSpec(
         name="zip",

@@ -202,7 +202,7 @@ def _collect(run: RunView) -> tuple[list[_Direction], list[str]]:
             metrics.setdefault(known)
             cell.values.setdefault(known, {})[int(sample)] = float(value)
     for direction in directions.values():
-        found = {i: _truths(run.path, path) for i, path in direction.inputs.items()}
+        found = {i: truths_of(run.path, path) for i, path in direction.inputs.items()}
         direction.truths = {i: paths for i, paths in found.items() if paths}
     # Directions of one dataset stand together, whatever order its trials ended in.
     order = list(dict.fromkeys(direction.dataset for direction in directions.values()))
@@ -221,14 +221,14 @@ def _by_headline(run: RunView, metrics: Iterable[str]) -> list[str]:
     return sorted(metrics, key=place)
 
 
-def _truths(root: Path, input_path: str) -> list[str]:
+def truths_of(root: Path, input_path: str) -> list[str]:
     """Return the true translations of an input: ``truths/<as the input>/<k>.png``."""
     head, _, rest = input_path.partition("/")
-    if head != "inputs" or not _inside(root, input_path):
+    if head != "inputs" or not inside(root, input_path):
         return []
     folder = Path("truths") / Path(rest).with_suffix("")
     names = (f"{folder.as_posix()}/{k}.png" for k in itertools.count())
-    return list(itertools.takewhile(lambda name: _inside(root, name), names))
+    return list(itertools.takewhile(lambda name: inside(root, name), names))
 
 
 def _nearest(root: Path, outputs: Sequence[str], truths: Sequence[str]) -> list[int]:
@@ -282,10 +282,10 @@ def _cell(
 def _files(root: Path, cell: _Cell | None) -> list[Path]:
     """Return the pictures of a cell that are there."""
     paths = cell.paths.values() if cell else ()
-    return [root / path for path in paths if _inside(root, path)]
+    return [root / path for path in paths if inside(root, path)]
 
 
-def _inside(root: Path, path: str) -> bool:
+def inside(root: Path, path: str) -> bool:
     """Return whether a path of the tables names a file within the run folder."""
     if not path or "\\" in path or "\0" in path or Path(path).is_absolute():
         return False
@@ -294,7 +294,7 @@ def _inside(root: Path, path: str) -> bool:
 
 def _link(root: Path, out: Path, path: str) -> str:
     """Return a relative URL from the page to a picture; empty where it may not be linked."""
-    if not _inside(root, path):
+    if not inside(root, path):
         return ""
     # The leading ./ keeps a colon in a folder's name from being read as a scheme.
     return "./" + quote(Path(os.path.relpath(root / path, out)).as_posix(), safe="/")

@@ -10,7 +10,7 @@ import pandas as pd
 
 from bench.analysis.columns import TableColumn, leading
 from bench.analysis.text import clean_text
-from bench_html.chart import GRAY, colour_of, log_axis, shape_of, to_spec
+from bench_html.chart import GRAY, PALETTE, log_axis, shape_of, to_spec
 
 AXES: Mapping[str, str] = {"iteration": "iterations", "hours": "core-hours"}
 """What a training is measured by, and what that is called."""
@@ -49,12 +49,22 @@ def _curve(
     axis: str,
     labels: Sequence[str],
 ) -> dict[str, Any]:
-    names = ["trial", "label", "value", "low", "high", axis]
-    data = points[names].astype(dict.fromkeys(("value", "low", "high", axis), float))
+    data = points[["trial", "label", "value", "low", "high", axis]].astype(
+        dict.fromkeys(("value", "low", "high", axis), float)
+    )
     data["label"] = data["label"].map(clean_text)
     data = data[data[axis] > 0].sort_values(axis)
-    better = {True: "  (up is better)", False: "  (down is better)"}
-    colour = colour_of([clean_text(label) for label in labels])
+    better = "up" if column.higher_is_better else "down"
+    # A legend: where trainings end alike, names at their ends would cover each other.
+    names = [clean_text(label) for label in labels]
+    shown = [name for name in names if name in set(data["label"])]
+    colours = [PALETTE[names.index(name) % len(PALETTE)] for name in shown]
+    colour = alt.Color(
+        "label:N",
+        title=None,
+        scale=alt.Scale(domain=shown, range=colours),
+        legend=alt.Legend(orient="bottom", labelLimit=160, symbolType="stroke"),
+    )
     base = alt.Chart(data).encode(
         x=alt.X(
             f"{axis}:Q",
@@ -67,7 +77,7 @@ def _curve(
     )
     value = alt.Y(
         "value:Q",
-        title=f"{clean_text(column.title)}{better.get(bool(column.higher_is_better), '')}",
+        title=f"{clean_text(column.title)}  ({better} is better)",
         scale=alt.Scale(zero=False, nice=True),
         axis=alt.Axis(grid=True, tickCount=6),
     )
@@ -75,17 +85,11 @@ def _curve(
     line = base.mark_line(strokeWidth=2).encode(y=value)
     tooltip = ["label:N", *(alt.Tooltip(f"{name}:Q", format=".3~g") for name in (axis, "value"))]
     dots = base.mark_point(filled=True, size=60, opacity=1).encode(
-        y=value, shape=shape_of([clean_text(label) for label in labels]), tooltip=tooltip
-    )
-    ends = data.groupby("trial").tail(1)
-    words = (
-        alt.Chart(ends)
-        .mark_text(align="right", dy=-9, fontSize=11)
-        .encode(x=f"{axis}:Q", y="value:Q", text="label:N", color=colour)
+        y=value, shape=shape_of(names), tooltip=tooltip
     )
     beside = alt.Chart(anchors.assign(label=anchors["label"].map(clean_text)))
     rules = beside.mark_rule(strokeDash=[4, 4], color=GRAY).encode(y="value:Q")
-    names_of_rules = beside.mark_text(align="left", dy=-5, dx=4, color=GRAY, fontSize=11).encode(
+    titles = beside.mark_text(align="left", dy=-5, dx=4, color=GRAY, fontSize=11).encode(
         x=alt.value(0), y="value:Q", text="label:N"
     )
-    return to_spec(alt.layer(rules, names_of_rules, between, line, dots, words), 240)
+    return to_spec(alt.layer(rules, titles, between, line, dots), 240)
