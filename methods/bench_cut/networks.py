@@ -68,16 +68,22 @@ class PatchHeads(nn.Module):
             self.add_module(f"mlp_{k}", layers)
 
     def forward(self, vectors: Sequence[Tensor]) -> list[Tensor]:
-        """Project the vectors of each layer, ``(B, n, C)``, to ``(B, n, width)`` of length 1."""
-        return [unit_length(mlp(x)) for mlp, x in zip(self.children(), vectors, strict=True)]
+        """Project the vectors of each layer, ``(B, n, C)``, to ``(B, n, width)`` of length 1.
+
+        In float32 at least: what tells patches apart is a small part of a vector.
+        """
+        with torch.autocast(vectors[0].device.type, enabled=False):
+            return [
+                unit_length(mlp(at_least_float32(x)))
+                for mlp, x in zip(self.children(), vectors, strict=True)
+            ]
 
 
 def unit_length(x: Tensor) -> Tensor:
-    """Divide by ``length + 1e-7`` along the last axis, in float32 at least.
+    """Divide by ``length + 1e-7`` along the last axis.
 
     A vector of zeros stays one, and its gradient is finite: that of dividing by 1e-7. (The
     original takes the root of a sum of squares, whose gradient is not a number there.)
     """
-    x = at_least_float32(x)
     length: Tensor = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
     return x / (length + _EPS)

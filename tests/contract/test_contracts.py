@@ -29,16 +29,8 @@ from tests.factories import make_run
 REGISTRY: Registry = load_plugins()
 KINDS = ("methods", "datasets", "metrics", "extractors", "reports", "launchers")
 
-_CUT: Mapping[str, Any] = {
-    "ngf": 4,
-    "ndf": 4,
-    "n_blocks": 1,
-    "n_layers_d": 2,
-    "head_width": 4,
-    "num_patches": 8,
-    "load": None,
-    "crop": None,
-}
+_RESNET = {"ngf": 4, "ndf": 4, "n_blocks": 1, "n_layers_d": 2, "load": None, "crop": None}
+_CUT = _RESNET | {"head_width": 4, "num_patches": 8}
 
 # The smallest configuration of each method; baselines need none.
 TINY: Mapping[str, Mapping[str, Any]] = {
@@ -52,15 +44,7 @@ TINY: Mapping[str, Mapping[str, Any]] = {
         "dis_num_scales": 1,
         "crop_size": 32,
     },
-    "cyclegan": {
-        "ngf": 4,
-        "ndf": 4,
-        "n_blocks": 1,
-        "n_layers_d": 2,
-        "load": None,
-        "crop": None,
-        "pool_size": 2,
-    },
+    "cyclegan": _RESNET | {"pool_size": 2},
     "bicyclegan": {
         "ngf": 4,
         "ndf": 4,

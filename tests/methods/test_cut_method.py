@@ -63,7 +63,7 @@ def same(found, expected):
 # ------------------------------------------------------------------------- training
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @BOTH
 def test_training_moves_colours_towards_the_target(model, config):
     method = fit(model, config, 200)

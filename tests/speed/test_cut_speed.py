@@ -79,7 +79,7 @@ def test_iteration(benchmark, steps, kind):
     benchmark.pedantic(getattr(steps, kind), rounds=12, warmup_rounds=3)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_iteration_is_faster_than_the_plain_one(steps, record_property, capsys):
     """Interleaved rounds, so that whatever else the machine does hits both alike."""
     times: dict[str, list[float]] = {"shared": [], "plain": []}
