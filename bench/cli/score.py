@@ -30,6 +30,8 @@ _OF_DATASET = (
     "samples",
     "test_limit",
     "allow_missing",
+    "grid",
+    "resize",
     "out",
 )
 """Options that mean something with a dataset alone."""
@@ -68,13 +70,20 @@ def score(
         ),
     ] = None,
     allow_missing: o.AllowMissing = False,
+    grid: Annotated[
+        str, typer.Option(help="Cut each picture into tiles, its samples.", metavar="4x3")
+    ] = "",
+    resize: Annotated[
+        bool,
+        typer.Option("--resize", help="Take pictures of another size: short side, then centre."),
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="Keep a run folder, with its page.")] = None,
     reference: Annotated[
         Path | None, typer.Option(help="In place of a dataset: real images of the target domain.")
     ] = None,
     inputs: Annotated[
         Path | None,
-        typer.Option(help="With --reference: what was translated, in the same order."),
+        typer.Option(help="With --reference: what was translated; paired with outputs by name."),
     ] = None,
     metrics: o.Metrics = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
@@ -113,7 +122,10 @@ def score(
     if dataset is not None:
         from bench.suite.schema import method_entry
 
-        methods = [method_entry(f"{FOUND}:{folder}") for folder in outputs]
+        if grid and size is None:
+            raise BenchError("--grid needs --size: the side of a tile, and of what it is scored at")
+        config = {"grid": grid, "resize": resize}
+        methods = [method_entry(f"{FOUND}:{folder}") | {"config": config} for folder in outputs]
         view = _by_dataset(
             out,
             methods=methods,

@@ -14,6 +14,7 @@ import torch
 
 from bench.api import A2B, BenchError, Event, Picture
 from bench.data.images import Pixels, pixel_digest, read_image
+from bench.data.names import fakes, said
 from bench.metrics.context import ScoringData
 from bench.metrics.networks import Options
 from bench.metrics.score import score
@@ -48,6 +49,18 @@ def _from_array(array: npt.NDArray[Any], name: str) -> list[Pixels]:
     return list(rounded)
 
 
+def _files(images: Images, name: str) -> list[Path] | None:
+    """Return the files of a folder (sorted by name) or a list; None of an array."""
+    if isinstance(images, torch.Tensor | np.ndarray):
+        return None
+    if isinstance(images, str | Path):
+        folder = Path(images)
+        if not folder.is_dir():
+            raise BenchError(f"{name}: {folder} is not a folder")
+        return sorted(file for file in folder.iterdir() if file.suffix.lower() in _SUFFIXES)
+    return [Path(file) for file in images]
+
+
 def pictures(images: Images, name: str) -> list[Picture]:
     """Pictures from a folder (sorted by name), a list of files, or an array.
 
@@ -56,23 +69,15 @@ def pictures(images: Images, name: str) -> list[Picture]:
     BenchError
         When there are none, or they are no 8-bit or ``[0, 1]`` RGB images.
     """
-    if isinstance(images, torch.Tensor):
-        images = images.detach().cpu().numpy()
-    if isinstance(images, np.ndarray):
-        loaded = _from_array(images, name)
-        ids = [f"{index:06d}" for index in range(len(loaded))]
-    else:
-        if isinstance(images, str | Path):
-            folder = Path(images)
-            if not folder.is_dir():
-                raise BenchError(f"{name}: {folder} is not a folder")
-            files = sorted(file for file in folder.iterdir() if file.suffix.lower() in _SUFFIXES)
-        else:
-            files = [Path(file) for file in images]
+    if (files := _files(images, name)) is not None:
         loaded = [read_image(file) for file in files]
         ids = [file.stem for file in files]
         if len(set(ids)) < len(ids):
             ids = [f"{index:06d}-{stem}" for index, stem in enumerate(ids)]
+    else:
+        array = images.detach().cpu().numpy() if isinstance(images, torch.Tensor) else images
+        loaded = _from_array(np.asarray(array), name)
+        ids = [f"{index:06d}" for index in range(len(loaded))]
     if not loaded:
         where = f" in {images}" if isinstance(images, str | Path) else ""
         raise BenchError(f"{name}: there are no images{where}")
@@ -80,6 +85,35 @@ def pictures(images: Images, name: str) -> list[Picture]:
         Picture(key, pixel_digest(image), lambda image=image: image)  # type: ignore[misc]
         for key, image in zip(ids, loaded, strict=True)
     ]
+
+
+def _paired(outputs: Images, name: str, inputs: Images, whose: str) -> Images:
+    """Return the files of outputs in the order of the inputs' names; an array as it is.
+
+    Raises
+    ------
+    BenchError
+        When a file belongs to no input, or an input has none or several.
+    """
+    files = _files(outputs, name)
+    named = _files(inputs, whose)
+    if not files or not named:
+        return outputs
+    known = {file.stem: file for file in named}
+    if len(known) < len(named):
+        raise BenchError(f"{whose}: two files have one name, so none could be paired by it")
+    letter, mine = fakes(files, A2B), dict[str, Path]()
+    for file in files:
+        if (found := said(file, known, letter)) is None:
+            raise BenchError(
+                f"{name}: {file} belongs to none of the {whose}: call it like one "
+                f"({named[0].stem}{file.suffix})"
+            )
+        if found.output and mine.setdefault(found.name, file) != file:
+            raise BenchError(f"{name}: {file} and {mine[found.name]} belong to one input")
+    if lacking := [stem for stem in known if stem not in mine]:
+        raise BenchError(f"{name}: there is no picture for {lacking[0]} of the {whose}")
+    return [mine[stem] for stem in known]
 
 
 def score_frame(
@@ -103,11 +137,12 @@ def score_frame(
     ----------
     outputs
         One image per input, as a folder, a list of files or an array; or several of these,
-        one for each sample: ``[samples_0, samples_1, …]``.
+        one for each sample: ``[samples_0, samples_1, …]``. Files are paired with inputs, and
+        samples with each other, by name (``NAME.png``, ``NAME_fake_B.png``); arrays by position.
     reference
         Real images of the target domain.
     inputs
-        What was translated, in the order of `outputs`; without it content is not measured.
+        What was translated; without it content is not measured.
     reference_train
         Further real images of the target domain, for the floor of FID.
     metrics
@@ -135,7 +170,14 @@ def score_frame(
         isinstance(entry, str | Path) and Path(entry).is_file() for entry in outputs
     )
     sets: Sequence[Images] = outputs if several else [outputs]  # type: ignore[assignment,list-item]
-    samples = [pictures(images, f"outputs[{index}]") for index, images in enumerate(sets)]
+    base, whose = (sets[0], "first outputs") if inputs is None else (inputs, "inputs")
+    samples = [
+        pictures(
+            images if images is base else _paired(images, f"outputs[{index}]", base, whose),
+            f"outputs[{index}]",
+        )
+        for index, images in enumerate(sets)
+    ]
     if len({len(sample) for sample in samples}) > 1:
         raise BenchError("outputs: every sample needs the same number of images")
     given = pictures(inputs, "inputs") if inputs is not None else None

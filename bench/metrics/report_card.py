@@ -27,8 +27,8 @@ Score = Callable[[ScoringData, Sequence[str]], Sequence[Measurement]]
 Translate = Callable[[Sequence[Pixels], Sequence[Pixels]], Sequence[Pixels]]
 """Source pictures, and target pictures to learn from, to translations."""
 
-SHARES = (1 / 4, 1 / 2, 1.0)
-"""Parts of the pictures on which it is tried how many a metric needs to notice the worst damage."""
+STRIDES = (4, 2)
+"""Every so many pictures are enough, it is tried, to notice the worst damage."""
 _JPEG = 75
 _LEAST = 8
 
@@ -428,8 +428,8 @@ def report_card(
         raise BenchError(
             f"{title}: none of {', '.join(asked)} can be measured and has a better side"
         )
-    parts = [select(range(len(real)), int(len(real) * share)) for share in SHARES[:-1]]
-    few = [scored(*[[real[i] for i in part]] * 2, names) for part in parts]
+    parts = [real[::stride] for stride in STRIDES]
+    few = [scored(part, part, names) for part in parts]
     damaged: dict[Damage, list[Scores]] = {}
     noticed = {}
     for damage in DAMAGES:
@@ -441,8 +441,7 @@ def report_card(
         # Of fewer pictures anew: a share of duplicates is one of those that are there.
         fewer = []
         for part, whole in zip(parts, few, strict=True):
-            some = [real[i] for i in part]
-            fewer.append((scored(damage.spoil(some, sources, step), some, names), whole))
+            fewer.append((scored(damage.spoil(part, sources, step), part, names), whole))
         damaged[damage] = steps
         for name in names:
             pairs = [(worst[name], whole[name]) for worst, whole in fewer if name in worst]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from bench.api import A2B, B2A, BenchError, ImageItem, PrecomputedMethod
-from bench.data.images import read_image, write_png
+from bench.data.images import fit_square, read_image, write_png
 from bench.data.precomputed import match_precomputed
 from bench.suite.schema import make_suite, method_entry, read_suite
 from bench_outputs.config import OutputsConfig
@@ -265,3 +265,116 @@ def test_a_method_and_its_folder_in_one_text(tmp_path: Path) -> None:
     suite = make_suite(read_suite(tmp_path / "suite.toml"))
     assert suite.methods[0].root == tmp_path / "made"
     assert suite.methods[0].title == "x"
+
+
+# ------------------------------------------------------------ as common programs leave them
+
+
+@pytest.mark.parametrize(
+    ("outputs", "others"),
+    [
+        ("{key}_fake_B.png", ["{key}_real_A.png", "{key}_rec_A.png", "{key}_fake_A.png"]),
+        ("{key}_fake.png", ["{key}_real.png"]),
+        ("images/fake_B/{key}.png", ["images/real_A/{key}.png", "images/real_B/{key}.png"]),
+    ],
+)
+def test_pictures_of_cyclegan_and_cut_fit_as_they_are(tmp_path, outputs, others) -> None:
+    for key in IDS:
+        picture(tmp_path / outputs.format(key=key))
+        for other in others:
+            picture(tmp_path / other.format(key=key))
+    found = precomputed(tmp_path)
+    wanted = {key: [Path(outputs.format(key=key)).name] for key in IDS}
+    assert names(found) == wanted and found.problems == ()
+    assert all(
+        item.path == tmp_path / outputs.format(key=key)
+        for key, items in found.outputs["a2b"].items()
+        for item in items
+    )
+
+
+def test_a_program_that_was_trained_the_other_way_writes_fake_b_for_either(tmp_path) -> None:
+    for key in IDS:
+        picture(tmp_path / f"{key}_fake_B.png")
+        picture(tmp_path / f"{key}_real_A.png")
+    assert names(precomputed(tmp_path, (B2A,)), "b2a") == {k: [f"{k}_fake_B.png"] for k in IDS}
+
+
+@pytest.fixture
+def drawn(tmp_path, monkeypatch):
+    """Inputs that are pictures, each with a layout of its own."""
+    cells = np.random.default_rng(1).integers(0, 255, (len(IDS), 4, 4, 3)).astype(np.uint8)
+    large = {k: np.kron(c, np.ones((4, 4, 1), np.uint8)) for k, c in zip(IDS, cells, strict=True)}
+    items = [ImageItem(id=k, digest=k, render=lambda p=p: p) for k, p in large.items()]
+    monkeypatch.setattr(Views, "split", lambda self, split, domain: items)
+    return large
+
+
+def test_numbered_pictures_of_munit_are_told_by_the_inputs_beside_them(tmp_path, drawn) -> None:
+    for number, key in enumerate(reversed(IDS)):
+        write_png(tmp_path / f"input{number:03d}.png", drawn[key] // 2 + 30)
+        for k in range(2):
+            picture(tmp_path / f"output{number:03d}_{k:02d}.png")
+    found = precomputed(tmp_path)
+    assert names(found) == {
+        key: [f"output{2 - i:03d}_00.png", f"output{2 - i:03d}_01.png"] for i, key in enumerate(IDS)
+    }
+    (tmp_path / "input000.png").unlink()
+    with pytest.raises(BenchError) as refused:
+        precomputed(tmp_path)
+    assert "no picture of an input of its number" in refused.value.__notes__[0]
+
+
+def test_an_unmatched_folder_is_answered_with_a_manifest_to_correct(tmp_path, drawn) -> None:
+    for number, key in enumerate(reversed(IDS)):
+        write_png(tmp_path / f"made {number}.png", 255 - (255 - drawn[key]) // 2)
+    picture(tmp_path / "of the elm_3.png")
+    with pytest.raises(BenchError) as refused:
+        precomputed(tmp_path)
+    (note,) = refused.value.__notes__
+    assert "4 files like" in note and "call it manifest.csv" in note
+    draft = tmp_path / "manifest-draft.csv"
+    assert draft.read_text("utf-8").splitlines() == [
+        "input,sample,file,why",
+        "fir,0,made 0.png,looks like it",
+        "elm_3,0,made 1.png,looks like it",
+        "oak,0,made 2.png,looks like it",
+        "elm_3,1,of the elm_3.png,in its name",
+    ]
+    rows = draft.read_text("utf-8").splitlines()[:-1]
+    (tmp_path / "manifest.csv").write_text("\n".join(rows), "utf-8")
+    assert names(precomputed(tmp_path))["oak"] == ["made 2.png"]
+
+
+@pytest.mark.parametrize("pad", [0, 2])
+def test_a_grid_is_cut_into_samples(tmp_path: Path, pad: int) -> None:
+    rng = np.random.default_rng(0)
+    tiles = rng.integers(0, 256, (len(IDS), 2, 3, SIZE, SIZE, 3)).astype(np.uint8)
+    for key, rows in zip(IDS, tiles, strict=True):
+        sheet = np.zeros((2 * (SIZE + pad) + pad, 3 * (SIZE + pad) + pad, 3), np.uint8)
+        for y, x in np.ndindex(2, 3):
+            top, left = pad + y * (SIZE + pad), pad + x * (SIZE + pad)
+            sheet[top : top + SIZE, left : left + SIZE] = rows[y, x]
+        write_png(tmp_path / f"{key}.png", sheet)
+    found = precomputed(tmp_path, grid="3x2")
+    assert found.samples == 6
+    for key, rows in zip(IDS, tiles, strict=True):
+        made = [item.render() for item in found.outputs["a2b"][key]]
+        assert np.array_equal(made, rows.reshape(-1, SIZE, SIZE, 3))
+    sheets = "input,file,tile\n" + "".join(f"{k},oak.png,{t}\n" for t, k in enumerate(IDS))
+    (tmp_path / "manifest.csv").write_text(sheets, "utf-8")
+    found = precomputed(tmp_path, grid="3x2")
+    (one,) = found.outputs["a2b"]["fir"]
+    assert np.array_equal(one.render(), tiles[0, 0, 2])
+    with pytest.raises(BenchError) as refused:
+        precomputed(tmp_path, grid="5x2")
+    assert "no grid of 5x2 tiles" in refused.value.__notes__[0]
+
+
+def test_another_size_is_taken_when_the_user_says_so(whole: Path) -> None:
+    before = precomputed(whole).digest
+    picture(whole / "oak.png", SIZE * 2)
+    found = precomputed(whole, resize=True)
+    (oak,) = found.outputs["a2b"]["oak"]
+    wanted = fit_square(read_image(whole / "oak.png"), SIZE)
+    assert np.array_equal(oak.render(), wanted) and found.digest != before

@@ -86,3 +86,32 @@ def test_what_could_not_be_measured_is_said(arrays):
     frame = bench.score(arrays[0][:1], arrays[1], metrics=["kid"])
     assert frame.empty
     assert "at least 2 pictures" in frame.attrs["warnings"][0]
+
+
+def test_files_are_paired_by_name(arrays, tmp_path):
+    outputs, reference, _ = arrays
+    names = ["b", "a", "c", "e", "d"]
+    for image, name in zip(outputs, names, strict=True):
+        write_png(tmp_path / "in" / f"{name}.png", image)
+        # The same pictures; by position each would belong to another.
+        write_png(tmp_path / "out" / f"{name}_fake_B.png", image)
+        write_png(tmp_path / "out" / f"{name}_real_A.png", 255 - image)
+        write_png(tmp_path / "other" / f"{name}_1.png", image)
+    lpips = {"metrics": ["lpips_input"]}
+
+    def score(made, inputs):
+        return value(bench.score(made, reference, inputs=inputs, **lpips), "lpips_input")
+
+    assert score(tmp_path / "out", tmp_path / "in") == 0.0
+    shuffled = [tmp_path / "out" / f"{name}_fake_B.png" for name in sorted(names, reverse=True)]
+    assert score(shuffled, tmp_path / "in") == 0.0
+    # Samples are paired with each other, too.
+    both = bench.score(
+        [tmp_path / "in", tmp_path / "other"], reference, metrics=["lpips_diversity"]
+    )
+    assert value(both, "lpips_diversity") == 0.0
+    with pytest.raises(BenchError, match=r"no picture for e of the inputs"):
+        score([file for file in shuffled if file.name[0] != "e"], tmp_path / "in")
+    write_png(tmp_path / "out" / "f.png", outputs[0])
+    with pytest.raises(BenchError, match=r"f\.png belongs to none of the inputs"):
+        score(tmp_path / "out", tmp_path / "in")
