@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import product
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar, cast
@@ -61,6 +62,8 @@ class Registry:
     """By ``method@name``."""
     broken: list[BrokenPlugin] = field(default_factory=list)
     files: tuple[Path, ...] = ()
+    givers: dict[tuple[str, str], str] = field(default_factory=dict)
+    """Names of the plugins, by the kind and the name of what they offer."""
 
     def method(self, name: str) -> MethodSpec:
         """The method of that name; raises `BenchError` with near misses."""
@@ -95,13 +98,40 @@ class Registry:
             raise BenchError(unknown(f"trained model of {method}", name, mine))
         return self.models[title]
 
+    def measured(self, names: Sequence[str] | None) -> list[MetricSpec]:
+        """Return the metrics of these names in the order of registration; None: the default."""
+        return [
+            spec
+            for name, spec in self.metrics.items()
+            if (spec.default if names is None else name in names)
+        ]
+
+    def needed(
+        self, method: str, dataset: str, metrics: Sequence[str] | None, options: Iterable[str]
+    ) -> tuple[str, ...]:
+        """Return the names of the plugins without which a trial cannot run.
+
+        Parameters
+        ----------
+        method, dataset, metrics
+            What it consists of; `metrics` as for :meth:`measured`.
+        options
+            The metrics and extractors that options are given for.
+        """
+        measured = self.measured(metrics)
+        names = {name for spec in measured for name in (spec.name, *spec.extractors)}
+        parts = [("bench_methods", method), ("bench_datasets", dataset)]
+        parts += product(("bench_metrics", "bench_extractors"), names.union(options))
+        return tuple(sorted({self.givers[part] for part in parts if part in self.givers}))
+
     def _pick(self, known: Mapping[str, Spec], name: str, kind: str) -> Spec:
         if name in known:
             return known[name]
         for broken in self.broken:
             if broken.name == name:
                 raise BenchError(f"{kind} {name!r} is broken: {broken.reason}")
-        raise BenchError(unknown(kind, name, known))
+        lost = "".join(f"; plugin {one.name} is broken: {one.reason}" for one in self.broken)
+        raise BenchError(unknown(kind, name, known) + lost)
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> str:
@@ -168,16 +198,30 @@ def _collect(registry: Registry, manager: pluggy.PluginManager) -> None:
                     if name in known:
                         raise BenchError(f"{name!r} is already offered by another plugin")
                     known[name] = spec
+                    registry.givers[hook.name, name] = implementation.plugin_name
             except (Exception, SystemExit) as error:
                 origin = getattr(implementation.plugin, "__file__", None) or "?"
                 broken = BrokenPlugin(implementation.plugin_name, origin, _reason(error))
                 registry.broken.append(broken)
 
 
-def load_plugins(files: Sequence[Path] = ()) -> Registry:
+def load_plugins(
+    files: Sequence[Path] = (),
+    only: Sequence[str] | None = None,
+    begin: Callable[[str], None] = lambda name: None,
+) -> Registry:
     """Load every entry point of the group ``bench``, and the given one-file plugins.
 
     Each is loaded in a try of its own: what fails is listed in ``Registry.broken``.
+
+    Parameters
+    ----------
+    files
+        One-file plugins; each is named by its stem.
+    only
+        Names of those that are wanted, of both kinds; None: all.
+    begin
+        Takes the name of a plugin before its code runs, which may never return.
 
     Raises
     ------
@@ -189,6 +233,9 @@ def load_plugins(files: Sequence[Path] = ()) -> Registry:
     registry = Registry(files=tuple(dict.fromkeys(file.resolve() for file in files)))
 
     def register(name: str, origin: str, load: Callable[[], Any]) -> None:
+        if only is not None and name not in only:
+            return
+        begin(name)
         try:
             manager.register(load(), name=name)
         except (Exception, SystemExit) as error:

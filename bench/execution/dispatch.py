@@ -49,11 +49,12 @@ class Tail:
         return objects_of(lines)
 
 
-@dataclass(frozen=True)
+@dataclass
 class _UnderWay:
     job: Job
     task: Task
     tail: Tail
+    stage: str = ""
 
 
 class Dispatch:
@@ -146,6 +147,8 @@ class Dispatch:
             when = row.get("time")
             if not isinstance(when, int | float):
                 when = time.time()
+            if event.kind == "stage":
+                one.stage = event.stage if event.message == "begin" else ""
             self.on_event(one.job.trial, event, when)
 
     def _end(self, ended: Ended) -> Job | None:
@@ -154,22 +157,23 @@ class Dispatch:
         if one is None:
             return None
         self._tell(one)
-        result = _result(one.task, ended)
+        result = _result(one.task, ended, one.stage)
         self.on_result(one.job, result)
         return None if result.status == "ok" else one.job
 
 
-def _result(task: Task, ended: Ended) -> TrialResult:
+def _result(task: Task, ended: Ended, stage: str = "") -> TrialResult:
     """What the launcher knows of the end, else what the worker wrote, if it wrote anything."""
+    during = f" during {stage}" if stage else ""
     if ended.status is not None:
         usual: str = ended.status
         if usual == "timeout" and task.timeout is not None:
-            usual = f"stopped after {task.timeout:g} s (--timeout)"
+            usual = f"stopped after {task.timeout:g} s (--timeout){during}"
         return TrialResult(ended.status, ended.reason or usual)
     try:
         return read_result(task.folder / RESULT)
     except FileNotFoundError:
-        reason = ended.reason or "the worker ended without a result"
+        reason = (ended.reason or "the worker ended without a result") + during
     except (OSError, ValueError) as error:
         reason = f"its {RESULT} is damaged ({str(error).splitlines()[0]})"
     return TrialResult("failed", f"{reason}: see its {LOG}")

@@ -238,11 +238,7 @@ def _write_facts(run: Path, suite: Suite, plan: Plan, registry: Registry) -> Non
     write_plan(run, plan.jobs)
     facts = {"schema_version": VERSION}
     write_json(run / "environment.json", describe_environment() | facts)
-    metrics = [
-        spec
-        for name, spec in registry.metrics.items()
-        if (spec.default if suite.metrics is None else name in suite.metrics)
-    ]
+    metrics = registry.measured(suite.metrics)
     write_declared(run, Declared.of(registry.methods.values(), metrics))
 
 

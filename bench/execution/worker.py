@@ -108,13 +108,19 @@ def main(run: Path, trial_id: str) -> int:
 def _run(run: Path, folder: Path) -> int:
     signal.signal(signal.SIGTERM, _interrupt)
     job = Job.from_json((folder / JOB).read_text("utf-8"))
+    emit = _emitter(folder / EVENTS)
     try:
         from bench.execution.trial import run_trial
         from bench.execution.workspace import Workspace
         from bench.plugins import load_plugins
 
-        registry = load_plugins([Path(file) for file in job.plugins])
-        result = run_trial(Workspace(job, run, registry, _emitter(folder / EVENTS)))
+        # Of all plugins those of this trial, each named first: its import may be its end.
+        registry = load_plugins(
+            [Path(file) for file in job.plugins],
+            job.needs,
+            lambda name: emit(Event("stage", f"the import of plugin {name}", "begin")),
+        )
+        result = run_trial(Workspace(job, run, registry, emit))
     except BaseException as error:  # a SystemExit of a plugin included
         traceback.print_exc()
         result = TrialResult(*classify(error))

@@ -90,7 +90,10 @@ class ScoringPart:
 
 @dataclass(frozen=True)
 class MachinePart:
-    """Where it runs: device, precision, and the places of weights, plugins and cache."""
+    """Where it runs: device, precision, and the places of weights, plugins and cache.
+
+    Of the plugins it `needs` those of these names, one-file plugins among them; None: all.
+    """
 
     device: str
     precision: str
@@ -98,6 +101,7 @@ class MachinePart:
     offline: bool
     plugins: tuple[str, ...]
     cache: str
+    needs: tuple[str, ...] | None = None
 
 
 class _Flat(Generic[Value]):
@@ -163,6 +167,7 @@ class Job:
     weights_dir = _Flat[str | None]("machine.weights_dir")
     offline = _Flat[bool]("machine.offline")
     plugins = _Flat[tuple[str, ...]]("machine.plugins")
+    needs = _Flat[tuple[str, ...] | None]("machine.needs")
     cache = _Flat[str]("machine.cache")
 
     @property

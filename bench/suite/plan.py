@@ -128,8 +128,14 @@ def make_plan(
         plugins=tuple(str(file) for file in registry.files),
         cache=str(cache),
     )
+
+    def needs(entrant: _Entrant, data: PlannedDataset) -> MachinePart:
+        options = (*scoring.metric_options, *scoring.extractors)
+        names = registry.needed(entrant.spec.name, data.spec.name, suite.metrics, options)
+        return replace(machine, needs=names)
+
     jobs = [
-        _job(entrant, data, precomputed, seed, suite, scoring, machine)
+        _job(entrant, data, precomputed, seed, suite, scoring, needs(entrant, data))
         for seed in suite.seeds
         for data in datasets
         for entrant, precomputed in zip(entrants, found[data.label], strict=True)

@@ -181,6 +181,43 @@ def test_every_kind_of_broken_plugin_is_a_row(place: Place) -> None:
     assert not list((place.cache / "stages").glob("fit/*/*"))
 
 
+AT_IMPORT = """
+import os
+import signal
+import time
+
+from bench.api import MethodSpec, hookimpl
+
+if "BENCH_LAUNCHER_PID" in os.environ:
+    {fault}
+
+
+@hookimpl
+def bench_methods():
+    return [MethodSpec("{name}", "bad", "toy_plugin:Fixed")]
+"""
+
+
+def test_a_plugin_that_dies_at_import_takes_its_own_trials_alone(place: Place) -> None:
+    plugins: list[str | Path] = []
+    for name, fault in (
+        ("crashing", "os.kill(os.getpid(), signal.SIGSEGV)"),
+        ("hanging", "time.sleep(300)"),
+    ):
+        file = place.root / f"{name}_plugin.py"
+        file.write_text(AT_IMPORT.format(name=name, fault=fault), "utf-8")
+        plugins += ["--plugin", file]
+    args = place.args("--out", "run", *plugins, methods="crashing,negative")
+    done = toys.bench(*args, cwd=place.root, cache=place.cache)
+    assert done.returncode == 1, done.stderr
+    trials = read_run(place.root / "run").trials.set_index("label")
+    assert trials.loc["negative", "status"] == "ok"
+    assert trials.loc["crashing", "reason"] == (
+        "the worker was killed by SIGSEGV during the import of plugin crashing_plugin: "
+        "see its log.txt"
+    )
+
+
 def test_fail_fast_begins_no_further_trial(place: Place) -> None:
     plugin = place.root / "bad_plugin.py"
     plugin.write_text(BAD, "utf-8")

@@ -107,3 +107,18 @@ def test_make_config_explains_in_one_line() -> None:
         make_config("method", "m", _Options, {"widht": 3})
     with pytest.raises(BenchError, match=r"width: .*'x'\) — and 1 more"):
         make_config("method", "m", _Options, {"width": "x", "depth": "y"})
+
+
+def test_a_trial_loads_what_it_needs_alone(tmp_path: Path) -> None:
+    files = [
+        _file(tmp_path, f"unit_{name}", METHOD.format(name=name, module=f"unit_{name}"))
+        for name in ("wanted", "other")
+    ]
+    needs = load_plugins(files).needed("wanted", "image_folder", ("kid",), ())
+    assert needs == ("image_folder", "metrics", "unit_wanted")
+    for name in ("unit_wanted", "unit_other"):
+        del sys.modules[name]
+    begun: list[str] = []
+    registry = load_plugins(files, needs, begun.append)
+    assert sorted(begun) == list(needs) and "unit_other" not in sys.modules
+    assert list(registry.methods) == ["wanted"] and list(registry.datasets) == ["image_folder"]

@@ -680,27 +680,29 @@ def test_a_tail_gives_whole_lines_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("ended", "timeout", "expected"),
+    ("ended", "timeout", "stage", "expected"),
     [
-        (("interrupted", ""), None, ("interrupted", "interrupted")),
-        (("interrupted", "cancelled"), None, ("interrupted", "cancelled")),
-        (("timeout", ""), 20.0, ("timeout", "stopped after 20 s (--timeout)")),
-        (("failed", "the node was lost"), None, ("failed", "the node was lost")),
-        ((None, ""), None, ("failed", "the worker ended without a result: see its log.txt")),
-        ((None, "it vanished"), None, ("failed", "it vanished: see its log.txt")),
+        (("interrupted", ""), None, "fit", ("interrupted", "interrupted")),
+        (("interrupted", "cancelled"), None, "", ("interrupted", "cancelled")),
+        (("timeout", ""), 20.0, "", ("timeout", "stopped after 20 s (--timeout)")),
+        (("timeout", ""), 20.0, "fit", ("timeout", "stopped after 20 s (--timeout) during fit")),
+        (("failed", "the node was lost"), None, "fit", ("failed", "the node was lost")),
+        ((None, ""), None, "", ("failed", "the worker ended without a result: see its log.txt")),
+        ((None, "it broke"), None, "score", ("failed", "it broke during score: see its log.txt")),
     ],
 )
 def test_what_a_launcher_says_of_an_end(
     tmp_path: Path,
     ended: tuple[Status | None, str],
     timeout: float | None,
+    stage: str,
     expected: tuple[str, str],
 ) -> None:
     task = Task("t", "label", tmp_path, ("true",), timeout=timeout)
-    found = dispatch._result(task, Ended("t", *ended))
+    found = dispatch._result(task, Ended("t", *ended), stage)
     assert (found.status, found.reason) == expected
     (tmp_path / "result.json").write_text('{"status": "oom", "reason": "of its own"}', "utf-8")
-    found = dispatch._result(task, Ended("t", *ended))
+    found = dispatch._result(task, Ended("t", *ended), stage)
     assert (found.status, found.reason) == (expected if ended[0] else ("oom", "of its own"))
     (tmp_path / "result.json").write_text('{"status": "oo', "utf-8")
     if ended[0] is None:

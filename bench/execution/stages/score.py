@@ -108,12 +108,7 @@ def key(workspace: Workspace, direction: Direction, translated: str) -> str:
 
 def metrics(workspace: Workspace) -> list[MetricSpec]:
     """Return what is measured."""
-    wanted = workspace.job.metrics
-    return [
-        spec
-        for name, spec in workspace.registry.metrics.items()
-        if (spec.default if wanted is None else name in wanted)
-    ]
+    return workspace.registry.measured(workspace.job.metrics)
 
 
 def run(workspace: Workspace, translated: Translated) -> Scored:
