@@ -9,7 +9,7 @@ QUICK := not browser and not gpu and not slow and not nightly
 export MALLOC_MMAP_THRESHOLD_ ?= 1073741824
 export MALLOC_TRIM_THRESHOLD_ ?= 1073741824
 
-.PHONY: demo test coverage slow nightly speed lint mypy browser hooks clean
+.PHONY: demo test study coverage slow nightly speed lint mypy browser hooks clean
 .DEFAULT_GOAL := demo
 
 $(STAMP): pyproject.toml constraints.txt
@@ -22,6 +22,14 @@ $(STAMP): pyproject.toml constraints.txt
 
 demo: $(STAMP)
 	$(BIN)/bench run
+
+# docs/results.md from the trained models. Yosemite is fetched, or taken from DATA=FOLDER; a run that
+# was interrupted goes on.
+STUDY ?= runs/study
+study: $(STAMP)
+	$(BIN)/bench run suites/study.toml $(if $(DATA),--data-root yosemite=$(DATA)) --out $(STUDY) \
+		$(if $(wildcard $(STUDY)/suite.toml),--resume)
+	$(BIN)/python suites/study.py $(STUDY)
 
 # One test beside another, each on one thread: small tensors gain nothing from a second.
 test: $(STAMP)
@@ -53,7 +61,7 @@ lint: $(STAMP) mypy
 	$(BIN)/lint-imports
 
 mypy: $(STAMP)
-	$(BIN)/mypy bench methods datasets reports
+	$(BIN)/mypy bench methods datasets reports suites
 
 # Checks before each commit, by the tools of .venv: nothing is fetched.
 hooks: $(STAMP)

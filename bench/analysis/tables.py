@@ -87,7 +87,8 @@ def csv_table(frame: pd.DataFrame) -> TextTable:
     )
 
 
-def _markdown(text: object) -> str:
+def markdown(text: object) -> str:
+    """Return text in which nothing is Markdown."""
     escaped = clean_text(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"([\\`*_{}\[\]|~])", r"\\\1", escaped)
 
@@ -146,16 +147,16 @@ def markdown_table(frame: pd.DataFrame, columns: Sequence[TableColumn]) -> TextT
     """Return a pipe table: the best in bold, what is tied with it marked ``≈``."""
     places = _places(frame)
     headings = [*places.values(), *(_heading(c) for c in columns), "Status"]
-    head = "| " + " | ".join(_markdown(h) for h in headings) + " |\n"
+    head = "| " + " | ".join(markdown(h) for h in headings) + " |\n"
     head += "|" + ":--|" * len(places) + "--:|" * len(columns) + ":--|\n"
     rows = []
     for _, row in frame.iterrows():
-        cells = [_markdown(row[name]) for name in places]
+        cells = [markdown(row[name]) for name in places]
         for column in columns:
             value, interval, mark = _parts(row, column)
             text = {"best": f"**{value}**", "tied": f"≈{value}"}.get(mark, value)
-            cells.append(f"{text} {_markdown(interval)}".strip())
-        rows.append("| " + " | ".join([*cells, _markdown(row["status"])]) + " |\n")
+            cells.append(f"{text} {markdown(interval)}".strip())
+        rows.append("| " + " | ".join([*cells, markdown(row["status"])]) + " |\n")
     return TextTable(head, tuple(rows))
 
 
@@ -199,7 +200,7 @@ def table_files(run: RunView) -> dict[str, str]:
     }
     return people | {
         "summary.csv": str(csv_table(table)),
-        "summary.md": f"{markdown_table(table, headline)}\nVerdict: {_markdown(said)}\n",
+        "summary.md": f"{markdown_table(table, headline)}\nVerdict: {markdown(said)}\n",
         "summary.tex": f"% verdict: {clean_text(said)}\n{latex_table(table, headline)}",
         "measurements.csv": str(csv_table(run.measurements)),
         "comparisons.csv": str(csv_table(run.comparisons)),
