@@ -18,6 +18,14 @@ Images are float tensors ``(B, 3, H, W)`` in ``[0, 1]``, RGB, unless a docstring
 says ``uint8``. Seeds are non-negative integers below ``2**63``.
 """
 
+from bench.api.columns import (
+    SPEED_COLUMNS,
+    Alarm,
+    Aspect,
+    Column,
+    Rule,
+    find_column,
+)
 from bench.api.data import (
     A2B,
     B2A,
@@ -62,10 +70,6 @@ from bench.api.metrics import (
 )
 from bench.api.reports import Anchor, Declared, RunView
 from bench.api.specs import (
-    SPEED_COLUMNS,
-    Alarm,
-    Aspect,
-    Column,
     Config,
     DatasetSpec,
     ExtractorSpec,
@@ -76,9 +80,7 @@ from bench.api.specs import (
     ModelSpec,
     ReportSpec,
     Role,
-    Rule,
     WeightFile,
-    find_column,
     hookimpl,
     models_in,
 )

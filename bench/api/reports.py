@@ -9,17 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from bench.api.columns import SPEED_COLUMNS, Column, Rule, find_column
 from bench.api.errors import BenchError
 from bench.api.metrics import Verdict
-from bench.api.specs import (
-    SPEED_COLUMNS,
-    Column,
-    MethodSpec,
-    MetricSpec,
-    Role,
-    Rule,
-    find_column,
-)
+from bench.api.specs import MethodSpec, MetricSpec, Role
 
 if TYPE_CHECKING:
     import pandas as pd

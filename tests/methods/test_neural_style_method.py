@@ -216,7 +216,7 @@ def test_translate_writes_frames(files):
 def test_translate_with_several_styles(files):
     styles = ("--style-from", "b.png", "--style-from", "c.png")
     apart = translate("a.png", *styles, "--save-every", 3)
-    assert {name for name in apart if "frames" not in name} == {"a_0.png", "a_1.png"}
+    assert {name for name in apart if "frames" not in name} == {"a_0.png", "a_1.png", "a-sheet.png"}
     assert {"a_0-frames/00003.png", "a_1-frames/00003.png"} < set(apart)
     mixed = translate("a.png", *styles, "--set", "exemplars=2")["a_0.png"]
     weighted = ("--set", "exemplars=2", "--set", "exemplar_weights=[1,0]")
@@ -232,7 +232,7 @@ def test_translate_with_several_styles(files):
 def test_translate_seeds_and_samples_of_one_style(files):
     noisy = ("a.png", "--style-from", "b.png", "--set", "init=noise", "--samples", 2)
     first, again = translate(*noisy), translate(*noisy, "--seed", 5)
-    assert set(first) == {"a_0.png", "a_1.png"}
+    assert set(first) == {"a_0.png", "a_1.png", "a-sheet.png"}
     assert not np.array_equal(first["a_0.png"], first["a_1.png"])
     assert not np.array_equal(first["a_0.png"], again["a_0.png"])
     with pytest.raises(BenchError, match=r"--set device=…: that is no option of a method"):
