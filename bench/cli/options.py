@@ -150,8 +150,10 @@ def _with_settings(suite: Suite, settings: list[str]) -> dict[str, Any]:
 
     registry = load_plugins(suite.plugins)
     values = suite.model_dump(mode="json", exclude_none=True)
-    methods = dict(zip((e.title for e in suite.methods), values["methods"], strict=True))
-    datasets = dict(zip((e.title for e in suite.datasets), values["datasets"], strict=True))
+    methods: dict[str, list[dict[str, Any]]] = {}
+    for entry, part in zip(suite.methods, values["methods"], strict=True):
+        methods.setdefault(entry.title, []).append(part)
+    datasets = {e.title: [p] for e, p in zip(suite.datasets, values["datasets"], strict=True)}
     if len(datasets) == 1:
         datasets.setdefault("dataset", next(iter(datasets.values())))
     known: dict[str, dict[str, Any]] = {kind: getattr(registry, f"{kind}s") for kind in _KINDS}
@@ -174,11 +176,12 @@ def _with_settings(suite: Suite, settings: list[str]) -> dict[str, Any]:
                 "or dataset a label, or write the option in a suite file"
             )
         if (kept := _KINDS.get(kinds[0])) is not None:
-            options = values.setdefault(kept, {}).setdefault(title, {})
+            options = [values.setdefault(kept, {}).setdefault(title, {})]
         else:
-            part = methods.get(title) or datasets[title]
-            options = part.setdefault("config", {})
-        options[key] = _value(text.strip())
+            found = methods.get(title) or datasets[title]
+            options = [part.setdefault("config", {}) for part in found]
+        for option in options:
+            option[key] = _value(text.strip())
     return values
 
 

@@ -150,6 +150,15 @@ def test_options_of_a_model_go_by_its_title(place: Path) -> None:
     assert [entry.config for entry in suite.methods] == [{"ema": 0.25}, {"gen_dim": 3}]
     (place / "suite.toml").write_text(to_toml(suite))
     assert make_suite(read_suite(place / "suite.toml")) == suite
+    seeds = [{"name": f"munit@{name}", "label": "munit"} for name in ("tiny-16", "tiny-16-s1")]
+    both = build_suite(
+        None,
+        methods=seeds,
+        dataset="image_folder",
+        plugins=[place / "brings_models.py"],
+        settings=["munit.ema=0.25"],
+    )
+    assert [entry.config for entry in both.methods] == [{"ema": 0.25}] * 2
 
 
 def test_a_preset_loads_what_train_trains(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
