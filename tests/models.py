@@ -33,7 +33,7 @@ VALUES: dict[str, Any] = {
         "dataset_config": {"train": 3},
         "fingerprint": "ab" * 32,
         "size": 16,
-        "config": {**TINY, "ema": 0.5},
+        "config": {**TINY, "ema": 0.5, "crop_size": None},
         "budget": "10it",
         "seed": 0,
         "precision": "fp32",
@@ -85,7 +85,7 @@ def write_model(folder: Path, *, plugin: str = "brings_models", **changes: Any) 
     save_file(halved(method.state_dict()), weights / values["file"])
     digest = file_sha256(weights / values["file"])
     card = Card.model_validate({**values, "sha256": digest})
-    write_card((weights / values["file"]).with_suffix(".toml"), card)
+    write_card((weights / values["file"]).with_suffix(".json"), card)
     file = folder / f"{plugin}.py"
     file.write_text(_PLUGIN)
     return file

@@ -146,7 +146,7 @@ class ModelSpec:
     method
         The method it belongs to.
     card
-        ``"package:path"`` of its model card, a TOML file that names its weights beside it and
+        ``"package:path"`` of its model card, a JSON file that names its weights beside it and
         tells how they came about; ``bench weights pack`` writes both.
     """
 
@@ -163,13 +163,13 @@ class ModelSpec:
 def models_in(module: str, method: str) -> tuple[ModelSpec, ...]:
     """Return the models of a method whose cards lie in the folder ``weights`` beside a module.
 
-    A card is called ``<method>-<name>.toml``, as ``bench weights pack`` writes it. `module` is
+    A card is called ``<method>-<name>.json``, as ``bench weights pack`` writes it. `module` is
     the calling plugin's ``__name__``, a package or a file.
     """
     folder = Path(str(sys.modules[module].__file__)).with_name("weights")
     return tuple(
         ModelSpec(card.stem.removeprefix(f"{method}-"), method, f"{module}:weights/{card.name}")
-        for card in sorted(folder.glob(f"{method}-*.toml"))
+        for card in sorted(folder.glob(f"{method}-*.json"))
     )
 
 

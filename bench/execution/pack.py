@@ -128,8 +128,8 @@ def pack(
         if f"(sha256 {card.sha256[:16]})" not in other.job.pretrained:
             raise BenchError(f"{scored} did not load {card.title}: its scores are of other weights")
         card = card.model_copy(update={"scores": other.scores()})
-    write_card(file.with_suffix(".toml"), card)
-    return Model(card, file.with_suffix(".toml"))
+    write_card(file.with_suffix(".json"), card)
+    return Model(card, file.with_suffix(".json"))
 
 
 def _card(trial: _Trial, name: str, file: Path, registry: Registry, **said: Any) -> Card:

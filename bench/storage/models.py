@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bench.api import BenchError, Subset, WeightFile
@@ -127,29 +125,28 @@ class Card(_Part):
 
 
 def read_card(path: Path) -> Card:
-    """Return the model card in a TOML file.
+    """Return the model card in a JSON file.
 
     Raises
     ------
     BenchError
-        When it is missing, no TOML, or lacks something.
+        When it is missing, no JSON, or lacks something.
     """
     try:
-        return Card.model_validate(tomllib.loads(path.read_text("utf-8")))
+        return Card.model_validate_json(path.read_bytes())
     except FileNotFoundError:
         raise BenchError(f"model card {path} does not exist") from None
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
+        place = ".".join(str(part) for part in first["loc"]) or "it is damaged"
         raise BenchError(f"model card {path}: {place}: {first['msg']}") from None
-    except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise BenchError(f"model card {path} cannot be read: {reason}") from None
+    except OSError as error:
+        raise BenchError(f"model card {path} cannot be read: {error.strerror}") from None
 
 
 def write_card(path: Path, card: Card) -> None:
     """Write a model card, whole or not at all."""
-    write_atomic(path, tomli_w.dumps(card.model_dump(mode="json", exclude_none=True)))
+    write_atomic(path, card.model_dump_json(indent=1) + "\n")
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,7 @@ def test_a_run_loads_a_model(place: Path) -> None:
         cache=place / "cache",
     )
     assert done.returncode == 0, done.stderr
-    card = read_card(place / "weights" / "munit-tiny-16.toml")
+    card = read_card(place / "weights" / "munit-tiny-16.json")
     said = f"munit@tiny-16 (sha256 {card.sha256[:16]})"
     assert f"loaded {said}" in done.stderr
     view = read_run(place / "run")
@@ -66,7 +66,7 @@ def test_a_run_loads_a_model(place: Path) -> None:
         said,
         16,
     )
-    assert json.loads(row["config"]) == {**TINY, "ema": 0.5}
+    assert json.loads(row["config"]) == {**TINY, "ema": 0.5, "crop_size": None}
     assert len(view.samples[view.samples["label"] == "munit@tiny-16"]) == 2 * 3 * 3
     # The run's own suite says the same again.
     again = make_suite(read_suite(place / "run" / "suite.toml"))
@@ -76,7 +76,7 @@ def test_a_run_loads_a_model(place: Path) -> None:
 
 def test_the_key_is_that_of_the_weights(place: Path) -> None:
     (job,) = plan_of(place, ["munit@tiny-16"], dataset=data(place)).jobs
-    card = read_card(place / "weights" / "munit-tiny-16.toml")
+    card = read_card(place / "weights" / "munit-tiny-16.json")
     assert job.weights is not None and Path(job.weights).name == card.file
     (path,) = plan_of(
         place,

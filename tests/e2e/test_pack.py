@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import json
 import shutil
-import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -55,7 +55,7 @@ def packed(source: Path, out: Path, name: str = "tiny", **more: object) -> Model
 def test_a_card_tells_what_the_run_knows(trained: Path, tmp_path: Path) -> None:
     model = packed(trained / "munit", tmp_path)
     card, run_ = model.card, read_run(trained)
-    assert read_card(tmp_path / "munit-tiny.toml") == card
+    assert read_card(tmp_path / "munit-tiny.json") == card
     row = run_.trials.set_index("label").loc["munit"]
     told = card.training
     assert (card.title, card.domains, card.size) == ("munit@tiny", ("summer", "winter"), 32)
@@ -153,7 +153,7 @@ def test_what_cannot_be_packed_is_one_line(trained: Path, tmp_path: Path) -> Non
         change(source)
         with pytest.raises(BenchError, match=says):
             packed(source / label, tmp_path / "out", **more)  # type: ignore[arg-type]
-    assert not list((tmp_path / "out").glob("*.toml"))
+    assert not list((tmp_path / "out").glob("*.json"))
 
 
 def test_the_verb(trained: Path, tmp_path: Path) -> None:
@@ -163,7 +163,7 @@ def test_the_verb(trained: Path, tmp_path: Path) -> None:
         cwd=tmp_path,
     )
     assert done.returncode == 0, done.stderr
-    card = tomllib.loads((tmp_path / "w" / "munit-tiny-32.toml").read_text())
+    card = json.loads((tmp_path / "w" / "munit-tiny-32.json").read_text())
     assert (card["license"], card["bad_at"]) == ("CC0", ["skies", "trees"])
     names = [Path(line).name for line in done.stdout.split()]
-    assert names == ["munit-tiny-32.toml", "munit-tiny-32.safetensors"]
+    assert names == ["munit-tiny-32.json", "munit-tiny-32.safetensors"]
