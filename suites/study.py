@@ -60,7 +60,7 @@ def facts(run: RunView, registry: Registry) -> dict[str, Any]:
     """
     table = summary(run)
     known = [column for column in columns(run) if column.kind not in _SPEED]
-    shown = ("name", "metric", "title", "unit", "extractor", "subset", "headline")
+    shown = ("name", "metric", "title", "kind", "unit", "extractor", "subset", "headline")
     loaded = [entry for entry in run.suite["methods"] if entry.get("model")]
     titles = [f"{entry['name']}@{entry['model']}" for entry in loaded]
     cards = [open_model(registry.model(title)).card for title in titles]
@@ -226,10 +226,10 @@ def _better(values: Sequence[Any], column: Row, one: str, two: str) -> list[str]
 
 
 def _share(row: Row, place: Sequence[Row], column: Row) -> str:
-    """How much of the way from the untouched input to real pictures a score goes."""
+    """How much of the way from the untouched input to real pictures a score of quality goes."""
     scores = {r["role"]: r["values"].get(column["name"], [None])[0] for r in place if r["role"]}
     untouched, real = scores.get("untouched"), scores.get("real")
-    if untouched is None or real is None or untouched == real:
+    if column["kind"] != "quality" or untouched is None or real is None or untouched == real:
         return ""
     mine = row["values"][column["name"]][0]
     return format_number((mine - untouched) / (real - untouched))
