@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 from pydantic import ValidationError
+from safetensors.torch import load_file
 
 from bench.api import A2B, Budget, Context
 from bench.data.images import read_image, to_uint8
-from bench.training.loop import CHECKPOINT, run_training
+from bench.training.loop import CHECKPOINT, kept_path, run_training
 from bench.training.watch import SAMPLES, SampleGrids
 from tests.trainers import METHODS, method_of, pictures, trainer_of
 
@@ -61,12 +62,12 @@ def test_averages_follow_their_definition_and_change_no_training(name):
 
 @each
 def test_what_a_training_gives_are_the_averages(name, tmp_path, monkeypatch):
-    """Its weights, those read from its checkpoint, and the sheets drawn on the way."""
+    """Its weights, those kept on the way or read from its checkpoint, and its sheets."""
     drawn, init = [], SampleGrids.__init__
     monkeypatch.setattr(
         SampleGrids, "__init__", lambda self, *given: drawn.append(given[1]) or init(self, *given)
     )
-    ctx = Context(CPU.device, work_dir=tmp_path)
+    ctx = Context(CPU.device, work_dir=tmp_path, keep_at=(3,))
     method, plain = method_of(name, ctx, sample_every=3, ema=0.75), method_of(name, CPU)
     for one in (method, plain):
         one.fit(pictures(), Budget(iterations=3))
@@ -81,6 +82,7 @@ def test_what_a_training_gives_are_the_averages(name, tmp_path, monkeypatch):
         same(checkpoint[f"ema_{network}"], kept[f"ema_{network}"])
         same(trainer.modules[network].state_dict(), kept[f"ema_{network}"])
         assert differ(checkpoint[network], checkpoint[f"ema_{network}"])
+    same(load_file(kept_path(tmp_path, 3)), method.state_dict())
     read = type(method).from_weights(tmp_path / CHECKPOINT, CPU)
     same(read.state_dict(), method.state_dict())
     image, seeds = pictures().a[:1].float() / 255, torch.zeros(1, 1, dtype=torch.long)
