@@ -7,6 +7,7 @@ is the worst of them; terminal, exit code, tables, Python and page all read it f
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ import pandas as pd
 from bench.analysis.anchors import violations
 from bench.analysis.contest import comparisons
 from bench.analysis.summary import summary
+from bench.analysis.text import join_names
 from bench.api import Check, Verdict
 from bench.storage.tables import read_run, table
 
@@ -69,6 +71,7 @@ def checks(run: RunView) -> list[Check]:
         _measured(run),
         _all_ran(run),
         _one_extractor(run),
+        *_encoded_alike(run),
         *_anchors_in_order(run),
         *_no_alarm(run),
         _steady(run, frame),
@@ -102,6 +105,25 @@ def _one_extractor(run: RunView) -> Check:
     )
     passed = not mixed if len(counts) else None
     return Check("One extractor per metric", "remarks", passed, detail)
+
+
+def _encoded_alike(run: RunView) -> list[Check]:
+    """Tell of outputs whose codec is not that of real pictures, by the anchors made for it."""
+    anchors = run.declared.anchors
+    rows = [
+        (json.loads(row.config), row.label)
+        for row in run.trials.itertuples(index=False)
+        if row.method in anchors and anchors[row.method].role == "recoded"
+    ]
+    if not rows:
+        return []
+    names = join_names(dict.fromkeys(name for config, _ in rows for name in config["like"]))
+    beside = join_names(dict.fromkeys(str(label) for _, label in rows))
+    detail = (
+        f"{names}: not encoded as real pictures are, so what looks at detail (KID at full size, "
+        f"FID, precision, coverage) measures the codec, too: see {beside}"
+    )
+    return [Check("Outputs are encoded as real pictures are", "remarks", False, detail)]
 
 
 def _anchors_in_order(run: RunView) -> list[Check]:

@@ -12,8 +12,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bench.api import BenchError, Dataset, Direction, ImageItem, PrecomputedMethod
+from bench.data.encoding import Encoding, usual_encoding
 from bench.data.opening import select
 from bench.storage.cache import key_of
+
+_LOOKED_AT = 16
+"""Real pictures that are looked at for how they are encoded."""
 
 
 class NothingToScore(BenchError):
@@ -34,12 +38,21 @@ class Precomputed:
         What was passed over, a line each.
     shortfall
         What is missing of what was asked, in one phrase; empty: nothing.
+    encoding
+        How the files are encoded, where real pictures are encoded otherwise; else None.
     """
 
     outputs: Mapping[str, Mapping[str, Sequence[ImageItem]]]
     samples: int
     problems: tuple[str, ...]
     shortfall: str
+    encoding: Encoding | None = None
+
+    @property
+    def remark(self) -> str:
+        """What is to be said beside every score of them; empty: nothing."""
+        coded = f"{self.encoding}, unlike real pictures" if self.encoding else ""
+        return "; ".join(text for text in (self.shortfall, coded) if text)
 
     @property
     def digest(self) -> str:
@@ -121,7 +134,24 @@ def match_precomputed(
     there = {direction: outputs for direction, outputs in kept.items() if outputs}
     if not there:
         raise _listed(f"{label}: no input is left to score", problems)
-    return Precomputed(there, usual, tuple(problems), "; ".join(short))
+    return Precomputed(
+        there, usual, tuple(problems), "; ".join(short), _other_encoding(there, dataset, directions)
+    )
+
+
+def _other_encoding(
+    outputs: Mapping[str, Mapping[str, Sequence[ImageItem]]],
+    dataset: Dataset,
+    directions: Sequence[Direction],
+) -> Encoding | None:
+    """The outputs' encoding where it differs from that of a target's real test pictures."""
+    for direction in directions:
+        made = outputs.get(direction.key, {})
+        mine = usual_encoding(item.path for items in made.values() for item in items)
+        real = select(dataset.split("test", direction.target), _LOOKED_AT)
+        if mine and mine.differs(usual_encoding(item.path for item in real)):
+            return mine
+    return None
 
 
 def _listed(

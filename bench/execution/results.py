@@ -70,7 +70,7 @@ def trial_result(
         facts["parameters"] = fitted.parameters
     if timed.peak_memory_mb is not None:
         facts["peak_memory_mb"] = timed.peak_memory_mb
-    reason = workspace.precomputed.shortfall if workspace.spec.precomputed else ""
+    reason = workspace.precomputed.remark if workspace.spec.precomputed else ""
     result = TrialResult("ok", reason, facts)
     bases = {direction: _base(workspace, direction) for direction in workspace.directions}
     for found in (scored.measurements, timed.measurements):

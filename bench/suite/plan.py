@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from bench.api import BenchError, Budget, Dataset, DatasetSpec, Direction, MethodSpec
+from bench.data.encoding import Encoding
 from bench.data.opening import images_per_direction, open_dataset, with_root
 from bench.data.precomputed import NothingToScore, Precomputed, match_precomputed
 from bench.plugins import Registry, make_config, resolve
@@ -120,6 +121,7 @@ def make_plan(
     )
     entrants = [_with_pretrained(entrant, suite) for entrant in entrants]
     found = _all_precomputed(entrants, datasets, suite, progress)
+    recoded = {data.label: _recoded(data, entrants, found, suite, registry) for data in datasets}
     machine = MachinePart(
         device=suite.device,
         precision=suite.precision,
@@ -138,7 +140,10 @@ def make_plan(
         _job(entrant, data, precomputed, seed, suite, scoring, needs(entrant, data))
         for seed in suite.seeds
         for data in datasets
-        for entrant, precomputed in zip(entrants, found[data.label], strict=True)
+        for entrant, precomputed in [
+            *zip(entrants, found[data.label], strict=True),
+            *((anchor, None) for anchor in recoded[data.label]),
+        ]
         # Pictures that exist already know no seed, and a model was trained with one.
         if not (entrant.spec.precomputed or entrant.card) or seed == suite.seeds[0]
         if entrant.runs_on(data, datasets)
@@ -351,6 +356,38 @@ def _all_precomputed(
                 progress(f"{entrant.entry.title}: {problem}")
             found[data.label].append(precomputed)
     return found
+
+
+def _recoded(
+    data: PlannedDataset,
+    entrants: Sequence[_Entrant],
+    found: Mapping[str, Sequence[Precomputed | str | None]],
+    suite: Suite,
+    registry: Registry,
+) -> list[_Entrant]:
+    """Anchors that went through the same codec as pictures made elsewhere, for each such codec.
+
+    Where that is not the codec of the real pictures, scores of detail measure it, too: these
+    anchors say by how much.
+    """
+    of: dict[Encoding, list[str]] = {}
+    for entrant, one in zip(entrants, found[data.label], strict=True):
+        if isinstance(one, Precomputed) and one.encoding:
+            of.setdefault(one.encoding, []).append(entrant.entry.title)
+    taken = {entrant.entry.title for entrant in entrants}
+    anchors = [
+        MethodEntry(
+            name=coder.name,
+            label=f"{spec.name} as {encoding}" + (f" of {encoding.side} px" if several else ""),
+            config={"of": spec.role, "like": titles, **asdict(encoding)},
+        )
+        for encoding, titles in of.items()
+        for several in (sum(str(other) == str(encoding) for other in of) > 1,)
+        for coder in registry.methods.values()
+        for spec in registry.methods.values()
+        if coder.role == "recoded" and spec.role in ("untouched", "real")
+    ]
+    return [_entrant(entry, suite, registry) for entry in anchors if entry.title not in taken]
 
 
 def _match(entrant: _Entrant, data: PlannedDataset, suite: Suite) -> Precomputed:

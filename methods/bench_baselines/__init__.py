@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bench.api import MethodSpec, Rule, hookimpl
+from bench_baselines.config import RecodedConfig
 
 _REINHARD = "Reinhard, Ashikhmin, Gooch & Shirley, Color Transfer between Images, IEEE CG&A 2001"
 
@@ -85,6 +86,17 @@ SPECS = (
             Rule("coverage", "above", "constant_target", "one image cannot cover a domain"),
             Rule("target_rate", "above", "identity", "real target images are of the target"),
         ),
+    ),
+    MethodSpec(
+        name="recoded",
+        summary="The input, or random real target images, through the codec of pictures made "
+        "elsewhere: exposes how much of a score is the codec's.",
+        implementation="bench_baselines.method:Recoded",
+        config=RecodedConfig,
+        multimodal=True,
+        exemplar=True,
+        baseline=True,
+        role="recoded",
     ),
 )
 

@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 
 from bench.api import BenchError
+from bench.data.encoding import Encoding, encode_again
+from bench.data.images import to_uint8
 from bench.training.seeding import derive_seed, generator
 from bench_baselines.color import match_histograms, transfer_statistics
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from bench.api import Config, Context, Direction
+    from bench_baselines.config import RecodedConfig
 
 _THUMBNAIL = 32
 """Side of the pictures that ``nearest_target`` compares."""
@@ -147,6 +150,29 @@ class RealTarget(_ExemplarBaseline):
         """One training image of the target domain for each seed."""
         drawn = _sized(self._draw(direction, seeds).flatten(0, 1), images)
         return drawn.reshape(*seeds.shape, *images.shape[1:])
+
+
+class Recoded(RealTarget):
+    """The input or real target images, as they come back from a codec."""
+
+    config: RecodedConfig
+
+    def translate(
+        self, images: torch.Tensor, direction: Direction, *, samples: int, seeds: torch.Tensor
+    ) -> torch.Tensor:
+        """Encode and decode what the anchor that it stands for gives."""
+        if self.config.of == "untouched":
+            whole = _repeat(images, samples)
+        else:
+            whole = super().translate(images, direction, samples=samples, seeds=seeds)
+        config = self.config
+        encoding = Encoding(config.format, config.quality, config.side)
+        coded = [
+            torch.from_numpy(encode_again(pixels.permute(1, 2, 0).numpy(), encoding))
+            for pixels in to_uint8(whole.cpu()).flatten(0, 1)
+        ]
+        back = torch.stack(coded).permute(0, 3, 1, 2).reshape(whole.shape)
+        return back.to(images.device).float() / 255
 
 
 class ConstantTarget(_ExemplarBaseline):

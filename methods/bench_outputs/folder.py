@@ -275,6 +275,7 @@ def _item(claim: Claim, config: OutputsConfig, size: int) -> ImageItem | str:
         return ImageItem(
             id=key,
             digest=f"{digest}/{config.grid}/{claim.tile}/{size}",
+            path=claim.file,
             render=partial(_sized, claim, config.tiles, size),
         )
     what = f"{claim.file}, a tile of it," if claim.tile is not None else f"{claim.file}"
