@@ -111,9 +111,11 @@ def _encoded_alike(run: RunView) -> list[Check]:
     """Tell of outputs whose codec is not that of real pictures, by the anchors made for it."""
     anchors = run.declared.anchors
     rows = [
-        (json.loads(row.config), row.label)
-        for row in run.trials.itertuples(index=False)
-        if row.method in anchors and anchors[row.method].role == "recoded"
+        (json.loads(config), label)
+        for config, label, method in zip(
+            *(map(str, run.trials[name]) for name in ("config", "label", "method")), strict=True
+        )
+        if method in anchors and anchors[method].role == "recoded"
     ]
     if not rows:
         return []

@@ -97,7 +97,7 @@ def _cards(suite: Suite, registry: Registry) -> Iterator[Card]:
     from bench.data.opening import open_dataset
     from bench.metrics.report_card import report_card
     from bench.storage.weights import cache_folder
-    from bench.suite.plan import dataset_config
+    from bench.suite.datasets import dataset_config
 
     def progress(line: str) -> None:
         typer.echo(line, err=True)

@@ -11,7 +11,8 @@ from bench.cli import options as o
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from bench.suite.plan import Plan, PlannedDataset
+    from bench.suite.datasets import PlannedDataset
+    from bench.suite.plan import Plan
 
 
 @app.command()

@@ -12,9 +12,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from bench.api import BenchError, Budget, Dataset, DatasetSpec, Direction, MethodSpec
+from bench.api import BenchError, Budget, MethodSpec
 from bench.data.encoding import Encoding
-from bench.data.opening import images_per_direction, open_dataset, with_root
 from bench.data.precomputed import NothingToScore, Precomputed, match_precomputed
 from bench.plugins import Registry, make_config, resolve
 from bench.storage.cache import key_of
@@ -22,29 +21,9 @@ from bench.storage.files import folder_name
 from bench.storage.jobs import DatasetPart, Job, MachinePart, MethodPart, ScoringPart
 from bench.storage.models import Card, open_model
 from bench.storage.weights import find, sha256_of, title_of
-from bench.suite.schema import DatasetEntry, MethodEntry, Suite
+from bench.suite.datasets import PlannedDataset, Progress, open_datasets
+from bench.suite.schema import MethodEntry, Suite
 from bench.training.key import fit_key
-
-Progress = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class PlannedDataset:
-    """One dataset of a suite, opened, and what of it is used."""
-
-    label: str
-    spec: DatasetSpec
-    config: dict[str, Any]
-    dataset: Dataset
-    directions: tuple[Direction, ...]
-    size: int
-    test_limit: int | None
-    fingerprint: str
-
-    @property
-    def inputs(self) -> dict[str, int]:
-        """How many test inputs each direction has."""
-        return images_per_direction(self.dataset, self.directions, self.test_limit)
 
 
 @dataclass(frozen=True)
@@ -102,23 +81,9 @@ def make_plan(
     """
     entrants = [_entrant(entry, suite, registry) for entry in suite.methods]
     scoring = _scoring(suite, registry)
-    specs = [registry.dataset(entry.name) for entry in suite.datasets]
-    configs = [
-        dataset_config(spec, suite, entry)
-        for spec, entry in zip(specs, suite.datasets, strict=True)
-    ]
     if suite.weights_dir is not None and not suite.weights_dir.is_dir():
         raise BenchError(f"--weights-dir {suite.weights_dir} is not a folder")
-    opened = [
-        open_dataset(spec, config, cache, offline=suite.offline, progress=progress)
-        for spec, config in zip(specs, configs, strict=True)
-    ]
-    datasets = tuple(
-        _planned(entry, suite, spec, config, dataset, asked)
-        for entry, spec, config, dataset, asked in zip(
-            suite.datasets, specs, configs, opened, _directions(suite, opened), strict=True
-        )
-    )
+    datasets = open_datasets(suite, registry, cache, progress)
     entrants = [_with_pretrained(entrant, suite) for entrant in entrants]
     found = _all_precomputed(entrants, datasets, suite, progress)
     recoded = {data.label: _recoded(data, entrants, found, suite, registry) for data in datasets}
@@ -240,80 +205,6 @@ def _trial_id(
     # Both titles are hashed whole: what is readable of two of them may be the same.
     digest = key_of(title=entry.title, dataset=data.label, fit=key)[:8]
     return f"{label}{where}-s{seed}-{digest}"
-
-
-# ------------------------------------------------------------------------ datasets
-
-
-def dataset_config(spec: DatasetSpec, suite: Suite, entry: DatasetEntry) -> dict[str, Any]:
-    """Return a dataset's configuration: the preset's, then what the suite says.
-
-    ``root`` and ``size`` reach a dataset whose configuration has such a field.
-
-    Raises
-    ------
-    BenchError
-        When a root is given to a dataset that lives in no folder, or a value is wrong.
-    """
-    values: dict[str, Any] = dict(spec.presets.get(suite.preset, {}))
-    if "size" in spec.config.model_fields:
-        values["size"] = entry.size or suite.size
-    values |= entry.config
-    values = with_root(spec, values, entry.root)
-    return make_config("dataset", entry.title, spec.config, values).model_dump(mode="json")
-
-
-def _directions(suite: Suite, datasets: Sequence[Dataset]) -> list[tuple[Direction, ...]]:
-    """The directions of each dataset; a name is one of those datasets that know it.
-
-    Raises
-    ------
-    BenchError
-        When no dataset knows a direction, a dataset knows none, or one is named twice.
-    """
-    found: list[list[Direction]] = [[] for _ in datasets]
-    for text in suite.directions:
-        refused = []
-        for asked, dataset in zip(found, datasets, strict=True):
-            try:
-                asked.append(Direction.parse(text, dataset.domains))
-            except BenchError as error:
-                refused.append(error)
-        if len(refused) == len(datasets):
-            raise refused[0]
-    for entry, asked in zip(suite.datasets, found, strict=True):
-        if not asked:
-            raise BenchError(
-                f"dataset {entry.title} knows none of the directions "
-                f"{', '.join(suite.directions)}: write a2b or b2a"
-            )
-        if len({d.key for d in asked}) != len(asked):
-            raise BenchError("a direction is named twice")
-    return [tuple(asked) for asked in found]
-
-
-def _planned(
-    entry: DatasetEntry,
-    suite: Suite,
-    spec: DatasetSpec,
-    config: dict[str, Any],
-    dataset: Dataset,
-    directions: tuple[Direction, ...],
-) -> PlannedDataset:
-    for split in ("train", "test"):
-        for domain, name in zip(("a", "b"), dataset.domains, strict=True):
-            if not dataset.split(split, domain):  # type: ignore[arg-type]
-                raise BenchError(f"dataset {entry.title} has no {split} images of {name}")
-    return PlannedDataset(
-        label=entry.title,
-        spec=spec,
-        config=config,
-        dataset=dataset,
-        directions=directions,
-        size=entry.size or suite.size,
-        test_limit=suite.test_limit,
-        fingerprint=dataset.fingerprint(),
-    )
 
 
 # ------------------------------------------------------------------------- methods
