@@ -7,7 +7,7 @@ variation and are kept apart.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -240,6 +240,29 @@ def paired_permutations(
     ]
 
 
+def paired_bootstrap(
+    difference: float, resampled: npt.ArrayLike, n: int, *, level: float = 0.95
+) -> Comparison:
+    """Test a paired difference of numbers that are no mean over inputs, by its own resamples.
+
+    Parameters
+    ----------
+    difference
+        One number minus the other.
+    resampled
+        ``(draws,)``: the same difference for resampled pictures, those of both numbers the same.
+    n
+        How many inputs there are: Student's t has a degree of freedom less.
+    """
+    error = float(np.std(np.asarray(resampled, dtype=np.float64), ddof=1))
+    if error == 0:
+        return Comparison(Interval(difference, difference, difference), float(difference == 0))
+    half = error * float(special.stdtrit(n - 1, (1 + level) / 2))
+    p = 2 * float(special.stdtr(n - 1, -abs(difference) / error))
+    ends = difference - half, difference + half
+    return Comparison(Interval(difference, *ends, "paired bootstrap"), p)
+
+
 def holm(p_values: Mapping[T, float]) -> dict[T, float]:
     """Holm's step-down adjustment (Holm 1979): p-values for a whole family of tests."""
     adjusted: dict[T, float] = {}
@@ -253,11 +276,22 @@ def holm(p_values: Mapping[T, float]) -> dict[T, float]:
 # ----------------------------------------------------------------------------- rankings
 
 
-def tie_groups(intervals: Mapping[str, Interval], *, higher_is_better: bool) -> dict[str, int]:
-    """Groups of methods that cannot be told apart, 1 the best.
+def tie_groups(
+    intervals: Mapping[str, Interval],
+    *,
+    higher_is_better: bool,
+    apart: Callable[[str, str], bool | None] = lambda a, b: None,
+) -> dict[str, int]:
+    """Return groups of methods that cannot be told apart, 1 the best.
 
-    A group is everything whose interval overlaps that of the group's leader; the best of
-    the rest leads the next one. A value without an interval is an interval of no width.
+    A group is everything that cannot be told from the group's leader; the best of the rest
+    leads the next one.
+
+    Parameters
+    ----------
+    apart
+        Whether a paired test tells two methods apart; None where there is none: then they are
+        apart whose intervals do not overlap. A value without an interval is one of no width.
     """
     sign = -1.0 if higher_is_better else 1.0
     ends = {
@@ -266,73 +300,18 @@ def tie_groups(intervals: Mapping[str, Interval], *, higher_is_better: bool) -> 
         )
         for name, value in intervals.items()
     }
+
+    def tied(name: str, leader: str) -> bool:
+        if (known := apart(name, leader)) is not None:
+            return not known
+        return ends[name][0] <= ends[leader][1] and ends[leader][0] <= ends[name][1]
+
     rest = sorted(intervals, key=lambda name: sign * intervals[name].value)
     groups: dict[str, int] = {}
     number = 0
     while rest:
         number += 1
-        leader = ends[rest[0]]
-        tied = [
-            name
-            for index, name in enumerate(rest)
-            if index == 0 or (ends[name][0] <= leader[1] and leader[0] <= ends[name][1])
-        ]
-        groups |= dict.fromkeys(tied, number)
+        leader, *others = rest
+        groups |= dict.fromkeys([leader, *(o for o in others if tied(o, leader))], number)
         rest = [name for name in rest if name not in groups]
     return {name: groups[name] for name in intervals}
-
-
-def bradley_terry(
-    values: Mapping[str, npt.ArrayLike],
-    *,
-    higher_is_better: bool,
-    draws: int = 200,
-    seed: int = 0,
-) -> dict[str, Interval]:
-    """Strengths from who wins on how many inputs (Bradley & Terry 1952), with intervals.
-
-    Parameters
-    ----------
-    values
-        Method to one value per input, all in the same order; equal values are half a win
-        for both.
-
-    Returns
-    -------
-    dict
-        Log-strengths with mean 0: a difference of s means odds of ``e^s`` to win on an
-        input. Half a win is added to every pair, so a method that never loses stays finite.
-        The intervals are percentiles over resampled inputs.
-    """
-    names = list(values)
-    table = np.stack([np.asarray(values[name], dtype=np.float64) for name in names])
-    if not higher_is_better:
-        table = -table
-    wins = (table[:, None] > table[None]) + 0.5 * (table[:, None] == table[None])
-    point = _strengths(wins.sum(-1))
-    weights = multinomial_weights(table.shape[1], draws, np.random.default_rng(seed))
-    resampled = np.stack([_strengths(wins @ w) for w in weights])
-    low, high = np.quantile(resampled, [0.025, 0.975], axis=0)
-    return {
-        name: Interval(float(point[i]), float(low[i]), float(high[i]), "bootstrap over inputs")
-        for i, name in enumerate(names)
-    }
-
-
-def _strengths(wins: Floats) -> Floats:
-    """Maximum likelihood by the minorise-maximise iteration of Hunter (2004)."""
-    count = len(wins)
-    w = wins + 0.5
-    np.fill_diagonal(w, 0.0)
-    games = w + w.T
-    strength = np.ones(count)
-    for _ in range(1000):
-        with np.errstate(invalid="ignore"):
-            shares = games / (strength[:, None] + strength[None, :])
-        new = w.sum(1) / shares.sum(1)
-        new /= np.exp(np.log(new).mean())
-        done = bool(np.abs(np.log(new / strength)).max() < 1e-9)
-        strength = new
-        if done:
-            break
-    return np.asarray(np.log(strength))

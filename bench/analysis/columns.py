@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DERIVED", "TableColumn", "columns", "hardware_name", "in_columns", "leading", "present"]
 
-DERIVED = ("_low", "_high", "_group", "_best")
+DERIVED = ("_low", "_high", "_group", "_best", "_gain")
 """Endings of the columns that stand beside a metric's own."""
 
 _KINDS = ("quality", "diversity", "content", "truth", "throughput", "resource")

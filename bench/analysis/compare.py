@@ -7,7 +7,8 @@ How a difference is tested, best first
 --------------------------------------
 ``paired``
     Both runs have the metric for the same inputs: a sign-swap permutation test over inputs,
-    each input the mean of its samples and seeds.
+    each input the mean of its samples and seeds. Or for the same resampled pictures, as KID:
+    a paired bootstrap.
 ``rounds``
     Latency and throughput: Mann-Whitney's test on the timed calls.
 ``intervals``
@@ -33,15 +34,13 @@ import pandas as pd
 from scipy import stats as scipy_stats
 
 from bench.analysis.columns import columns
-from bench.analysis.contest import by_input
+from bench.analysis.contest import Evidence, evidence, tested
+from bench.analysis.ranking import ALPHA
 from bench.analysis.summary import summary
 from bench.api import BenchError, Interval, RunView
-from bench.stats import difference, holm, paired_permutation
+from bench.stats import difference, holm
 
-__all__ = ["ALPHA", "RunComparison", "compare"]
-
-ALPHA = 0.05
-"""Adjusted p-values below this make a difference."""
+__all__ = ["RunComparison", "compare"]
 
 _KEY = ["dataset", "direction", "label"]
 _COLUMNS = [
@@ -111,7 +110,7 @@ def compare(
     a, b = _read(run_a), _read(run_b)
     table_a, table_b = summary(a).set_index(_KEY), summary(b).set_index(_KEY)
     columns_a, columns_b = ({c.name: c for c in columns(run)} for run in (a, b))
-    values = [by_input(run) for run in (a, b)]
+    values = [evidence(run) for run in (a, b)]
     rounds = [_rounds(run) for run in (a, b)]
     rows = []
     for name in dict.fromkeys([*columns_a, *columns_b]):
@@ -127,14 +126,12 @@ def compare(
             row["short"] = column.title if column.headline else name
             row["higher_is_better"] = column.higher_is_better
             dataset, direction, label = key
-            inputs = [found.get((dataset, direction, column.metric, label)) for found in values]
+            rests = [found.get((dataset, direction, column.metric, label)) for found in values]
             # Calls timed on several machines are no sample of anything.
             timed = [] if any(c.hardware for c in known) else rounds
             times = [found.get((*key, column.metric)) for found in timed] or [None, None]
             plain = column.subset == "all"
-            rows.append(
-                row | _difference(pair, inputs if plain else [None] * 2, times, draws, seed)
-            )
+            rows.append(row | _difference(pair, rests if plain else [None] * 2, times, draws, seed))
     frame = pd.DataFrame(rows, columns=_COLUMNS)
     if frame.empty or frame[["a", "b"]].notna().all(axis=1).sum() == 0:
         raise BenchError(
@@ -195,7 +192,7 @@ def _rounds(run: RunView) -> dict[tuple[str, ...], np.ndarray[Any, np.dtype[np.f
 
 def _difference(
     pair: list[Interval | None],
-    inputs: list[pd.Series | None],
+    rests: list[Evidence | None],
     times: list[np.ndarray[Any, np.dtype[np.float64]] | None],
     draws: int,
     seed: int,
@@ -215,14 +212,12 @@ def _difference(
     if a is None or b is None:
         return row
     change = difference(b, a)
-    if inputs[0] is not None and inputs[1] is not None:
-        shared = inputs[0].index.intersection(inputs[1].index)
-        # A test on a few shared inputs says nothing about a number made from all of them.
-        if len(shared) > 1 and len(shared) == max(len(inputs[0]), len(inputs[1])):
-            x, y = inputs[0].loc[shared].to_numpy(float), inputs[1].loc[shared].to_numpy(float)
-            tested = paired_permutation(y, x, draws=draws, seed=seed)
-            paired = Interval(b.value - a.value, tested.difference.low, tested.difference.high, "")
-            return row | _ends(paired) | {"p": tested.p, "test": "paired", "n": len(shared)}
+    before, now = rests
+    # A test on a few shared inputs says nothing about a number made from all of them.
+    if before is not None and now is not None and before.of == now.of and now.n > 1:
+        found = tested([(now, before)], draws=draws, seed=seed)[0]
+        paired = Interval(b.value - a.value, found.difference.low, found.difference.high)
+        return row | _ends(paired) | {"p": found.p, "test": "paired", "n": now.n}
     row |= _ends(change)
     if (
         times[0] is not None

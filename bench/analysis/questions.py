@@ -72,11 +72,14 @@ def _passed(rows: pd.DataFrame, column: TableColumn) -> pd.Series:
     if column.bar == "halfway":
         bar = (untouched + real) / 2
     else:
-        # No worse than the untouched input, as far as its interval tells.
+        # No worse than the untouched input, as far as an anchor's interval tells.
         values = rows[f"{name}_{'high' if sign > 0 else 'low'}"].astype(float).fillna(values)
         bar = untouched
     known = values.notna() & math.isfinite(bar)
-    return (sign * values >= sign * bar).astype("boolean").where(known)
+    passed = (sign * values >= sign * bar).astype("boolean").where(known)
+    if column.bar == "untouched":
+        passed = (rows[f"{name}_gain"] >= 0).astype("boolean").fillna(passed)
+    return passed
 
 
 def in_order(rows: pd.DataFrame, known: Sequence[TableColumn]) -> pd.DataFrame:

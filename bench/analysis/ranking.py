@@ -1,9 +1,10 @@
 """Who is best, what is a tie, and what a reader must know before believing it.
 
-Within a dataset and direction methods are ranked in tie groups: a group is everything whose
-interval overlaps its leader's; group 1 holds the best. Anchors are measured but not ranked (to
-leave a picture alone is no way to win on content), and where a single method competes there is
-no best.
+Within a dataset and direction methods are ranked in tie groups: a group is everything that its
+leader is not shown to differ from; group 1 holds the best. What shows it is the run's comparison of
+the two, paired and adjusted over all pairs; where a number cannot be paired, intervals that do not
+overlap. Anchors are measured but not ranked (to leave a picture alone is no way to win on
+content), and where a single method competes there is no best.
 
 The questions at the end are asked of the rows of one dataset: datasets are never pooled.
 """
@@ -11,9 +12,10 @@ The questions at the end are asked of the rows of one dataset: datasets are neve
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
 from bench.api import Interval
@@ -23,14 +25,44 @@ if TYPE_CHECKING:
     from bench.analysis.columns import TableColumn
 
 __all__ = [
+    "ALPHA",
     "easier_direction",
+    "gains",
     "groups",
     "hardly_changes",
     "leaders",
     "no_better_than_nothing",
     "rank",
+    "shown",
     "winners",
 ]
+
+ALPHA = 0.05
+"""Adjusted p-values below this make a difference."""
+_SAME = 1e-4
+"""Values closer than this share of their interval are one value, rounded."""
+
+Shown = Mapping[tuple[str, str, str, str], float]
+"""Dataset, direction and two labels to their difference where it is shown, else 0."""
+
+
+def shown(comparisons: pd.DataFrame, column: TableColumn) -> Shown:
+    """Return what a run's comparisons say of a column, either way round."""
+    if column.subset != "all" or column.hardware:
+        return {}
+    rows = comparisons[
+        (comparisons["metric"] == column.metric)
+        & (comparisons["extractor"].fillna("") == column.extractor)
+    ]
+    found: dict[tuple[str, str, str, str], float] = {}
+    known = np.where(rows["p_adjusted"] < ALPHA, rows["difference"], 0.0).tolist()
+    names = rows[["dataset", "direction", "label_a", "label_b"]].astype(str)
+    for (dataset, direction, a, b), difference in zip(
+        names.itertuples(index=False, name=None), known, strict=True
+    ):
+        found[dataset, direction, a, b] = difference
+        found[dataset, direction, b, a] = -difference
+    return found
 
 
 def rank(
@@ -39,18 +71,22 @@ def rank(
     highs: Sequence[float],
     *,
     higher_is_better: bool,
+    apart: Callable[[int, int], bool | None] = lambda a, b: None,
 ) -> list[int | None]:
     """Return tie groups, 1 for the best; None where a value is missing.
 
-    A group's leader is the best value not yet in a group; the group is everything left
-    whose interval overlaps the leader's. A missing interval is the value itself.
+    A group's leader is the best value not yet in a group; the group is everything left that
+    is not `apart` from it (two places; None: unknown, so that intervals decide, a missing one
+    being the value itself).
     """
     known = {
         str(i): Interval(v, _end(lo), _end(hi), None)
         for i, (v, lo, hi) in enumerate(zip(values, lows, highs, strict=True))
         if not math.isnan(v)
     }
-    found = tie_groups(known, higher_is_better=higher_is_better)
+    found = tie_groups(
+        known, higher_is_better=higher_is_better, apart=lambda a, b: apart(int(a), int(b))
+    )
     return [found.get(str(i)) for i in range(len(values))]
 
 
@@ -58,11 +94,29 @@ def _end(value: float) -> float | None:
     return None if math.isnan(value) else float(value)
 
 
-def groups(frame: pd.DataFrame, column: TableColumn) -> pd.Series:
+def groups(frame: pd.DataFrame, column: TableColumn, known: Shown) -> pd.Series:
     """Return the tie group of every row of a summary; missing where it is not ranked."""
     found = pd.Series(pd.NA, index=frame.index, dtype="Int64")
     for part in _competing(frame, column):
-        found[part.index] = pd.array(_rank(part, column), dtype="Int64")
+        found[part.index] = pd.array(_rank(part, column, known), dtype="Int64")
+    return found
+
+
+def gains(frame: pd.DataFrame, column: TableColumn, known: Shown) -> pd.Series:
+    """Return how each method's row of a summary compares with the untouched input.
+
+    1 where it is shown to be better, -1 where it is shown to be worse, else 0; missing for
+    anchors, unranked columns, and where the run has no untouched input.
+    """
+    found = pd.Series(pd.NA, index=frame.index, dtype="Int64")
+    if column.higher_is_better is None:
+        return found
+    rows = frame[frame[column.name].notna()]
+    for _, part in rows.groupby(["dataset", "direction"], sort=False):
+        base = part[part["role"] == "untouched"].head(1)
+        for index in part.index[~part["anchor"].astype(bool)] if len(base) else ():
+            nothing, mine = _rank(pd.concat([base, part.loc[[index]]]), column, known)
+            found[index] = 0 if nothing == mine else 1 if mine == 1 else -1
     return found
 
 
@@ -72,7 +126,8 @@ def leaders(frame: pd.DataFrame, column: TableColumn) -> pd.Series:
     for part in _competing(frame, column):
         values = part[column.name]
         top = values.max() if column.higher_is_better else values.min()
-        best[part.index] = (values == top).astype("boolean")
+        width = (part[f"{column.name}_high"] - part[f"{column.name}_low"]).fillna(0)
+        best[part.index] = ((values - top).abs() <= _SAME * width).astype("boolean")
     return best
 
 
@@ -91,33 +146,28 @@ def _competing(frame: pd.DataFrame, column: TableColumn) -> list[pd.DataFrame]:
     return [part for part in parts if len(part) > 1]  # alone is not best
 
 
-def _rank(rows: pd.DataFrame, column: TableColumn) -> list[int | None]:
+def _rank(rows: pd.DataFrame, column: TableColumn, known: Shown) -> list[int | None]:
     values, lows, highs = (list(rows[f"{column.name}{end}"]) for end in ("", "_low", "_high"))
-    return rank(values, lows, highs, higher_is_better=bool(column.higher_is_better))
+    places = list(rows[["dataset", "direction", "label"]].itertuples(index=False, name=None))
+
+    def apart(a: int, b: int) -> bool | None:
+        difference = known.get((*places[a], places[b][2]))
+        # What is tested of a share is what it was made from: the two have to agree.
+        return None if difference is None else difference * (values[a] - values[b]) > 0
+
+    return rank(values, lows, highs, higher_is_better=bool(column.higher_is_better), apart=apart)
 
 
 # ------------------------------------------------------------------------ questions
 
 
 def no_better_than_nothing(frame: pd.DataFrame, column: TableColumn) -> dict[str, list[str]]:
-    """Return the methods that are not shown to beat the untouched input, by direction.
-
-    Read from intervals: a method is listed unless its interval lies wholly on the better
-    side of that of the anchor that stands for the input. Empty where the run has none.
-    """
-    found: dict[str, list[str]] = {}
-    for direction, rows in frame[frame[column.name].notna()].groupby("direction", sort=False):
-        base = rows[rows["role"] == "untouched"]
-        if base.empty:
-            continue
-        mine = rows[~rows["anchor"].astype(bool)]
-        if column.higher_is_better:
-            tied = _reach(mine, column, "_low") <= _reach(base, column, "_high").max()
-        else:
-            tied = _reach(mine, column, "_high") >= _reach(base, column, "_low").min()
-        if names := [str(name) for name in mine.loc[tied, "label"]]:
-            found[str(direction)] = names
-    return found
+    """Return the methods that are not shown to beat the untouched input, by direction."""
+    rows = frame[(frame[f"{column.name}_gain"] < 1).fillna(False).astype(bool)]
+    return {
+        str(direction): [str(name) for name in part["label"]]
+        for direction, part in rows.groupby("direction", sort=False)
+    }
 
 
 def hardly_changes(
@@ -157,7 +207,7 @@ def easier_direction(frame: pd.DataFrame, column: TableColumn) -> dict[str, list
     for label, part in rows.groupby("label", sort=False):
         if len(part) != 2:
             continue
-        order = _rank(part, column)
+        order = _rank(part, column, {})
         best = "" if order[0] == order[1] else str(part["direction"].iloc[order.index(1)])
         result.setdefault(best, []).append(str(label))
     return result

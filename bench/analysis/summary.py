@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from bench.analysis.columns import DERIVED, columns, in_columns
-from bench.analysis.ranking import groups, leaders
+from bench.analysis.ranking import gains, groups, leaders, shown
 from bench.analysis.text import plain_text
 from bench.api import Anchor
 from bench.stats import over_seeds
@@ -36,9 +36,10 @@ def summary(run: RunView) -> pd.DataFrame:
     pandas.DataFrame
         Columns ``dataset, direction, label, method, anchor, role, status, reason, seeds``, then
         for each metric column ``m`` of :func:`bench.analysis.columns.columns`: ``m, m_low,
-        m_high, m_group, m_best`` (group 1 is the best and its ties; missing for anchors and
-        unranked metrics). Rows are in the order of the run's trials; a label that gave no
-        number keeps its row.
+        m_high, m_group, m_best, m_gain`` (group 1 is the best and its ties; gain is 1 or -1
+        where a method is shown to be better or worse than the untouched input, else 0; both are
+        missing for anchors and unranked metrics). Rows are in the order of the run's trials; a
+        label that gave no number keeps its row.
     """
     found = in_columns(run)
     metric_columns = columns(run)
@@ -72,8 +73,10 @@ def summary(run: RunView) -> pd.DataFrame:
         names += [column.name + end for end in ("", *DERIVED)]
     frame = pd.DataFrame(rows, columns=names)
     for column in metric_columns:
-        frame[f"{column.name}_group"] = groups(frame, column)
+        known = shown(run.comparisons, column)
+        frame[f"{column.name}_group"] = groups(frame, column, known)
         frame[f"{column.name}_best"] = leaders(frame, column)
+        frame[f"{column.name}_gain"] = gains(frame, column, known)
     return frame
 
 

@@ -202,7 +202,7 @@ def table_files(run: RunView) -> dict[str, str]:
         "summary.csv": str(csv_table(table)),
         "summary.md": f"{markdown_table(table, headline)}\nVerdict: {markdown(said)}\n",
         "summary.tex": f"% verdict: {clean_text(said)}\n{latex_table(table, headline)}",
-        "measurements.csv": str(csv_table(run.measurements)),
+        "measurements.csv": str(csv_table(run.measurements.drop(columns=["resampled", "draw"]))),
         "comparisons.csv": str(csv_table(run.comparisons)),
         "checks.csv": str(csv_table(run.checks)),
     }

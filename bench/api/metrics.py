@@ -56,6 +56,11 @@ class Measurement:
         ``all`` or ``clean`` (test images that are not also training images).
     per_sample
         The same metric for single outputs: ``(input id, sample, value)``.
+    resampled
+        The same metric for resampled pictures, for one that no single output has: the b-th is of
+        the same pictures whichever method's outputs they are, so that differences are paired.
+    draw
+        What was resampled; two measurements pair where it is the same.
     """
 
     metric: str
@@ -70,6 +75,8 @@ class Measurement:
     extractor: str | None = None
     subset: Subset = "all"
     per_sample: Iterable[tuple[str, int, float]] = ()
+    resampled: Sequence[float] = ()
+    draw: str = ""
 
 
 @runtime_checkable
@@ -223,6 +230,7 @@ class MetricContext(Protocol):
         *,
         n: int,
         per_sample: Iterable[tuple[str, int, float]] = (),
+        resampled: Sequence[float] = (),
     ) -> Measurement:
         """Return a measurement with all that its declaration, the network and the subset say.
 

@@ -31,6 +31,7 @@ def measurement_row(base: Row, measurement: Measurement) -> Row:
     """
     names = [part.name for part in fields(measurement) if part.name != "per_sample"]
     values = {name: getattr(measurement, name) for name in names}
+    values["resampled"] = list(measurement.resampled) or None
     return asdict(MeasurementRow(**base, **values))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -93,6 +94,13 @@ class ScoringData:
         """The shorter side of the outputs, in pixels."""
         height, width, _ = next(iter(self.outputs.values()))[0].load().shape
         return int(min(height, width))
+
+    @cached_property
+    def draw(self) -> str:
+        """What resampling draws from, as a hash: the inputs, and what outputs are held against."""
+        named = [f"{key} {picture.digest}" for key, picture in self.inputs.items()]
+        digests = [p.digest for p in (*self.reference, *self.reference_train)]
+        return hashlib.sha256("\n".join([*named, *digests]).encode()).hexdigest()[:16]
 
     def pictures(self, which: Which) -> Sequence[Picture]:
         """Return one of the sets; ``outputs`` is the first sample of every input."""
@@ -272,6 +280,7 @@ class ScoringContext:
         *,
         n: int,
         per_sample: Iterable[tuple[str, int, float]] = (),
+        resampled: Sequence[float] = (),
     ) -> Measurement:
         """Return a measurement with all that its declaration, the network and the subset say.
 
@@ -302,4 +311,6 @@ class ScoringContext:
             extractor=self.extractor,
             subset=self.subset,
             per_sample=tuple(per_sample),
+            resampled=tuple(float(value) for value in resampled),
+            draw=self._data.draw if len(resampled) else "",
         )

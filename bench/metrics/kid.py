@@ -47,11 +47,12 @@ def kid_interval(
     level: float = 0.95,
     draws: int = RESAMPLES,
     seed: int = 0,
-) -> Interval:
-    """KID with a percentile interval of the multiplicity-weighted bootstrap.
+) -> tuple[Interval, Floats]:
+    """Return KID with a percentile interval, and KID of the resampled pictures behind it.
 
-    Both samples are resampled. Draws in which one picture fills a whole sample have no
-    pairs; they are left out (it happens for tiny n only).
+    The multiplicity-weighted bootstrap; both samples are resampled. Which pictures are drawn
+    depends on the two sizes alone, so that values of two methods are paired. Draws in which one
+    picture fills a whole sample have no pairs; they are left out (it happens for tiny n only).
     """
     value = kid(kxx, kyy, kxy)
     rng = np.random.default_rng(seed)
@@ -60,11 +61,11 @@ def kid_interval(
     paired = ((wx > 0).sum(1) > 1) & ((wy > 0).sum(1) > 1)
     wx, wy = wx[paired], wy[paired]
     if len(wx) < draws // 2 or len(kxx) < 3 or len(kyy) < 3:
-        return Interval(value, None, None, None)
+        return Interval(value, None, None, None), np.empty(0)
     across = np.einsum("bi,bi->b", wx @ kxy, wy) / (len(kxx) * len(kyy))
     values = _within(kxx, wx) + _within(kyy, wy) - 2.0 * across
     low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(value, float(low), float(high), "weighted U-statistic bootstrap")
+    return Interval(value, float(low), float(high), "weighted U-statistic bootstrap"), values
 
 
 def measure(context: MetricContext) -> Iterator[Measurement]:
@@ -76,14 +77,15 @@ def measure(context: MetricContext) -> Iterator[Measurement]:
     ``kid_train`` holds the outputs against the training images, as some papers do.
     """
     g = grams_of(context, "outputs", "reference", at_least=2)
-    yield context.measurement(context.name, _of(g), n=len(g.xx))
+    yield _measured(context, context.name, g)
     real = real_grams(context)
     if real is not None and len(real.xx) >= 2:
-        yield context.measurement(f"{context.name}_floor", _of(real), n=len(real.xx))
+        yield _measured(context, f"{context.name}_floor", real)
     if context.side is None and len(context.pictures("reference_train")) >= 2:
         g = grams_of(context, "outputs", "reference_train", at_least=2)
-        yield context.measurement("kid_train", _of(g), n=len(g.xx))
+        yield _measured(context, "kid_train", g)
 
 
-def _of(g: Grams) -> Interval:
-    return kid_interval(*(kernel(products, g.dimension) for products in (g.xx, g.yy, g.xy)))
+def _measured(context: MetricContext, name: str, g: Grams) -> Measurement:
+    found, values = kid_interval(*(kernel(k, g.dimension) for k in (g.xx, g.yy, g.xy)))
+    return context.measurement(name, found, n=len(g.xx), resampled=tuple(values))

@@ -87,9 +87,13 @@ def diversity(context: MetricContext) -> Iterator[Measurement]:
 
     Under the metric's own name: other networks give the same by another scale.
     """
-    values = [all_pairs(table.samples) for table in tables_of(context).values()]
-    found = bootstrap_mean(values, within=NOT_NEGATIVE)
-    yield context.measurement(context.name, found, n=len(values))
+    values = {key: all_pairs(table.samples) for key, table in tables_of(context).items()}
+    yield context.measurement(
+        context.name,
+        bootstrap_mean(list(values.values()), within=NOT_NEGATIVE),
+        n=len(values),
+        per_sample=[(key, 0, value) for key, value in values.items()],
+    )
 
 
 def diversity_munit(context: MetricContext) -> Iterator[Measurement]:

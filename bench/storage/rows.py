@@ -64,7 +64,10 @@ class _Place:
 
 @dataclass(frozen=True, kw_only=True)
 class MeasurementRow(_Place):
-    """One number; see :class:`bench.api.Measurement`."""
+    """One number; see :class:`bench.api.Measurement`.
+
+    ``resampled`` holds its values for resampled pictures, ``draw`` names what was resampled.
+    """
 
     metric: str
     kind: Kind
@@ -77,6 +80,8 @@ class MeasurementRow(_Place):
     interval: str | None = None
     extractor: str | None = None
     subset: Subset = "all"
+    resampled: tuple[float, ...] | None = None
+    draw: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,6 +189,8 @@ def schema_of(row: type[Row]) -> Mapping[str, str]:
 def _dtype(hint: object) -> str:
     if get_origin(hint) in (Union, types.UnionType):
         (hint,) = (part for part in get_args(hint) if part is not type(None))
+    if get_origin(hint) is tuple:
+        return "object"
     if get_origin(hint) is Literal:
         hint = type(get_args(hint)[0])
     return _DTYPES[hint]

@@ -74,7 +74,10 @@ LOSSES = schema_of(LossRow)
 
 _ALL = {**SCHEMAS, "comparisons": COMPARISONS, "checks": CHECKS, "losses": LOSSES}
 
-_SINCE: Mapping[str, Mapping[str, int]] = {"trials": {"size": 2}}
+_SINCE: Mapping[str, Mapping[str, int]] = {
+    "trials": {"size": 2},
+    "measurements": {"resampled": 3, "draw": 3},
+}
 """Columns that came with a later version than 1."""
 _CURVES_SINCE = 3
 

@@ -117,7 +117,7 @@ def _dataset(
         "asked": any(row["answers"] for group in groups for row in group["rows"]),
         "scaled": any(column.side for column in mine),
         "extractors": sorted({column.extractor for column in mine if column.extractor}),
-        "comparisons": _comparisons(run.comparisons, name, {c.metric: c.title for c in mine[::-1]}),
+        "comparisons": _comparisons(run.comparisons, name, [c for c in mine if c.headline]),
         "drawn": drawn,
         "sections": {figure.section for figure in drawn},
         "has_pictures": any(cell and cell["n"] for cell in cells),
@@ -177,14 +177,16 @@ def _checks(run: RunView) -> list[dict[str, Any]]:
 
 
 def _comparisons(
-    frame: pd.DataFrame, dataset: str, titles: Mapping[str, str]
+    frame: pd.DataFrame, dataset: str, headline: Sequence[TableColumn]
 ) -> list[dict[str, Any]]:
     """Return the pairs of methods that were compared on the same inputs, the surest first."""
-    rows = frame[frame["dataset"] == dataset].sort_values("p_adjusted", kind="stable")
+    titles = {column.metric: column.title for column in headline}
+    rows = frame[(frame["dataset"] == dataset) & frame["metric"].isin(titles)]
+    rows = rows.sort_values("p_adjusted", kind="stable")
     return [
         {
             "direction": row["direction"],
-            "metric": titles.get(row["metric"], row["metric"]),
+            "metric": titles[row["metric"]],
             "a": row["label_a"],
             "b": row["label_b"],
             "difference": format_number(row["difference"]),

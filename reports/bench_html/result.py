@@ -151,7 +151,7 @@ def _best(table: pd.DataFrame, quality: TableColumn) -> Iterable[str]:
             praise = f"{'gives' if alone else 'give'} the {asked} pictures"
         else:
             praise = f"{'is' if alone else 'are'} best by {quality.title}"
-        tie = f"; their {quality.title} intervals overlap, so they are tied"
+        tie = f"; {quality.title} does not tell them apart"
         yield f"{join_names(names)} {praise} {_where(directions, table)}{'' if alone else tie}."
 
 

@@ -209,23 +209,28 @@ def test_tie_groups_upwards():
     assert stats.tie_groups(intervals, higher_is_better=True) == {"low": 2, "high": 1}
 
 
-def test_bradley_terry_of_two_is_the_log_odds():
-    # 30 wins of 40, with half a win added on either side.
-    a = np.r_[np.ones(30), np.zeros(10)]
-    found = stats.bradley_terry({"a": a, "b": 1 - a}, higher_is_better=True)
-    assert found["a"].value - found["b"].value == pytest.approx(np.log(30.5 / 10.5))
-    assert found["a"].low < found["a"].value < found["a"].high
-
-
-def test_bradley_terry_orders_and_stays_finite():
-    rng = np.random.default_rng(0)
-    base = rng.normal(size=60)
-    found = stats.bradley_terry(
-        {"good": base - 10, "middle": base, "bad": base + 10}, higher_is_better=False
+def test_tie_groups_by_a_paired_test():
+    intervals = {
+        name: Interval(value, value - 1, value + 1)
+        for name, value in zip("abc", (1, 2, 4), strict=True)
+    }
+    known = {frozenset("ab"): True, frozenset("ac"): False}
+    groups = stats.tie_groups(
+        intervals, higher_is_better=False, apart=lambda a, b: known.get(frozenset((a, b)))
     )
-    assert found["good"].value > found["middle"].value > found["bad"].value
-    assert all(np.isfinite(interval.value) for interval in found.values())
-    assert sum(interval.value for interval in found.values()) == pytest.approx(0)
+    assert groups == {"a": 1, "b": 2, "c": 1}
+    assert stats.tie_groups(intervals, higher_is_better=False) == {"a": 1, "b": 1, "c": 2}
+
+
+def test_the_paired_bootstrap_by_hand():
+    resampled = np.array([0.9, 1.1] * 50)
+    error = resampled.std(ddof=1)
+    found = stats.paired_bootstrap(0.3, resampled, 11)
+    assert found.p == pytest.approx(2 * scipy_stats.t.sf(0.3 / error, 10))
+    half = scipy_stats.t.ppf(0.975, 10) * error
+    assert (found.difference.low, found.difference.high) == pytest.approx((0.3 - half, 0.3 + half))
+    assert stats.paired_bootstrap(0.0, np.zeros(9), 11).p == 1.0
+    assert stats.paired_bootstrap(0.1, np.full(9, 0.1), 11).p == 0.0
 
 
 def test_mean_of_two_intervals():

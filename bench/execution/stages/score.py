@@ -243,7 +243,7 @@ def _content(items: Sequence[ImageItem]) -> list[Any]:
 def _checked(measurement: Measurement) -> Measurement:
     if not isinstance(measurement, Measurement):
         raise BenchError(f"a metric gave a {type(measurement).__name__}, not a Measurement")
-    if not math.isfinite(measurement.value):
+    if not all(map(math.isfinite, (measurement.value, *measurement.resampled))):
         raise BenchError(f"metric {measurement.metric} is not finite")
     return _whole(measurement)
 
