@@ -22,6 +22,7 @@ from bench.api import BenchError
 SHARED = (
     "bench.nn",
     "bench.training",
+    "bench.data.encoding",
     "bench.data.images",
     "bench.stats",
     "bench.execution.workspace",

@@ -115,7 +115,7 @@ def _encoded_alike(run: RunView) -> list[Check]:
         for config, label, method in zip(
             *(map(str, run.trials[name]) for name in ("config", "label", "method")), strict=True
         )
-        if method in anchors and anchors[method].role == "recoded"
+        if method in anchors and anchors[method].role == "encoded"
     ]
     if not rows:
         return []

@@ -19,7 +19,7 @@ hookimpl = pluggy.HookimplMarker("bench")
 
 Kind = Literal["quality", "diversity", "content", "truth", "throughput", "resource"]
 
-Role = Literal["", "untouched", "real", "recoded"]
+Role = Literal["", "untouched", "real", "encoded"]
 """What a baseline stands for: the input itself, or pictures of the target domain."""
 
 
@@ -98,7 +98,7 @@ class MethodSpec:
         True for an anchor that is there to keep the numbers honest: measured, never ranked.
     role
         What a baseline stands for in sentences: ``untouched`` (the input itself) or ``real``
-        (pictures of the target domain); ``recoded`` (either of these, encoded as pictures made
+        (pictures of the target domain); ``encoded`` (either of these, encoded as pictures made
         elsewhere were); empty: nothing of its own.
     rules
         What every metric must say about a baseline.

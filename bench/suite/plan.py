@@ -276,7 +276,7 @@ def _recoded(
         for several in (sum(str(other) == str(encoding) for other in of) > 1,)
         for coder in registry.methods.values()
         for spec in registry.methods.values()
-        if coder.role == "recoded" and spec.role in ("untouched", "real")
+        if coder.role == "encoded" and spec.role in ("untouched", "real")
     ]
     return [_entrant(entry, suite, registry) for entry in anchors if entry.title not in taken]
 

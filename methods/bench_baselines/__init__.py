@@ -96,7 +96,7 @@ SPECS = (
         multimodal=True,
         exemplar=True,
         baseline=True,
-        role="recoded",
+        role="encoded",
     ),
 )
 
