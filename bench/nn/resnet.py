@@ -193,15 +193,17 @@ def clean_generator(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     }
 
 
-def generator_widths(state: Mapping[str, Tensor], where: str, *, antialias: bool) -> dict[str, int]:
-    """Read ``ngf``, ``n_blocks`` and ``n_downsampling`` from the shapes of one generator.
+def generator_widths(
+    state: Mapping[str, Tensor], where: str, *, antialias: bool | None = None
+) -> dict[str, int]:
+    """Read ``ngf``, ``n_blocks``, ``n_downsampling`` and ``antialias`` from one generator.
 
     Parameters
     ----------
     where
         The file, and whose generator it should be, to begin a message with.
     antialias
-        Whether that is one which halves and doubles through a blur.
+        Whether that has to be one which halves and doubles through a blur; None: either.
 
     Raises
     ------
@@ -219,7 +221,7 @@ def generator_widths(state: Mapping[str, Tensor], where: str, *, antialias: bool
     if not blocks:
         raise BenchError(f"{where} resnet generator: it has no residual block")
     blurs = any(key.endswith(".filt") for key in state)
-    if blurs != antialias:
+    if antialias not in (None, blurs):
         raise BenchError(
             f"{where} resnet generator: it is {'' if blurs else 'not '}anti-aliased, load it with "
             "a method whose generators are so, too"
@@ -227,5 +229,6 @@ def generator_widths(state: Mapping[str, Tensor], where: str, *, antialias: bool
     return {
         "ngf": first.shape[0],
         "n_blocks": len(blocks),
-        "n_downsampling": max(1, (blocks[0] - _STEM) // (4 if antialias else 3)),
+        "n_downsampling": max(1, (blocks[0] - _STEM) // (4 if blurs else 3)),
+        "antialias": blurs,
     }

@@ -41,6 +41,11 @@ class ResnetConfig(StepConfig):
         description="generators change their input instead of painting anew; not published, "
         "for trainings too short to learn to reproduce an image",
     )
+    antialias: bool = Field(
+        False,
+        description="generators halve and double their maps through a blur, as CUT's do: no "
+        "checkerboard",
+    )
     ndf: int = Field(64, ge=1, description="channels of the discriminators' first convolution")
     n_layers_d: int = Field(
         3, ge=1, description="convolutions of a discriminator that halve; 3 see 70×70 pixels"

@@ -69,7 +69,6 @@ class ResnetMethod(ABC, Generic[C]):
     stream: ClassVar[str]
     """The name under which its random numbers are drawn."""
     scheme: ClassVar[Scheme]
-    antialias: ClassVar[bool]
     config_type: ClassVar[type[ResnetConfig]]
 
     def __init__(self, config: C, ctx: Context, directions: Sequence[str] = DIRECTIONS) -> None:
@@ -104,7 +103,7 @@ class ResnetMethod(ABC, Generic[C]):
             config.n_blocks,
             config.n_downsampling,
             input_skip=config.input_skip,
-            antialias=self.antialias,
+            antialias=config.antialias,
         )
 
     @classmethod
@@ -136,8 +135,10 @@ class ResnetMethod(ABC, Generic[C]):
             )
         states = cls.read(path, direction)
         where = f"{path} is not a {cls.title}"
+        usual = cls.config_type.model_fields["antialias"]
+        fixed = None if usual.annotation is bool else usual.default
         widths: dict[str, Any] = dict(
-            generator_widths(next(iter(states.values())), where, antialias=cls.antialias)
+            generator_widths(next(iter(states.values())), where, antialias=fixed)
         )
         marks = [state.pop(SKIP_KEY, None) for state in states.values()]
         widths["input_skip"] = marks[0] is not None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -15,6 +15,7 @@ class CUTConfig(ResnetConfig):
     It is of one direction; both directions of a trial are trained alike.
     """
 
+    antialias: Literal[True] = Field(True, description="as published: nothing else is compared")
     nce_layers: tuple[int, ...] | None = Field(
         None,
         description="layers of the generator whose maps are compared, ascending; 0 is the padded "

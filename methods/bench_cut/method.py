@@ -147,7 +147,6 @@ class CUT(ResnetMethod[CUTConfig]):
     title = "CUT"
     stream = "cut"
     scheme = "xavier"
-    antialias = True
     config_type = CUTConfig
     read = staticmethod(read_generators)
     write = staticmethod(write_official)

@@ -120,7 +120,6 @@ class CycleGAN(ResnetMethod[CycleGANConfig]):
     title = "CycleGAN"
     stream = "cyclegan"
     scheme = "normal"
-    antialias = False
     config_type = CycleGANConfig
     read = staticmethod(read_generators)
     write = staticmethod(write_official)

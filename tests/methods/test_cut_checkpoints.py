@@ -202,11 +202,17 @@ def test_bad_files_are_refused_in_one_line(method, tmp_path, spoil, message):
     assert str(path) in str(caught.value)
 
 
-def test_an_anti_aliased_generator_is_not_cyclegans(method, tmp_path):
+def test_a_cyclegan_may_have_an_anti_aliased_generator(method, image, tmp_path):
     path = tmp_path / "latest_net_G_A.pth"
     torch.save(method.generators["a2b"].state_dict(), path)
-    with pytest.raises(BenchError, match=r"not a CycleGAN resnet generator: it is anti-aliased"):
-        CycleGAN.from_weights(path, CPU)
+    loaded = CycleGAN.from_weights(path, CPU)
+    assert loaded.config.antialias
+    same(method, loaded, image, (A2B,))
+
+
+def test_a_strided_generator_is_not_cuts():
+    with pytest.raises(ValueError, match="antialias"):
+        CUTConfig(antialias=False)
 
 
 def test_missing_files(tmp_path):
