@@ -116,12 +116,14 @@ def config_from_state(state: Mapping[str, Tensor], where: str) -> dict[str, int]
     while f"{blocks}.{n_res}.model.0.conv.weight" in state:
         n_res += 1
     shape(f"{blocks}.0.model.0.conv.weight", 4)
+    doubling = shape("a.dec.model.2.conv.weight", 4)
     return {
         "gen_dim": dim,
         "mlp_dim": mlp_dim,
         "style_dim": style_dim,
         "n_downsample": n_downsample,
         "n_res": n_res,
+        "antialias": doubling[-1] == 3,
     }
 
 

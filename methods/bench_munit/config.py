@@ -23,6 +23,11 @@ class MUNITConfig(StepConfig):
     style_dim: int = Field(8, ge=1, description="numbers in a style code")
     n_downsample: int = Field(2, ge=1, le=2, description="stride-2 steps of the content encoder")
     n_res: int = Field(4, ge=1, description="residual blocks of encoder and decoder each")
+    antialias: bool = Field(
+        False,
+        description="the decoders double their maps by a blur and a 3x3 convolution, instead of "
+        "by nearest neighbour and 5x5: no dotted patterns; not published",
+    )
 
     # discriminator
     dis_dim: int = Field(64, ge=1, description="channels of the first convolution")

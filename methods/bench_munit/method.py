@@ -193,7 +193,14 @@ class MUNIT:
         """Write ``gen_00000000.pt`` as the original's own script loads it; gives its path.
 
         The original reads an iteration from the name; weights alone do not know theirs.
+
+        Raises
+        ------
+        BenchError
+            When the decoders are not the original's.
         """
+        if self.config.antialias:
+            raise BenchError("the original MUNIT has no decoders with antialias=True")
         path = folder / "gen_00000000.pt"
         write_original(path, {d: module.state_dict() for d, module in self.generators.items()})
         return [path]

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bench.nn.antialias import BlurUpConv
 from bench.nn.norms import SampleNorm, adain, at_least_float32, instance_norm
 from bench.nn.upsample import conv_few_outputs, upsample_conv5
 from bench.nn.winograd import Conv2d
@@ -71,17 +72,31 @@ class ConvBlock(nn.Module):
         return _activate(x, self.activation)
 
 
-class UpBlock(nn.Module):
-    """Nearest-neighbour doubling, 5x5 convolution, layer norm, ReLU."""
+class UpConv5(nn.Conv2d):
+    """Nearest-neighbour doubling, then a 5x5 convolution; keys as a convolution's."""
 
     def __init__(self, into: int, out: int) -> None:
+        super().__init__(into, out, 5)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """``(B, into, H, W)`` to ``(B, out, 2H, 2W)``."""
+        return upsample_conv5(input, self.weight, self.bias)
+
+
+class UpBlock(nn.Module):
+    """Doubling and convolution, layer norm, ReLU.
+
+    As published by nearest neighbour and 5x5; with `antialias` by a blur and 3x3.
+    """
+
+    def __init__(self, into: int, out: int, *, antialias: bool = False) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(into, out, 5)
+        self.conv = BlurUpConv(into, out) if antialias else UpConv5(into, out)
         self.norm = SampleNorm(out)
 
     def forward(self, x: Tensor) -> Tensor:
         """``(B, into, H, W)`` to ``(B, out, 2H, 2W)``."""
-        y: Tensor = self.norm(upsample_conv5(x, self.conv.weight, self.conv.bias))
+        y: Tensor = self.norm(self.conv(x))
         return F.relu_(y)
 
 
@@ -206,13 +221,15 @@ class Decoder(nn.Module):
     part of :class:`UpBlock`.
     """
 
-    def __init__(self, channels: int, n_upsample: int, n_res: int) -> None:
+    def __init__(
+        self, channels: int, n_upsample: int, n_res: int, *, antialias: bool = False
+    ) -> None:
         super().__init__()
         self.n_res = n_res
         self.channels = channels
         blocks: list[nn.Module] = [ResBlocks(n_res, channels, "adain")]
         for _ in range(n_upsample):
-            blocks += [nn.Identity(), UpBlock(channels, channels // 2)]
+            blocks += [nn.Identity(), UpBlock(channels, channels // 2, antialias=antialias)]
             channels //= 2
         blocks.append(ImageBlock(channels))
         self.model = nn.ModuleList(blocks)
@@ -234,7 +251,7 @@ class Generator(nn.Module):
         self.enc_style = StyleEncoder(config.gen_dim, config.style_dim)
         self.enc_content = ContentEncoder(config.gen_dim, config.n_downsample, config.n_res)
         channels = self.enc_content.channels
-        self.dec = Decoder(channels, config.n_downsample, config.n_res)
+        self.dec = Decoder(channels, config.n_downsample, config.n_res, antialias=config.antialias)
         self.mlp = StyleMLP(config.style_dim, config.mlp_dim, 4 * config.n_res * channels)
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:

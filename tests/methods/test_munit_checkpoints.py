@@ -10,6 +10,7 @@ from bench.api import A2B, B2A, BenchError, Context
 from bench_munit.checkpoints import read_generators, write_original
 from bench_munit.config import MUNITConfig
 from bench_munit.method import MUNIT
+from bench_munit.networks import UpBlock
 
 CTX = Context(device=torch.device("cpu"))
 TINY = MUNITConfig(gen_dim=2, mlp_dim=4, style_dim=3, n_res=1, n_downsample=1, dis_dim=2)
@@ -98,6 +99,31 @@ def test_ours_round_trips_and_float16_comes_back_wide(method, weights, tmp_path)
     save_file({k: v.half().contiguous() for k, v in method.state_dict().items()}, half)
     state = MUNIT.from_weights(half, CTX).state_dict()
     assert all(v.dtype == torch.float32 for v in state.values())
+
+
+def test_a_decoder_that_blurs_says_so_itself(tmp_path):
+    smooth = MUNIT(TINY.model_copy(update={"antialias": True}), CTX)
+    path = tmp_path / "munit.safetensors"
+    save_file({k: v.contiguous() for k, v in smooth.state_dict().items()}, path)
+    again = MUNIT.from_weights(path, CTX)
+    assert again.config.antialias
+    images, seeds = torch.rand(1, 3, 16, 16), torch.zeros(1, 1, dtype=torch.long)
+    pair = [m.translate(images, A2B, samples=1, seeds=seeds) for m in (smooth, again)]
+    assert torch.equal(*pair)
+    with pytest.raises(BenchError, match="antialias") as caught:
+        smooth.save_official(tmp_path)
+    one_line(caught)
+    with pytest.raises(BenchError, match="antialias=True, asked for False"):
+        MUNIT.from_weights(path, CTX, antialias=False)
+
+
+@pytest.mark.parametrize("antialias", [False, True])
+def test_a_ramp_stays_one_where_a_decoder_blurs(antialias):
+    """What is one to the eye in small maps has no steps of two pixels in the doubled ones."""
+    up = UpBlock(8, 8, antialias=antialias)
+    ramp = up.conv(torch.arange(8.0).expand(1, 8, 8, 8))[..., 4:-4, 4:-4]
+    bend = ramp[..., 2:] - 2 * ramp[..., 1:-1] + ramp[..., :-2]
+    assert (bend.abs().max() < 1e-5) == antialias
 
 
 def test_a_training_checkpoint_is_read_too(method, tmp_path):
