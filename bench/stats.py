@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special
+from scipy import special, stats
 
 from bench.api import Interval
 
@@ -110,13 +110,8 @@ def wilson(successes: int, n: int, *, level: float = 0.95) -> Interval:
     """
     if not 0 <= successes <= n or n < 1:
         raise ValueError(f"{successes} of {n} is not a share")
-    z = float(special.ndtri((1 + level) / 2))
-    share = successes / n
-    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * float(np.sqrt(share * (1 - share) / n + z * z / (4 * n * n)))
-    low = 0.0 if successes == 0 else centre - half
-    high = 1.0 if successes == n else centre + half
-    return Interval(share, low, high, "Wilson")
+    low, high = stats.binomtest(successes, n).proportion_ci(level, method="wilson")
+    return Interval(successes / n, float(low), float(high), "Wilson")
 
 
 def mean_of_two(a: Interval, b: Interval) -> Interval:
@@ -214,6 +209,11 @@ def paired_permutations(
         ``(pairs, n)``: for each pair ``a - b`` on every input. What is drawn depends on n
         alone, so a pair's result does not depend on which others are tested beside it, and
         hundreds of pairs cost little more than one.
+
+    Notes
+    -----
+    SciPy's ``permutation_test`` draws anew for every pair, which takes a hundred times as long
+    for sixty pairs of 238 inputs; where all patterns are used the two agree (a test).
     """
     d = np.asarray(differences, dtype=np.float64)
     if d.ndim != 2 or d.shape[1] == 0:

@@ -94,14 +94,21 @@ def test_bootstrap_refuses(bad):
         stats.bootstrap_mean(bad)
 
 
-@given(st.integers(1, 200).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
-@settings(deadline=None)
-def test_wilson_agrees_with_scipy(counts):
-    k, n = counts
-    ours = stats.wilson(k, n)
-    theirs = scipy_stats.binomtest(k, n).proportion_ci(method="wilson")
-    assert ours.low == pytest.approx(theirs.low, abs=1e-12)
-    assert ours.high == pytest.approx(theirs.high, abs=1e-12)
+def test_wilson_s_example():
+    found = stats.wilson(9, 10)  # (Agresti & Coull 1998)
+    assert (found.value, found.low, found.high) == pytest.approx((0.9, 0.596, 0.982), abs=1e-3)
+    assert stats.wilson(0, 7).low == 0
+    assert stats.wilson(7, 7).high == 1
+
+
+@pytest.mark.parametrize("n", [2, 5, 10])
+def test_sign_swaps_agree_with_scipy(n):
+    differences = np.random.default_rng(n).normal(0.5, 1, (3, n))
+    for row, found in zip(differences, stats.paired_permutations(differences), strict=True):
+        theirs = scipy_stats.permutation_test(
+            (row,), np.mean, permutation_type="samples", vectorized=True, n_resamples=np.inf
+        )
+        assert found.p == pytest.approx(theirs.pvalue)
 
 
 def test_wilson_refuses_no_images():
