@@ -9,7 +9,7 @@ QUICK := not browser and not gpu and not slow and not nightly
 export MALLOC_MMAP_THRESHOLD_ ?= 1073741824
 export MALLOC_TRIM_THRESHOLD_ ?= 1073741824
 
-.PHONY: demo test study coverage slow nightly speed lint mypy browser hooks clean
+.PHONY: demo test study coverage slow nightly speed gate-record lint mypy browser hooks clean
 .DEFAULT_GOAL := demo
 
 $(STAMP): pyproject.toml constraints.txt
@@ -54,6 +54,11 @@ browser: $(STAMP)
 
 speed: $(STAMP)
 	$(BIN)/python -m pytest tests/speed --benchmark-enable --benchmark-only
+
+# What tests/gate compares: exact costs of steps, translations, caches and imports.
+gate-record: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.gate.costs > tests/gate/recorded.new
+	mv tests/gate/recorded.new tests/gate/recorded.json
 
 lint: $(STAMP) mypy
 	$(BIN)/ruff format --check .

@@ -1,0 +1,1 @@
+"""What must not grow unseen: costs that are exact, beside recorded ones."""
