@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from bench.analysis.contest import comparisons
+from bench.analysis.summary import summary
 from bench.analysis.validity import open_run
 from bench.api import RunView
 from bench.stats import holm, paired_permutation
@@ -103,9 +105,72 @@ def test_seeds_scored_by_different_networks_have_no_common_value(tmp_path: Path)
     assert comparisons(replace(run, measurements=run.measurements.assign(extractor=network))).empty
 
 
-def test_a_column_that_is_no_headline_is_not_tested(run: RunView) -> None:
-    columns = {n: replace(c, headline=None) for n, c in run.declared.columns.items()}
+def test_a_column_without_a_better_side_is_not_tested(run: RunView) -> None:
+    columns = {n: replace(c, higher_is_better=None) for n, c in run.declared.columns.items()}
     assert comparisons(replace(run, declared=replace(run.declared, columns=columns))).empty
+
+
+def resampled(run: RunView, draw: dict[str, str] | None = None) -> RunView:
+    """The run with KID of a hundred resamples, in which cyclegan is a little worse than munit."""
+    draws = np.random.default_rng(0).normal(0, 1, 100)
+    shift = {"munit": 0.0, "cyclegan": 0.2, "twin": 0.0, "identity": 3.0, "color_transfer": 1.0}
+
+    def of(label: str, metric: str) -> list[float] | None:
+        own = np.random.default_rng(len(label)).normal(0, 0.01, 100)
+        return list(draws + shift[label] + own) if metric == "kid" else None
+
+    rows = run.measurements
+    places = list(zip(rows["label"], rows["metric"], strict=True))
+    values = [of(label, metric) for label, metric in places]
+    return replace(
+        run,
+        measurements=rows.assign(
+            resampled=pd.Series(values, index=rows.index, dtype="object"),
+            draw=[(draw or {}).get(label, "these") for label, _ in places],
+            value=[
+                shift[label] if metric == "kid" else value
+                for (label, metric), value in zip(places, rows["value"], strict=True)
+            ],
+        ),
+    )
+
+
+def test_what_no_single_output_has_is_paired_by_its_resamples(run: RunView) -> None:
+    found = comparisons(resampled(run)).query("metric == 'kid' and dataset == 'here'")
+    assert len(found) == 2 * 6 and (found["test"] == "paired").all()
+    pair = found.query("label_a == 'munit' and label_b == 'cyclegan'").iloc[0]
+    # By hundredths, where the values of either move by whole units from draw to draw.
+    assert pair["difference"] == pytest.approx(-0.2)
+    assert pair["high"] < -0.1 and pair["p_adjusted"] < 1e-6
+    twin = found.query("label_a == 'munit' and label_b == 'twin'").iloc[0]
+    assert twin["low"] < 0 < twin["high"] and twin["p_adjusted"] == 1.0
+
+
+def test_other_draws_do_not_pair(run: RunView) -> None:
+    found = comparisons(resampled(run, {"cyclegan": "others"})).query("metric == 'kid'")
+    assert len(found) and "cyclegan" not in set(found["label_a"]) | set(found["label_b"])
+
+
+def test_a_tie_is_what_the_paired_test_does_not_tell_apart(run: RunView) -> None:
+    """Intervals of a KID are wide; of the difference of two they need not be."""
+    known = resampled(run)
+    rows = known.measurements
+    wide = rows["metric"].eq("kid")
+    rows = rows.assign(
+        low=rows["low"].mask(wide, rows["value"] - 2),
+        high=rows["high"].mask(wide, rows["value"] + 2),
+    )
+    known = replace(known, measurements=rows)
+    for view, groups in (
+        (replace(known, comparisons=comparisons(known)), {"munit": 1, "twin": 1, "cyclegan": 2}),
+        (
+            replace(known, comparisons=known.comparisons.head(0)),
+            dict.fromkeys(["munit", "twin", "cyclegan"], 1),
+        ),
+    ):
+        here = summary(view).query("dataset == 'here' and direction == 'summer2winter'")
+        ranks = here.set_index("label")["kid_group"].dropna()
+        assert {str(k): int(v) for k, v in ranks.items()} == groups
 
 
 def test_an_opened_run_has_its_comparisons(run: RunView) -> None:
