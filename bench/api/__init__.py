@@ -39,7 +39,16 @@ from bench.api.data import (
     TrainData,
 )
 from bench.api.errors import BenchError, Diverged, NotMeasurable
-from bench.api.launchers import PARENT, Ended, Launcher, Resources, Status, Task, TrialResult
+from bench.api.launchers import (
+    PARENT,
+    Ended,
+    LastingLauncher,
+    Launcher,
+    Resources,
+    Status,
+    Task,
+    TrialResult,
+)
 from bench.api.methods import (
     Budget,
     CodedMethod,
@@ -117,6 +126,7 @@ __all__ = [
     "ImageItem",
     "Interval",
     "Kind",
+    "LastingLauncher",
     "Launcher",
     "LauncherSpec",
     "LayeredDataset",

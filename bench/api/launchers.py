@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
 PARENT = "BENCH_LAUNCHER_PID"
-"""Environment variable for a worker on the launcher's own machine: the launcher's process id. The
-worker ends with that process, even when it is killed. Elsewhere it is not set."""
+"""Environment variable of a worker: the id of the process that started it on its machine. The
+worker ends with that process, even when it is killed. Where it is not set, with none."""
 
 Status = Literal["ok", "skipped", "failed", "timeout", "oom", "diverged", "interrupted"]
 """How a trial ended."""
@@ -65,6 +65,8 @@ class Task:
         What it needs.
     timeout
         Seconds after which the launcher stops it, with all that it started; None: never.
+    key
+        What it is to do, as a hash: a task of this trial with another key is another one.
     """
 
     trial: str
@@ -74,6 +76,7 @@ class Task:
     environment: Mapping[str, str] = field(default_factory=dict)
     resources: Resources = Resources()
     timeout: float | None = None
+    key: str = ""
 
 
 @dataclass(frozen=True)
@@ -112,6 +115,28 @@ class Launcher(Protocol):
         """End everything, begun or not, as ``interrupted``; returns when nothing runs any more.
 
         A second Ctrl-C meanwhile ends what is left without waiting for it.
+        """
+        ...
+
+
+@runtime_checkable
+class LastingLauncher(Launcher, Protocol):
+    """A launcher whose tasks go on when the run is gone.
+
+    Its ``submit`` finds a task that was left: one of the same folder and key.
+    """
+
+    def leave(self) -> None:
+        """Let go of everything: what was submitted goes on, or begins when there is room."""
+        ...
+
+    def queue(self, folders: Mapping[str, Path]) -> Mapping[str, str]:
+        """Return what the engine says of tasks (``pending``, ``running``, …).
+
+        Parameters
+        ----------
+        folders
+            Of tasks, by trial. One that the engine does not know is left out.
         """
         ...
 

@@ -304,9 +304,13 @@ class ReportSpec:
 
 @dataclass(frozen=True)
 class LauncherSpec:
-    """Declares where trials run: a class that follows :class:`bench.api.Launcher`."""
+    """Declares where trials run: a class that follows :class:`bench.api.Launcher`.
+
+    `elsewhere`: on other machines, of whose devices this one knows nothing.
+    """
 
     name: str
     summary: str
     implementation: str
     config: type[Config] = Config
+    elsewhere: bool = False

@@ -32,6 +32,7 @@ from bench.cli import (  # noqa: E402, F401
     report,
     run,
     score,
+    status,
     translate,
     vote,
     weights,

@@ -54,6 +54,10 @@ class RunListener(Protocol):
         """A trial ended."""
         ...
 
+    def leave(self, run: Path, count: int) -> bool:
+        """Whether `count` trials shall go on without the run, which was interrupted."""
+        ...
+
 
 def _losses(event: Event) -> str:
     return "  ".join(f"{name} {value:.3g}" for name, value in list(event.values.items())[:3])
@@ -153,6 +157,22 @@ class LiveListener:
         seconds = time.monotonic() - self.begun.get(job.trial, time.monotonic())
         self.console.print(_ended(self.labels.get(job.trial, job.label), job, row, seconds))
 
+    def leave(self, run: Path, count: int) -> bool:
+        """Ask; who gives no answer, or interrupts again, wants them ended."""
+        self.progress.stop()
+        self.console.print(f"{count} trials are queued or running and can go on.", highlight=False)
+        try:
+            answer = self.console.input("Cancel them? [Y/n] ")
+        except (KeyboardInterrupt, EOFError):
+            return False
+        left = answer.strip().lower() in ("n", "no")
+        if left:
+            self.console.print(
+                Text(f"bench status {run} shows them, bench run --resume --out {run} goes on"),
+                soft_wrap=True,
+            )
+        return left
+
 
 def _titles(jobs: Sequence[Job]) -> dict[str, str]:
     """What trials are called: by their methods, and datasets where there are several."""
@@ -226,6 +246,10 @@ class PlainListener:
         """Say how a trial ended."""
         seconds = time.monotonic() - self.begun.get(job.trial, time.monotonic())
         self._line(_ended(self.labels.get(job.trial, job.label), job, row, seconds).plain)
+
+    def leave(self, run: Path, count: int) -> bool:
+        """End them: nobody is there to be asked."""
+        return False
 
 
 def make_listener() -> RunListener:

@@ -87,3 +87,7 @@ class TensorBoardListener:
         if (writer := self.writers.pop(job.trial, None)) is not None:
             writer.close()
         self.inner.finished(job, row)
+
+    def leave(self, run: Path, count: int) -> bool:
+        """Ask the other."""
+        return self.inner.leave(run, count)

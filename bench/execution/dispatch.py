@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from bench.api import BenchError, Ended, Event, Launcher, Task, TrialResult
+from bench.api import BenchError, Ended, Event, LastingLauncher, Launcher, Task, TrialResult
 from bench.execution.worker import EVENTS, JOB, LOG, RESULT
 from bench.storage.files import objects_of, write_atomic
 from bench.storage.jobs import Job
@@ -68,6 +68,9 @@ class Dispatch:
         Gives the task of a job.
     on_event, on_result
         Take what happens in a trial, and how it ended.
+    leave
+        Asked with their number, when the run is interrupted and the launcher's trials can go on
+        without it, whether they shall.
     """
 
     def __init__(
@@ -77,18 +80,21 @@ class Dispatch:
         *,
         on_event: OnEvent,
         on_result: OnResult,
+        leave: Callable[[int], bool] = lambda count: False,
     ) -> None:
         self.launcher = launcher
         self.make_task = make_task
         self.on_event = on_event
         self.on_result = on_result
+        self.leave = leave
         self.under_way: dict[str, _UnderWay] = {}
 
     def run(self, jobs: Sequence[Job], *, workers: int, fail_fast: bool = False) -> None:
         """Run all jobs to their ends.
 
         A ``KeyboardInterrupt`` ends those that run as ``interrupted``, reports the waiting
-        ones likewise, and is raised again.
+        ones likewise, and is raised again; or those that go on are left, and nothing is
+        reported of them.
 
         Parameters
         ----------
@@ -116,6 +122,10 @@ class Dispatch:
                             self.on_result(job, TrialResult("skipped", reason))
                         waiting.clear()
         except KeyboardInterrupt:
+            if isinstance(self.launcher, LastingLauncher) and self.leave(len(self.under_way)):
+                with _blaming(self.launcher):
+                    self.launcher.leave()
+                raise
             for end in self.launcher.cancel():
                 self._end(end)
             left = [*(one.job for one in self.under_way.values()), *waiting]

@@ -73,6 +73,10 @@ class Listener(Protocol):
         """A trial ended; `row` has its status, its reason, and facts about it."""
         ...
 
+    def leave(self, run: Path, count: int) -> bool:
+        """The run was interrupted: whether `count` trials, which can, shall go on without it."""
+        ...
+
 
 class Silent:
     """A listener that shows nothing."""
@@ -85,6 +89,10 @@ class Silent:
 
     def finished(self, job: Job, row: Mapping[str, Any]) -> None:
         """Show nothing."""
+
+    def leave(self, run: Path, count: int) -> bool:
+        """End them all."""
+        return False
 
 
 @dataclass(frozen=True)
@@ -232,20 +240,23 @@ def _finished_before(run: Path, job: Job) -> TrialResult | None:
     return result if result.status == "ok" else None
 
 
-def _write_facts(run: Path, suite: Suite, plan: Plan, registry: Registry) -> None:
+def _write_facts(run: Path, suite: Suite, plan: Plan, registry: Registry, launcher: str) -> None:
     """What the run is: its suite, plan, environment, and what its plugins declare."""
     write_atomic(run / "suite.toml", to_toml(suite))
     write_plan(run, plan.jobs)
-    facts = {"schema_version": VERSION}
+    facts = {"schema_version": VERSION, "launcher": launcher}
     write_json(run / "environment.json", describe_environment() | facts)
     metrics = registry.measured(suite.metrics)
     write_declared(run, Declared.of(registry.methods.values(), metrics))
 
 
-def _task(run: Path, suite: Suite, plan: Plan, recorder: _Recorder, job: Job) -> Task:
+def _task(
+    run: Path, suite: Suite, plan: Plan, recorder: _Recorder, elsewhere: bool, job: Job
+) -> Task:
     """A trial as the launcher sees it."""
     from bench.devices import choose_device
 
+    device = job.device if elsewhere else choose_device(job.device).type
     images = recorder.images[job.dataset_label]
     return Task(
         trial=job.trial,
@@ -253,10 +264,11 @@ def _task(run: Path, suite: Suite, plan: Plan, recorder: _Recorder, job: Job) ->
         folder=run / "trials" / job.trial,
         command=command_line(run, job.trial),
         resources=Resources(
-            gpus=int(choose_device(job.device).type == "cuda"),
+            gpus=int(device.startswith("cuda")),
             seconds=estimate(job, images, Path(job.cache)).seconds,
         ),
         timeout=suite.timeout,
+        key=key_of(job=job.to_json()),
     )
 
 
@@ -301,12 +313,14 @@ def execute(
     listener = listener or Silent()
     for name in reports or ():
         registry.report(name)
-    launch = _launcher(launcher, registry, suite)
+    launch = make_launcher(launcher, registry, suite)
+    elsewhere = registry.launcher(launcher).elsewhere
     if out is not None:
         _check_folder(out, resume)
     cache = cache_folder().resolve()
     check_writable(cache, "name another place with the environment variable BENCH_CACHE")
-    choose_device(suite.device)
+    if not elsewhere:
+        choose_device(suite.device)
     plan = make_plan(
         suite, registry, cache, progress=lambda text: listener.event("", Event("log", "", text))
     )
@@ -314,15 +328,16 @@ def execute(
     check_writable(run)
     with locked(run, wait=False):
         (run / DONE).unlink(missing_ok=True)
-        _write_facts(run, suite, plan, registry)
+        _write_facts(run, suite, plan, registry, launcher)
         recorder = _Recorder(run, plan, listener)
         listener.planned(run, plan.jobs)
         todo = _to_do(run, plan, recorder)
         trials = Dispatch(
             launch,
-            partial(_task, run, suite, plan, recorder),
+            partial(_task, run, suite, plan, recorder, elsewhere),
             on_event=recorder.event,
             on_result=recorder.result,
+            leave=partial(listener.leave, run),
         )
         try:
             trials.run(todo, workers=suite.workers, fail_fast=fail_fast)
@@ -336,7 +351,8 @@ def execute(
         return Execution(view, report, problems)
 
 
-def _launcher(name: str, registry: Registry, suite: Suite) -> Launcher:
+def make_launcher(name: str, registry: Registry, suite: Suite) -> Launcher:
+    """Return a launcher with the options that a suite gives it."""
     spec = registry.launcher(name)
     config = make_config("launcher", name, spec.config, suite.launchers.get(name, {}))
     made: Launcher = resolve(spec.implementation)(config, suite.workers)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from bench.api import LauncherSpec, hookimpl
 from bench.launchers.local import LocalConfig
+from bench.launchers.ray import RayConfig
+from bench.launchers.slurm import SlurmConfig
 
 
 @hookimpl
@@ -15,5 +17,19 @@ def bench_launchers() -> list[LauncherSpec]:
             summary="worker processes on this machine, one per trial, killed at a timeout",
             implementation="bench.launchers.local:LocalLauncher",
             config=LocalConfig,
-        )
+        ),
+        LauncherSpec(
+            name="ray",
+            summary="a task for each trial, on a Ray cluster",
+            implementation="bench.launchers.ray:RayLauncher",
+            config=RayConfig,
+            elsewhere=True,
+        ),
+        LauncherSpec(
+            name="slurm",
+            summary="a job of an array for each trial, on a Slurm cluster, through submitit",
+            implementation="bench.launchers.slurm:SlurmLauncher",
+            config=SlurmConfig,
+            elsewhere=True,
+        ),
     ]

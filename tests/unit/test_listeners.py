@@ -115,3 +115,23 @@ def test_tensorboard_that_is_not_there_is_one_line(
     with pytest.raises(BenchError, match=r"pip install 'translation-bench\[tensorboard\]'"):
         TensorBoardListener(PlainListener(Console(file=io.StringIO())), tmp_path / "tb")
     assert not (tmp_path / "tb").exists()
+
+
+@pytest.mark.parametrize(
+    ("answer", "left"), [("n", True), ("No ", True), ("", False), ("y", False), (None, False)]
+)
+def test_who_is_there_is_asked_what_becomes_of_trials_that_go_on(
+    answer: str | None, left: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = io.StringIO()
+    plain, live = _listeners(out)
+
+    def reply(self: Console, prompt: str) -> str:
+        if answer is None:
+            raise KeyboardInterrupt
+        return answer
+
+    monkeypatch.setattr(Console, "input", reply)
+    assert live.leave(Path("runs/x"), 3) is left
+    assert ("bench run --resume --out runs/x goes on" in out.getvalue()) is left
+    assert plain.leave(Path("runs/x"), 3) is False

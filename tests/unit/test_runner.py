@@ -33,8 +33,9 @@ from bench.devices import choose_device, choose_precision, describe_device, is_o
 from bench.execution import dispatch, runner
 from bench.execution.dispatch import Dispatch, Tail
 from bench.execution.runner import execute, new_run_folder, render_reports, unfinished_run
+from bench.execution.status import trial_states
 from bench.execution.worker import classify, command_line
-from bench.launchers import local
+from bench.launchers import child
 from bench.launchers.local import LocalConfig, LocalLauncher
 from bench.plugins import Registry, load_plugins
 from bench.storage.files import read_json_lines
@@ -373,6 +374,52 @@ def test_listeners_hear_of_every_trial(
     assert heard == ["2 jobs", "identity ok", "noise ok"]
 
 
+@pytest.mark.parametrize("leave", [True, False])
+def test_trials_that_can_go_on_without_the_run_may_be_left(
+    leave: bool,
+    suite: Suite,
+    tmp_path: Path,
+    fake: tuple[Registry, type[_Fake]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    keys: list[str] = []
+    left: list[int] = []
+
+    class Lasting(_Fake):
+        def submit(self, task: Task) -> None:
+            keys.append(task.key)
+            super().submit(task)
+
+        def leave(self) -> None:
+            left.append(len(self.tasks))
+
+        def queue(self, folders: Mapping[str, Path]) -> Mapping[str, str]:
+            return dict.fromkeys(folders, "running as job 7")
+
+    class Asked(runner.Silent):
+        def leave(self, run: Path, count: int) -> bool:
+            assert count == 2
+            return leave
+
+    registry, run = fake[0], tmp_path / "run"
+    module = SimpleNamespace(Lasting=Lasting)
+    monkeypatch.setitem(sys.modules, "test_lasting", module)  # type: ignore[arg-type]
+    registry.launchers["lasting"] = LauncherSpec("lasting", "s", "test_lasting:Lasting")
+    options: dict[str, Any] = {"registry": registry, "out": run, "launcher": "lasting"}
+    fake[1].statuses = {"identity": "ctrl-c"}
+    with pytest.raises(KeyboardInterrupt):
+        execute(suite, listener=Asked(), **options)
+    assert left == [2] * leave
+    states = trial_states(run, registry)
+    assert {one.state for one in states} == {"running as job 7" if leave else "interrupted"}
+    assert all(one.ended for one in states) is not leave
+    fake[1].statuses = {}
+    assert execute(suite, resume=True, **options).failures == 0
+    # Known again by their keys.
+    assert keys[:2] == keys[2:] and len(set(keys)) == 2
+    assert {one.state for one in trial_states(run, registry)} == {"ok"}
+
+
 # ------------------------------------------------------------------------ launcher
 
 
@@ -548,14 +595,15 @@ def test_a_second_interrupt_waits_for_nobody(
     suite: Suite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _interrupt_after(monkeypatch, 20)
-    wait = subprocess.Popen.wait
+    wait, waited = child.Child.wait, []
 
-    def impatient(self: Any, timeout: float | None = None) -> int:
-        if timeout is not None:
+    def impatient(self: child.Child) -> Any:
+        waited.append(self)
+        if len(waited) == 1:
             raise KeyboardInterrupt
         return wait(self)
 
-    monkeypatch.setattr("subprocess.Popen.wait", impatient)
+    monkeypatch.setattr(child.Child, "wait", impatient)
     begun = time.monotonic()
     jobs = _jobs(suite, tmp_path)[:1]
     _, rows = _launch(jobs, tmp_path / "run", STUBBORN, grace=60)
@@ -609,21 +657,21 @@ def test_a_worker_spins_less_beside_other_work(
 ) -> None:
     stat = tmp_path / "stat"
     stat.write_text(f"cpu  {before}\n", "ascii")
-    monkeypatch.setattr(local, "_STAT", stat)
+    monkeypatch.setattr(child, "_STAT", stat)
 
     class Pause:
         def wait(self, seconds: float) -> None:
             stat.write_text(f"cpu  {after}\n", "ascii")
 
-    monkeypatch.setattr(local.threading, "Event", Pause)
-    assert local._others_work() is busy
+    monkeypatch.setattr(child.threading, "Event", Pause)
+    assert child._others_work() is busy
 
 
 def test_a_machine_that_tells_nothing_counts_as_idle(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(local, "_STAT", tmp_path / "missing")
-    assert not local._others_work(0)
+    monkeypatch.setattr(child, "_STAT", tmp_path / "missing")
+    assert not child._others_work(0)
 
 
 def test_the_users_files_are_not_taken_for_modules(tmp_path: Path) -> None:
