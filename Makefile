@@ -3,13 +3,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-QUICK := not browser and not gpu and not slow and not nightly
+QUICK := not browser and not gpu and not slow and not nightly and not slurm and not ray
 
 # Freed memory is kept for the next tensor, not given back to the system and fetched anew.
 export MALLOC_MMAP_THRESHOLD_ ?= 1073741824
 export MALLOC_TRIM_THRESHOLD_ ?= 1073741824
 
-.PHONY: demo test study coverage slow nightly speed gate-record lint mypy browser hooks clean
+.PHONY: demo test study coverage slow clusters nightly speed gate-record lint mypy browser hooks clean
 .DEFAULT_GOAL := demo
 
 $(STAMP): pyproject.toml constraints.txt
@@ -44,9 +44,14 @@ coverage: $(STAMP)
 slow: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 -m "slow and not browser and not gpu"
 
+# Trials on a real Slurm and a real Ray of this machine; Slurm's packages come from the system.
+clusters: $(STAMP)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[ray,slurm]'
+	$(BIN)/python -m pytest -m "slurm or ray" tests/launchers
+
 # What takes minutes: oracles of whole datasets, trainings that must learn, and every speed run.
 nightly: $(STAMP)
-	$(BIN)/python -m pytest -m "nightly and not browser and not gpu"
+	$(BIN)/python -m pytest -m "nightly and not browser and not gpu and not slurm and not ray"
 	$(MAKE) speed
 
 browser: $(STAMP)

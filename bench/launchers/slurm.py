@@ -165,9 +165,8 @@ class SlurmLauncher:
         _cancel([job for _, job in self._jobs.values()])
         ended = [Ended(trial, "interrupted") for trial in self._jobs]
         ended += [Ended(task.trial, "interrupted", "not begun") for task in self._waiting]
-        for task, job in self._jobs.values():
-            self._forget(task, job)
-        self._jobs.clear()
+        while self._jobs:
+            self._forget(*self._jobs.popitem()[1])
         self._waiting.clear()
         return ended
 

@@ -73,9 +73,15 @@ def test_a_requeued_job_goes_on_where_it_was(tmp_path: Path) -> None:
     known = _known(one.folder)
     assert known is not None and known["job"] in _states([known["job"]])
     asked("scontrol", "requeue", known["job"])
-    # Slurm holds a requeued job back for a while, which is no test of ours.
-    subprocess.run(["scontrol", "update", f"JobId={known['job']}", "StartTime=now"], check=False)
-    until(launcher, 1, seconds=240)
+    hurry = ["scontrol", "update", f"JobId={known['job']}", "StartTime=now"]
+
+    def again() -> bool:
+        # Slurm holds a requeued job back for minutes, and heeds this only when it has ended.
+        subprocess.run(hurry, check=False, capture_output=True)
+        return len(starts(one)) == 2
+
+    wait_until(again, seconds=240)
+    until(launcher, 1)
     assert result(one) == {"status": "ok", "count": 40}
     assert len(starts(one)) == 2 and starts(one)[0] == 0 and starts(one)[1] > 5
 
