@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from bench.api import BenchError, Event
-from bench.cli.progress import LiveListener, PlainListener, RunListener
+from bench.execution.progress import LiveListener, PlainListener, RunListener, make_listener
 from bench.plugins import load_plugins
 from bench.storage.jobs import Job
 from bench.suite.plan import make_plan
@@ -115,3 +115,28 @@ def test_tensorboard_that_is_not_there_is_one_line(
     with pytest.raises(BenchError, match=r"pip install 'translation-bench\[tensorboard\]'"):
         TensorBoardListener(PlainListener(Console(file=io.StringIO())), tmp_path / "tb")
     assert not (tmp_path / "tb").exists()
+
+
+def test_a_notebook_has_one_block_that_changes(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[str] = []
+
+    class Handle:
+        def update(self, block: dict[str, str], raw: bool) -> None:
+            shown.append(block["text/html"])
+
+    class Display:
+        @staticmethod
+        def display(block: dict[str, str], raw: bool, display_id: bool) -> Handle:
+            shown.append(block["text/html"])
+            return Handle()
+
+    monkeypatch.setitem(sys.modules, "IPython", Display)
+    monkeypatch.setitem(sys.modules, "IPython.display", Display)
+    monkeypatch.setitem(sys.modules, "ipykernel.kernelapp", Display)
+    with make_listener() as listener:
+        listener.planned(Path("run"), [job])
+        listener.event(job.trial, Event("progress", "fit", "<b>", 1, 2, "it"))
+        listener.finished(job, {"status": "ok"})
+    assert "1 trials into run" in shown[0]
+    assert "fit &lt;b&gt; 1/2 it" in shown[1]
+    assert "fit" not in shown[2] and "ok" in shown[2] and "1 trials" in shown[2]
