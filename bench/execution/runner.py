@@ -392,7 +392,11 @@ def _options(view: RunView, report: str) -> dict[str, Any]:
 
 
 def run(
-    suite: Suite | Mapping[str, Any] | str | Path, *, quiet: bool = False, **options: Any
+    suite: Suite | Mapping[str, Any] | str | Path,
+    *,
+    out: str | Path | None = None,
+    quiet: bool = False,
+    **options: Any,
 ) -> Results:
     """Run a suite from Python, and return what came of it.
 
@@ -400,12 +404,20 @@ def run(
     ----------
     suite
         A :class:`Suite`, its values, or the path of a TOML file.
+    out
+        The run folder; None: a new one under ``runs/``.
     quiet
         Show no progress; else bars in a terminal, one changing block in a notebook, lines
         elsewhere.
     **options
         Those of :func:`execute`.
+
+    Raises
+    ------
+    BenchError
+        When something is wrong before the first trial. A trial that fails is a row.
     """
+    options["out"] = None if out is None else Path(out)
     if isinstance(suite, str | Path):
         suite = make_suite(read_suite(Path(suite)), str(suite))
     elif not isinstance(suite, Suite):
