@@ -14,19 +14,21 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bench.analysis.compare import compare
-    from bench.analysis.validity import open_run as open
+    from bench.analysis.results import Results
+    from bench.analysis.results import open_results as open
     from bench.api import BenchError
     from bench.execution.runner import run
     from bench.metrics.frame import score_frame as score
     from bench.translator import load
 
-__all__ = ["BenchError", "compare", "load", "open", "run", "score"]
+__all__ = ["BenchError", "Results", "compare", "load", "open", "run", "score"]
 
 _HOMES = {
     "BenchError": "bench.api:BenchError",
     "compare": "bench.analysis.compare:compare",
     "load": "bench.translator:load",
-    "open": "bench.analysis.validity:open_run",
+    "Results": "bench.analysis.results:Results",
+    "open": "bench.analysis.results:open_results",
     "run": "bench.execution.runner:run",
     "score": "bench.metrics.frame:score_frame",
 }

@@ -21,10 +21,12 @@ from bench.api import (
     MethodSpec,
     MixingMethod,
 )
+from bench.data.translations import Translations
 from bench.devices import choose_device, choose_precision
 from bench.nn.padding import pad_to_multiple, translate_padded
 from bench.plugins import load_plugins, load_weights, make_config, resolve
 from bench.storage.models import Card, open_model
+from bench.storage.weights import domains_in
 from bench.training.precision import apply_float32_policy
 from bench.training.seeding import derive_seed
 
@@ -89,7 +91,7 @@ class Translator:
         seed: int = 0,
         styles: torch.Tensor | None = None,
         style_from: torch.Tensor | None = None,
-    ) -> torch.Tensor:
+    ) -> Translations:
         """Translate images.
 
         Parameters
@@ -112,8 +114,9 @@ class Translator:
 
         Returns
         -------
-        torch.Tensor
-            float ``(B, samples, 3, H, W)`` in ``[0, 1]``.
+        Translations
+            float ``(B, samples, 3, H, W)`` in ``[0, 1]``: a tensor that a notebook shows, with
+            ``save(folder)``.
 
         Raises
         ------
@@ -125,9 +128,16 @@ class Translator:
             raise BenchError(f"{self.spec.name} cannot go {way.name}")
         batch = self._images(images)
         if style_from is not None:
-            return self._translate_like(batch, way, self._images(style_from), samples, seed)
-        if styles is not None:
-            return self._decode_all(batch, way, styles.to(self.device))
+            made = self._translate_like(batch, way, self._images(style_from), samples, seed)
+        elif styles is not None:
+            made = self._decode_all(batch, way, styles.to(self.device))
+        else:
+            made = self._translate_drawn(batch, way, samples, seed)
+        return Translations.of(made)
+
+    def _translate_drawn(
+        self, batch: torch.Tensor, way: Direction, samples: int, seed: int
+    ) -> torch.Tensor:
         if samples < 1:
             raise BenchError(f"samples is {samples}: ask for 1 or more")
         if self.spec.exemplar:
@@ -242,7 +252,7 @@ def load(
         As in a suite; ``auto`` takes a GPU where there is one.
     domains
         What the two domains are called, e.g. ``("summer", "winter")``. None: as the model with a
-        name knows them, else ``("a", "b")``.
+        name, or the weights of a run, know them, else ``("a", "b")``.
     weights_dir, offline
         Where official pretrained weights lie; whether downloads are forbidden.
     emit
@@ -283,8 +293,10 @@ def load(
         model = open_model(registry.model(f"{name}@{titled}"))
         card, weights = model.card, model.weights(weights_dir=ctx.weights_dir, offline=offline)
         config = {**card.training.config, **config}
+    known = card.domains if card else None
     if weights is not None:
         method = load_weights(spec, name, Path(weights), ctx, config)
+        known = known or domains_in(Path(weights))
     elif spec.trained:
         raise BenchError(
             f"method {name} is trained: name its weights (weights=…, on the command line --weights)"
@@ -293,4 +305,4 @@ def load(
         values: Mapping[str, Any] = {**spec.presets.get("paper", {}), **config}
         settings = make_config("method", name, spec.config, values)
         method = resolve(spec.implementation)(settings, ctx)
-    return Translator(method, spec, chosen, domains or (card.domains if card else ("a", "b")), card)
+    return Translator(method, spec, chosen, domains or known or ("a", "b"), card)

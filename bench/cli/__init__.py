@@ -20,6 +20,7 @@ app = typer.Typer(
 
 # Each verb registers itself on the app.
 from bench.cli import (  # noqa: E402, F401
+    check,
     compare,
     data,
     doctor,

@@ -57,7 +57,7 @@ def run(
 
     Without arguments it runs the demo: small pictures made on the spot, a few minutes.
     """
-    from bench.cli.progress import make_listener
+    from bench.execution.progress import make_listener
     from bench.execution.runner import execute, unfinished_run
 
     if resume and out is None:

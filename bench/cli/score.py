@@ -147,7 +147,6 @@ def score(
         )
         frame = view.measurements
     else:
-        from bench.devices import choose_device
         from bench.metrics.frame import score_frame
 
         metric_options, extractors = _options(setting, plugin)
@@ -156,8 +155,9 @@ def score(
             str(reference),
             inputs=inputs,
             metrics=o.split(metrics),
-            device=str(choose_device(device)),
+            device=device or "auto",
             weights_dir=weights_dir,
+            offline=offline,
             metric_options=metric_options,
             extractors=extractors,
             plugins=plugin or (),
@@ -228,7 +228,7 @@ def _by_dataset(out: Path | None, **options: Any) -> RunView:
     """A run that has these pictures alone."""
     from tempfile import TemporaryDirectory
 
-    from bench.cli.progress import make_listener
+    from bench.execution.progress import make_listener
     from bench.execution.runner import execute
 
     suite = o.build_suite(None, **options)

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from bench.api import BenchError, Event
-from bench.cli.progress import RunListener
+from bench.execution.progress import RunListener
 from bench.storage.files import check_writable
 from bench.storage.jobs import Job
 

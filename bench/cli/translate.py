@@ -235,7 +235,7 @@ def translate(
 
     Writes ``<name>_<sample>.png``, and ``<name>-sheet.png`` where there are several.
     """
-    from bench.cli.progress import make_listener
+    from bench.execution.progress import make_listener
     from bench.storage.files import check_writable
     from bench.training.seeding import derive_seed
 

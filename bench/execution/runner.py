@@ -17,6 +17,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Protocol
 
+from bench.analysis.results import Results
 from bench.api import (
     BenchError,
     Declared,
@@ -30,6 +31,7 @@ from bench.api import (
 from bench.code import commit
 from bench.execution.contest import contest
 from bench.execution.dispatch import Dispatch
+from bench.execution.progress import make_listener
 from bench.execution.worker import JOB, RESULT, command_line
 from bench.plugins import Registry, load_plugins, make_config, resolve
 from bench.storage.cache import key_of
@@ -405,13 +407,38 @@ def _options(view: RunView, report: str) -> dict[str, Any]:
     return dict(found) if isinstance(found, dict) else {}
 
 
-def run(suite: Suite | Mapping[str, Any] | str | Path, **options: Any) -> RunView:
-    """Run a suite from Python: a :class:`Suite`, its values, or the path of a TOML file.
+def run(
+    suite: Suite | Mapping[str, Any] | str | Path,
+    *,
+    out: str | Path | None = None,
+    quiet: bool = False,
+    **options: Any,
+) -> Results:
+    """Run a suite from Python, and return what came of it.
 
-    Options are those of :func:`execute`. Gives the run with its tables and its verdict.
+    Parameters
+    ----------
+    suite
+        A :class:`Suite`, its values, or the path of a TOML file.
+    out
+        The run folder; None: a new one under ``runs/``.
+    quiet
+        Show no progress; else bars in a terminal, one changing block in a notebook, lines
+        elsewhere.
+    **options
+        Those of :func:`execute`.
+
+    Raises
+    ------
+    BenchError
+        When something is wrong before the first trial. A trial that fails is a row.
     """
+    options["out"] = None if out is None else Path(out)
     if isinstance(suite, str | Path):
         suite = make_suite(read_suite(Path(suite)), str(suite))
     elif not isinstance(suite, Suite):
         suite = make_suite(suite)
-    return execute(suite, **options).view
+    if quiet or options.get("listener"):
+        return Results.of(execute(suite, **options).view)
+    with make_listener() as listener:
+        return Results.of(execute(suite, **options, listener=listener).view)

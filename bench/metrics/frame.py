@@ -15,6 +15,7 @@ import torch
 from bench.api import A2B, BenchError, Event, Picture
 from bench.data.images import Pixels, pixel_digest, read_image
 from bench.data.names import fakes, said
+from bench.devices import choose_device
 from bench.metrics.context import ScoringData
 from bench.metrics.networks import Options
 from bench.metrics.score import score
@@ -123,9 +124,9 @@ def score_frame(
     inputs: Images | None = None,
     reference_train: Images | None = None,
     metrics: Sequence[str] | None = None,
-    device: str = "cpu",
+    device: str = "auto",
     weights_dir: str | Path | None = None,
-    offline: bool = True,
+    offline: bool = False,
     cache: str | Path | None = None,
     metric_options: Options | None = None,
     extractors: Options | None = None,
@@ -148,8 +149,8 @@ def score_frame(
     metrics
         Names; default: everything that these images can give.
     device, weights_dir, offline, cache
-        Where to compute, where official weights lie, whether to stay off the network, where
-        to keep features.
+        Where to compute (``auto``, ``cpu``, ``cuda``, ``cuda:N``), where official weights lie,
+        whether to stay off the network, where to keep features.
     metric_options, extractors
         Options of metrics and of the networks behind them, by name.
     plugins
@@ -205,7 +206,7 @@ def score_frame(
         data,
         _defaults(registry, with_inputs=given is not None) if metrics is None else metrics,
         registry,
-        device=torch.device(device),
+        device=choose_device(device),
         weights_dir=Path(weights_dir) if weights_dir is not None else None,
         offline=offline,
         cache=Path(cache) if cache is not None else None,

@@ -8,6 +8,7 @@ Wherever it comes from, its hash is checked before anybody reads it.
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import os
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -135,6 +136,20 @@ def ways_to_get(file: WeightFile) -> str:
         digest = f" (sha256 {file.sha256})" if file.sha256 else ""
         ways.append(f"put {file.url}{digest} into the folder --weights-dir names")
     return ", or ".join(ways)
+
+
+def domains_in(path: Path) -> tuple[str, str] | None:
+    """Return the names of the domains that a run trained weights for; None: the file has none."""
+    from safetensors import safe_open
+
+    if path.suffix != ".safetensors":
+        return None
+    try:
+        with safe_open(path, framework="pt") as file:
+            a, b = json.loads((file.metadata() or {})["domains"])
+    except Exception:  # what is wrong with a damaged file is said where its tensors are read
+        return None
+    return str(a), str(b)
 
 
 def read_state(path: Path) -> Mapping[str, torch.Tensor]:

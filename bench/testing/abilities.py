@@ -81,10 +81,8 @@ def check_weights_file(
     raise AssertionError(f"{spec.name}: from_weights takes options that do not exist: {mend}")
 
 
-def check_codes(spec: MethodSpec, method: Method, size: int) -> None:
+def check_codes(spec: MethodSpec, method: CodedMethod, size: int) -> None:
     """Check that codes go back and forth between pictures and :class:`bench.api.CodedMethod`."""
-    if not isinstance(method, CodedMethod):
-        return
     images = toy_pictures(2, size, "inputs").float() / 255
     seeds = torch.tensor([[1, 2, 3], [4, 5, 6]])
     direction = first_direction(spec)

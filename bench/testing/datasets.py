@@ -22,7 +22,7 @@ from bench.api import (
     LayeredDataset,
     Split,
 )
-from bench.testing.promises import build, calling, load, must
+from bench.testing.promises import build, calling, load, must, promise
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -75,7 +75,20 @@ def check_dataset(
             check_dataset(spec, Path(folder), config=config, offline=offline, pictures=pictures)
         return
     name = spec.name
-    dataset = _open(spec, config, cache, offline, check_unprepared=True)
+    with promise("it can be prepared, and is what its declaration says", basis=True):
+        dataset = _open(spec, config, cache, offline, check_unprepared=True)
+        _check_declared(spec, dataset)
+    with promise("a second instance is the same, of four splits in fixed order"):
+        _check_splits(name, dataset, _open(spec, config, cache, offline), pictures)
+    with promise("true translations are there where they are known"):
+        _check_truth(name, dataset)
+    if isinstance(dataset, LayeredDataset):
+        with promise("layers are as large as their pictures, and name every class"):
+            _check_layers(name, dataset, pictures)
+
+
+def _check_declared(spec: DatasetSpec, dataset: Dataset) -> None:
+    name = spec.name
     must(
         isinstance(dataset, Dataset),
         name,
@@ -91,7 +104,9 @@ def check_dataset(
         "set paired=True in its spec",
     )
     must(_SHA256.fullmatch(dataset.fingerprint()), name, "the fingerprint is no SHA-256")
-    again = _open(spec, config, cache, offline)
+
+
+def _check_splits(name: str, dataset: Dataset, again: Dataset, pictures: int) -> None:
     must(
         again.fingerprint() == dataset.fingerprint(),
         name,
@@ -114,9 +129,6 @@ def check_dataset(
         for split in ("train", "test"):
             counts = {len(dataset.split(split, d)) for d in ("a", "b")}
             must(len(counts) == 1, name, f"it is paired, and the {split} domains differ in number")
-    _check_truth(name, dataset)
-    if isinstance(dataset, LayeredDataset):
-        _check_layers(name, dataset, pictures)
 
 
 def _open(

@@ -10,7 +10,7 @@ import torch
 
 from bench.api import ExtractorSpec, FeatureExtractor, PerceptualDistance
 from bench.metrics.networks import choose
-from bench.testing.promises import must
+from bench.testing.promises import must, promise
 from bench.testing.toys import toy_pictures
 
 _SIZE = 72
@@ -38,27 +38,35 @@ def check_extractor(
     BenchError
         When its weights are not to be had.
     """
-    chosen = choose(
-        (spec.name,),
-        {spec.name: spec},
-        weights_dir=weights_dir,
-        offline=offline,
-        options={spec.name: options or {}},
-    )
-    network = chosen.build(torch.device("cpu"))
-    features = isinstance(network, FeatureExtractor)
-    distances = isinstance(network, PerceptualDistance)
-    must(features or distances, spec.name, "it has neither describe() nor embed()")
-    must(
-        isinstance(network.preprocessing, str) and network.preprocessing,
-        spec.name,
-        "preprocessing does not say how pictures are brought to the network",
-    )
+    with promise("it gives features or distances, and says how it prepares pictures", basis=True):
+        chosen = choose(
+            (spec.name,),
+            {spec.name: spec},
+            weights_dir=weights_dir,
+            offline=offline,
+            options={spec.name: options or {}},
+        )
+        network = chosen.build(torch.device("cpu"))
+        features = isinstance(network, FeatureExtractor)
+        distances = isinstance(network, PerceptualDistance)
+        must(
+            features or distances,
+            spec.name,
+            "it has neither describe() nor embed()",
+            "write what bench.api.FeatureExtractor or PerceptualDistance says",
+        )
+        must(
+            isinstance(network.preprocessing, str) and network.preprocessing,
+            spec.name,
+            "preprocessing does not say how pictures are brought to the network",
+        )
     if features:
-        for part in (0, 1):
-            _check(spec.name, "describe", lambda x, part=part: network.describe(x)[part], part)  # type: ignore[misc]
+        with promise("features are finite, and follow from their picture alone"):
+            for part in (0, 1):
+                _check(spec.name, "describe", lambda x, part=part: network.describe(x)[part], part)  # type: ignore[misc]
     if distances:
-        _check(spec.name, "embed", network.embed, 0)
+        with promise("distances are finite, and follow from their pictures alone"):
+            _check(spec.name, "embed", network.embed, 0)
 
 
 def _check(name: str, call: str, look: Callable[[torch.Tensor], torch.Tensor], least: int) -> None:

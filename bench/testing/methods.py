@@ -31,7 +31,7 @@ from bench.testing.abilities import (
     need,
 )
 from bench.testing.outputs import DOMAINS, alike, check_translate, first_direction, show, translate
-from bench.testing.promises import build, calling, load, must, undisturbed
+from bench.testing.promises import build, calling, load, must, promise, undisturbed
 from bench.testing.toys import toy_data, toy_pictures
 from bench.testing.training import check_fit, difference, state_of
 
@@ -96,28 +96,36 @@ def check_method(
                 resumes=resumes,
             )
         return
-    settings, model = build(spec, config or {}), load(spec)
-    if spec.precomputed:  # it makes no pictures whose promises could be checked
-        with calling(spec.name, "building it"):
-            method = model(settings)
-        need(spec, method, PrecomputedMethod, "a precomputed method")
-        return
     ctx = Context(torch.device("cpu"), seed=7, offline=offline)
-    make = _maker(spec, model, settings)
     size = _multiple(size, spec.multiple_of)
-    method = _check_start(spec, make, ctx)
+    with promise("it has what its declaration says, and begins as its seed says", basis=True):
+        settings, model = build(spec, config or {}), load(spec)
+        if spec.precomputed:  # it makes no pictures whose promises could be checked
+            with calling(spec.name, "building it"):
+                method = model(settings)
+            need(spec, method, PrecomputedMethod, "a precomputed method")
+            return
+        make = _maker(spec, model, settings)
+        method = _check_start(spec, make, ctx)
     if spec.trained:
         data = toy_data(spec, size)
         method = check_fit(spec, make, data, ctx, work, iterations, resumes=resumes)
     for key in spec.directions:
-        check_translate(spec, method, Direction.parse(key, DOMAINS), size)
-    _check_sizes(spec, method)
-    _check_state(spec, method, make, Context(ctx.device, seed=8, offline=offline), size)
-    check_codes(spec, method, size)
+        with promise(f"{key}: outputs are whole, and follow from their image and seed alone"):
+            check_translate(spec, method, Direction.parse(key, DOMAINS), size)
+    with promise("pictures of any size are taken"):
+        _check_sizes(spec, method)
+    with promise("its state makes another instance its equal"):
+        _check_state(spec, method, make, Context(ctx.device, seed=8, offline=offline), size)
+    if isinstance(method, CodedMethod):
+        with promise("codes go from pictures and back"):
+            check_codes(spec, method, size)
     if spec.trained:
-        check_weights_file(spec, method, ctx, work, size)
+        with promise("its weights go through a file"):
+            check_weights_file(spec, method, ctx, work, size)
     if isinstance(method, OfficialMethod):
-        check_official(spec, method, work)
+        with promise("it writes its original project's files where it is asked to"):
+            check_official(spec, method, work)
 
 
 Make = Callable[[Context], Method]

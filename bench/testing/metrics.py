@@ -16,7 +16,7 @@ from bench.data.images import Pixels, pixel_digest
 from bench.metrics.context import ScoringData
 from bench.metrics.score import score
 from bench.plugins import Registry, load_plugins
-from bench.testing.promises import must
+from bench.testing.promises import must, promise
 from bench.testing.toys import toy_pictures
 
 
@@ -118,22 +118,27 @@ def check_metric(
             metric_options={spec.name: options or {}},
         )
 
-    found = measure()
-    said = "; ".join(event.message for event in events if event.kind in ("log", "warning"))
-    must(found, spec.name, f"it measures nothing ({said})")
-    for one in found:
-        _check_measurement(spec, one, given)
-    must(
-        spec.name in {one.metric for one in found},
-        spec.name,
-        "it gives no measurement of its own name",
-    )
-    must(
-        [(m.metric, m.value, m.low, m.high) for m in found]
-        == [(m.metric, m.value, m.low, m.high) for m in measure()],
-        spec.name,
-        "the same pictures give other numbers",
-    )
+    with promise("it measures", basis=True):
+        found = measure()
+        said = "; ".join(event.message for event in events if event.kind in ("log", "warning"))
+        must(found, spec.name, f"it measures nothing ({said})")
+    with promise("what it gives is declared, finite, and says on how many pictures it rests"):
+        for one in found:
+            _check_measurement(spec, one, given)
+        must(
+            spec.name in {one.metric for one in found},
+            spec.name,
+            "it gives no measurement of its own name",
+            "make one by context.measurement",
+        )
+    with promise("the same pictures give the same numbers"):
+        must(
+            [(m.metric, m.value, m.low, m.high) for m in found]
+            == [(m.metric, m.value, m.low, m.high) for m in measure()],
+            spec.name,
+            "the same pictures give other numbers",
+            "draw from a generator of its own, of a fixed seed",
+        )
     return found
 
 

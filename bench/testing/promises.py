@@ -6,8 +6,12 @@ import importlib
 import itertools
 import os
 import random
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cache
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
@@ -35,6 +39,39 @@ def must(condition: object, name: str, promise: str, mend: str = "") -> None:
     """Raise `AssertionError` where a promise is broken: one line, with what to do about it."""
     if not condition:
         raise AssertionError(f"{name}: {promise}" + (f": {mend}" if mend else ""))
+
+
+Tell = Callable[[str, str], None]
+"""Takes a promise and what breaks it, with how to mend it; nothing where it is held."""
+
+_TELL: ContextVar[Tell | None] = ContextVar("tell", default=None)
+
+
+@contextmanager
+def telling(tell: Tell) -> Iterator[None]:
+    """Tell each promise as it was found; a broken one ends only the checks that rest on it."""
+    token = _TELL.set(tell)
+    try:
+        yield
+    finally:
+        _TELL.reset(token)
+
+
+@contextmanager
+def promise(what: str, *, basis: bool = False) -> Iterator[None]:
+    """Name the checks inside for :func:`telling`; `basis`: what follows rests on them."""
+    tell = _TELL.get()
+    try:
+        yield
+    except AssertionError as error:
+        if tell is None:
+            raise
+        tell(what, str(error))
+        if basis:
+            raise
+    else:
+        if tell is not None:
+            tell(what, "")
 
 
 @contextmanager
@@ -126,6 +163,37 @@ def undisturbed(name: str, what: str) -> Iterator[None]:
         random.setstate(states[0])
         np.random.set_state(states[1])  # noqa: NPY002
         torch.set_rng_state(states[2])
+
+
+_PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm"}
+_READ: list[str] = []
+
+
+@cache
+def _listen() -> None:
+    """Note every picture that Python opens for reading; a hook stays, so there is one."""
+
+    def hook(event: str, args: tuple[Any, ...]) -> None:
+        if event == "open" and str(args[1] or "r").startswith("r"):
+            path = PurePath(os.fsdecode(args[0]) if isinstance(args[0], bytes) else str(args[0]))
+            if path.suffix.lower() in _PICTURES:
+                _READ.append(path.name)
+
+    sys.addaudithook(hook)
+
+
+@contextmanager
+def reading_no_picture(name: str, what: str) -> Iterator[None]:
+    """Check that no picture is read from a file: the test images would be among them."""
+    _listen()
+    _READ.clear()
+    yield
+    must(
+        not _READ,
+        name,
+        f"{what} reads the picture {_READ[0] if _READ else ''}",
+        "train on the images of its data alone; in files lie those it is tested with",
+    )
 
 
 def _numpy_state() -> tuple[Any, ...]:

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from bench.api import ReportSpec, RunView
-from bench.testing.promises import build, calling, load, must
+from bench.testing.promises import build, calling, load, must, promise
 
 
 def _contents(folder: Path, but: Path) -> dict[str, str]:
@@ -63,28 +63,31 @@ def check_report(
     name, settings, render = spec.name, build(spec, config or {}), load(spec)
     before = _contents(run.path, out)
     tables = {key: table.copy(deep=True) for key, table in _tables(run).items()}
-    with calling(name, "rendering"):
-        made = Path(render(run, out, settings))
-    filled = any(made.iterdir()) if made.is_dir() else made.is_file() and made.stat().st_size > 0
-    must(filled, name, f"{made} is missing or empty", "return the path of what was written")
-    must(
-        made.resolve().is_relative_to(out.resolve()),
-        name,
-        "its file lies elsewhere",
-        "write into the folder it is given",
-    )
+    with promise("it writes its file into the folder it is given", basis=True):
+        with calling(name, "rendering"):
+            made = Path(render(run, out, settings))
+        full = any(made.iterdir()) if made.is_dir() else made.is_file() and made.stat().st_size > 0
+        must(full, name, f"{made} is missing or empty", "return the path of what was written")
+        must(
+            made.resolve().is_relative_to(out.resolve()),
+            name,
+            "its file lies elsewhere",
+            "write into the folder it is given",
+        )
     if twice:
-        with calling(name, "rendering a second time"):
-            again = Path(render(run, out, settings))
-        must(again == made, name, "a second time it writes another file")
-    must(
-        _contents(run.path, out) == before,
-        name,
-        "it changes the run folder",
-        "write into the folder it is given",
-    )
-    for key, table in _tables(run).items():
-        must(table.equals(tables[key]), name, f"it changes the table {key}", "work on a copy")
-    left = [file.name for file in out.rglob(".*")]
-    must(not left, name, f"temporary files stay behind: {', '.join(left)}")
+        with promise("it can be written again"):
+            with calling(name, "rendering a second time"):
+                again = Path(render(run, out, settings))
+            must(again == made, name, "a second time it writes another file", "name it the same")
+    with promise("the run stays as it was, and nothing is left lying about"):
+        must(
+            _contents(run.path, out) == before,
+            name,
+            "it changes the run folder",
+            "write into the folder it is given",
+        )
+        for key, table in _tables(run).items():
+            must(table.equals(tables[key]), name, f"it changes the table {key}", "work on a copy")
+        left = [file.name for file in out.rglob(".*")]
+        must(not left, name, f"temporary files stay behind: {', '.join(left)}")
     return made

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from bench.api import Budget, Context, Event, Method, MethodSpec, TrainData, TrainedMethod
-from bench.testing.promises import calling, must, undisturbed
+from bench.testing.promises import calling, must, promise, reading_no_picture, undisturbed
 
 Build = Callable[[Context], Method]
 State = Mapping[str, torch.Tensor]
@@ -71,24 +71,48 @@ def check_fit(
 ) -> Method:
     """Check all that training promises, and return the trained method."""
     budget = Budget(iterations=iterations)
+    with promise("fit trains on the images it is given, and leaves them as they were", basis=True):
+        method = _fit_once(spec, build, data, ctx, budget)
+    with promise("fit keeps its budget, and resumes to the same weights, bit for bit"):
+        _check_resumed(spec, build, data, ctx, work, budget, state_of(spec, method), resumes)
+    with promise("fit trains within a budget in seconds, too"):
+        _check_seconds(spec, build, data, ctx)
+    return method
+
+
+def _fit_once(
+    spec: MethodSpec, build: Build, data: TrainData, ctx: Context, budget: Budget
+) -> Method:
     method = build(ctx)
     before = state_of(spec, method)
     images = data.a.clone(), data.b.clone()
-    _fit(spec, method, data, budget)
+    with reading_no_picture(spec.name, "fit"):
+        _fit(spec, method, data, budget)
     must(
         torch.equal(images[0], data.a) and torch.equal(images[1], data.b),
         spec.name,
         "fit changes the training images",
         "other methods see them too: work on a copy",
     )
-    state = state_of(spec, method)
     must(
-        difference(before, state) is not None,
+        difference(before, state_of(spec, method)) is not None,
         spec.name,
         "fit changes nothing",
         "train what state_dict gives, or give what was trained",
     )
+    return method
 
+
+def _check_resumed(
+    spec: MethodSpec,
+    build: Build,
+    data: TrainData,
+    ctx: Context,
+    work: Path,
+    budget: Budget,
+    state: State,
+    resumes: bool,
+) -> None:
     def again(ctx: Context) -> State:
         other = build(ctx)
         _fit(spec, other, data, budget)
@@ -105,7 +129,7 @@ def check_fit(
         must(
             first >= stopped_at,
             spec.name,
-            f"fit was interrupted at {stopped_at:g} of {iterations} and began anew",
+            f"fit was interrupted at {stopped_at:g} of {budget.iterations} and began anew",
             "keep a checkpoint in ctx.work_dir as often as ctx.checkpoint_seconds asks, as "
             "bench.training.loop.run_training does; or say check_method(…, resumes=False)",
         )
@@ -118,8 +142,6 @@ def check_fit(
         f"fit called again where training has ended gives another {key}",
         "do nothing where the checkpoint is that of the last iteration",
     )
-    _check_seconds(spec, build, data, ctx)
-    return method
 
 
 def _fit(spec: MethodSpec, method: Method, data: TrainData, budget: Budget) -> None:

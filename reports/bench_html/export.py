@@ -5,22 +5,17 @@ from __future__ import annotations
 import re
 import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import vl_convert
-
+from bench.analysis.plots.plot import Plot
 from bench.analysis.summary import summary
 from bench.analysis.tables import table_files
-from bench.storage.files import replacing, write_atomic
+from bench.storage.files import replacing
 from bench_html import figures
-from bench_html.chart import theme
 from bench_html.render import render
 
 if TYPE_CHECKING:
     from bench.api import Config, RunView
-
-_WIDTH = 420
-"""Width of an exported figure in CSS pixels: one column of a paper at 96 per inch."""
 
 
 def render_figures(run: RunView, out: Path, config: Config | None = None) -> Path:
@@ -36,25 +31,12 @@ def render_figures(run: RunView, out: Path, config: Config | None = None) -> Pat
     names: set[str] = set()
     several = run.trials["dataset"].nunique() > 1
     for figure in figures.build(run, summary(run)):
-        spec = figure.spec | {
-            "width": _WIDTH,
-            "config": theme(dark=False) | {"background": "white"},
-        }
+        plot = Plot.of(figure.spec)
         place = f"{figure.dataset}-" if several else ""
         stem = _stem(f"{place}{figure.section}-{figure.title}", names)
-        for ending, content in _converted(spec).items():
-            write_atomic(folder / f"{stem}.{ending}", content)
+        for ending in ("svg", "png", "pdf"):
+            plot.save(folder / f"{stem}.{ending}")
     return folder
-
-
-def _converted(spec: dict[str, Any]) -> dict[str, bytes]:
-    """Return the figure in each format, all three from the same scene."""
-    svg: str = vl_convert.vegalite_to_svg(spec)
-    return {
-        "svg": svg.encode(),
-        "png": vl_convert.vegalite_to_png(spec, scale=3),
-        "pdf": vl_convert.vegalite_to_pdf(spec),
-    }
 
 
 def render_zip(run: RunView, out: Path, config: Config | None = None) -> Path:

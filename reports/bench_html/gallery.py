@@ -6,7 +6,6 @@ else (``javascript:``, ``../../…``, a file that is gone) is shown as a missing
 
 from __future__ import annotations
 
-import itertools
 import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from bench.analysis.pictures import inside, truths_of
 from bench.api import BenchError
 from bench.data.images import read_image
 from bench_html.alike import distinct
@@ -221,16 +221,6 @@ def _by_headline(run: RunView, metrics: Iterable[str]) -> list[str]:
     return sorted(metrics, key=place)
 
 
-def truths_of(root: Path, input_path: str) -> list[str]:
-    """Return the true translations of an input: ``truths/<as the input>/<k>.png``."""
-    head, _, rest = input_path.partition("/")
-    if head != "inputs" or not inside(root, input_path):
-        return []
-    folder = Path("truths") / Path(rest).with_suffix("")
-    names = (f"{folder.as_posix()}/{k}.png" for k in itertools.count())
-    return list(itertools.takewhile(lambda name: inside(root, name), names))
-
-
 def _nearest(root: Path, outputs: Sequence[str], truths: Sequence[str]) -> list[int]:
     """Return for each output the index of the truth whose pixels differ least, seen from afar."""
     real = np.stack([_small(root / path) for path in truths])
@@ -283,13 +273,6 @@ def _files(root: Path, cell: _Cell | None) -> list[Path]:
     """Return the pictures of a cell that are there."""
     paths = cell.paths.values() if cell else ()
     return [root / path for path in paths if inside(root, path)]
-
-
-def inside(root: Path, path: str) -> bool:
-    """Return whether a path of the tables names a file within the run folder."""
-    if not path or "\\" in path or "\0" in path or Path(path).is_absolute():
-        return False
-    return ".." not in Path(path).parts and (root / path).is_file()
 
 
 def _link(root: Path, out: Path, path: str) -> str:

@@ -22,12 +22,12 @@ import vl_convert
 from markupsafe import Markup
 
 from bench.analysis.columns import columns, leading
+from bench.analysis.plots.chart import PALETTE, theme
 from bench.analysis.summary import summary
 from bench.analysis.tables import csv_table, latex_table, markdown_table
 from bench.analysis.text import format_number
 from bench.storage.files import write_atomic
 from bench_html import figures, findings, gallery
-from bench_html.chart import PALETTE, theme
 from bench_html.context import page_context
 from bench_html.thumbs import make_sheet
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import altair as alt
 import pandas as pd
 
+from bench.analysis.plots.chart import colour_of, shape_of, to_spec
+from bench.analysis.plots.tradeoff import FAR
 from bench.analysis.text import clean_text
-from bench_html.chart import colour_of, shape_of, to_spec
-from bench_html.tradeoff import FAR
 
 if TYPE_CHECKING:
     from bench.analysis.columns import TableColumn

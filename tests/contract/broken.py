@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import random
+import subprocess
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from bench.api import BenchError, Budget, Config, Event, ImageItem, RunView
+from bench.api import BenchError, Budget, Config, Ended, Event, ImageItem, RunView, Task
 from bench.training.loop import run_training
 from bench.training.sampling import batch
 from bench.training.seeding import generator, normal_per_seed
@@ -329,6 +332,17 @@ class ChangesTrainingImages(Trained):
         super().fit(data, budget)
 
 
+class PeeksAtTestImages(Trained):
+    def fit(self, data: Any, budget: Any) -> None:
+        from PIL import Image
+
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "testA.png"
+            Image.new("RGB", (8, 8)).save(file)
+            Image.open(file).load()
+        super().fit(data, budget)
+
+
 class IgnoresTheSeed(Trained):
     def __init__(self, config: Config, ctx: Any) -> None:
         super().__init__(config, ctx)
@@ -583,3 +597,65 @@ def another_each_time(run: RunView, out: Path, config: Config) -> Path:
 
 def without_options(run: RunView, out: Path) -> Path:
     return sound_report(run, out, Config())
+
+
+class OneByOne:
+    """A launcher that keeps every promise."""
+
+    def __init__(self, config: Config, workers: int) -> None:
+        self.waiting: list[Task] = []
+        self.running: subprocess.Popen[bytes] | None = None
+
+    def submit(self, task: Task) -> None:
+        self.waiting.append(task)
+
+    def environment(self, task: Task) -> dict[str, str]:
+        return {**os.environ, **task.environment}
+
+    def poll(self) -> list[Ended]:
+        if self.running is not None and self.running.poll() is None:
+            return []
+        ended = [] if self.running is None else [Ended(self.waiting.pop(0).trial)]
+        self.running = None
+        if self.waiting:
+            task = self.waiting[0]
+            self.running = subprocess.Popen(
+                task.command, env=self.environment(task), stderr=subprocess.DEVNULL
+            )
+        return ended
+
+    def cancel(self) -> list[Ended]:
+        if self.running is not None:
+            self.running.terminate()
+            self.running.wait()
+        ended = [Ended(task.trial, "interrupted") for task in self.waiting]
+        self.waiting, self.running = [], None
+        return ended
+
+
+class ForgetsEnvironment(OneByOne):
+    def environment(self, task: Task) -> dict[str, str]:
+        return dict(os.environ)
+
+
+class HidesFailures(OneByOne):
+    def poll(self) -> list[Ended]:
+        failed = self.running is not None and self.running.poll() not in (None, 0)
+        return [] if (ended := super().poll()) and failed else ended
+
+
+class LeavesRunning(OneByOne):
+    def cancel(self) -> list[Ended]:
+        if self.running is not None:
+            LEFT.append(self.running)
+        return [Ended(task.trial, "interrupted") for task in self.waiting]
+
+
+LEFT: list[subprocess.Popen[bytes]] = []
+"""Processes that a test has to end."""
+
+
+class CancelsSilently(OneByOne):
+    def cancel(self) -> list[Ended]:
+        super().cancel()
+        return []

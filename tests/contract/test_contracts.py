@@ -17,6 +17,7 @@ from bench.storage.weights import find
 from bench.testing import (
     check_dataset,
     check_extractor,
+    check_launcher,
     check_light,
     check_method,
     check_metric,
@@ -141,3 +142,7 @@ def test_report(name: str, tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     spec = REGISTRY.reports[name]
     check_report(spec, run, tmp_path / "run" / "report", twice=spec.default)
+
+
+def test_the_local_launcher(tmp_path: Path) -> None:
+    check_launcher(REGISTRY.launchers["local"], tmp_path)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +11,25 @@ import pytest
 import torch
 from pydantic import ConfigDict
 
-from bench.api import Column, Config, DatasetSpec, MethodSpec, MetricSpec, ReportSpec, Rule
-from bench.plugins import load_plugins
-from bench.testing import check_dataset, check_light, check_method, check_report, check_spec
+from bench.api import (
+    Column,
+    Config,
+    DatasetSpec,
+    LauncherSpec,
+    MethodSpec,
+    MetricSpec,
+    ReportSpec,
+    Rule,
+)
+from bench.testing import (
+    check_dataset,
+    check_launcher,
+    check_light,
+    check_method,
+    check_report,
+    check_spec,
+)
+from tests.contract import broken
 from tests.factories import make_run
 
 
@@ -35,17 +50,6 @@ def test_sound_methods_pass(tmp_path: Path) -> None:
 
 def test_a_method_may_begin_anew_where_it_says_so(tmp_path: Path) -> None:
     check_method(_trained("KeepsNoCheckpoint"), tmp_path, resumes=False)
-
-
-def test_the_template_of_a_plugin_keeps_the_contract(tmp_path: Path) -> None:
-    from bench.cli.new import method
-
-    method("my_first_method", tmp_path)
-    registry = load_plugins([tmp_path / "my_first_method.py"])
-    spec = registry.method("my_first_method")
-    check_spec(spec)
-    check_method(spec)
-    del sys.modules["my_first_method"]
 
 
 # Each broken method, what the kit says of it, and what it says to do about it.
@@ -99,6 +103,7 @@ BROKEN_TRAINING = [
     ("SaysNothing", "does not say how far it is", "ctx.emit"),
     ("NeedsAFolder", "fit raises TypeError", "ctx.work_dir is None"),
     ("NeedsIterations", "fit raises TypeError", "budget is in seconds"),
+    ("PeeksAtTestImages", "fit reads the picture testA.png", "images of its data alone"),
     ("ChangesTrainingImages", "fit changes the training images", "work on a copy"),
     ("CountsInTranslate", "translate changes mean of its state", "eval()"),
     ("LosesItsState", "does not bring the outputs back", "all that translate uses"),
@@ -215,6 +220,38 @@ def test_broken_reports_are_named(name: str, promise: str, tmp_path: Path) -> No
     with pytest.raises(AssertionError, match=re.escape(promise)) as error:
         check_report(_report(name), run, tmp_path / "run" / "report")
     assert str(error.value).startswith(f"{name}: ")
+
+
+def _launcher(name: str) -> LauncherSpec:
+    return LauncherSpec(name.lower(), "a test", f"tests.contract.broken:{name}")
+
+
+def test_sound_launcher_passes(tmp_path: Path) -> None:
+    check_launcher(_launcher("OneByOne"), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "promise", "mend"),
+    [
+        ("ForgetsEnvironment", "did not run with its environment", "task.environment"),
+        ("HidesFailures", "it tells first (None), last (None) as ended", "whatever its exit code"),
+        ("LeavesRunning", "after cancel runs still runs", "terminate its process"),
+        ("CancelsSilently", "tells none", 'Ended(trial, "interrupted")'),
+        ("Sound", "lacks a method of bench.api.Launcher", "write submit, poll and cancel"),
+    ],
+)
+def test_broken_launchers_are_named(name: str, promise: str, mend: str, tmp_path: Path) -> None:
+    try:
+        with pytest.raises(AssertionError, match=re.escape(promise)) as error:
+            check_launcher(
+                _launcher(name), tmp_path, patience=10 if name == "HidesFailures" else 60
+            )
+    finally:
+        for process in broken.LEFT:
+            process.kill()
+            process.wait()
+        broken.LEFT.clear()
+    assert mend in str(error.value)
 
 
 class _Loose(Config):

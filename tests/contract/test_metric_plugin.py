@@ -176,7 +176,7 @@ def test_bench_score_sees_it(plugin: Path, tmp_path: Path) -> None:
     for name, images in arrays.items():
         for index, image in enumerate(images):
             write_png(tmp_path / name / f"{index}.png", image)
-    options = {"metrics": ["redness"], "plugins": [plugin]}
+    options = {"metrics": ["redness"], "plugins": [plugin], "offline": True}
     frame = bench.score(arrays["out"], arrays["re"], **options).set_index("metric")
     other = bench.score(
         arrays["out"],

@@ -12,7 +12,7 @@ import pytest
 
 from bench.api import Rule
 from bench.plugins import Registry, load_plugins, make_config
-from bench.testing import check_method, check_report, check_spec
+from bench.testing import check_launcher, check_method, check_report, check_spec
 from tests import toys
 from tests.factories import make_run
 
@@ -81,6 +81,10 @@ def test_a_report_with_an_option(load: Load, tmp_path: Path) -> None:
     made = check_report(spec, run, tmp_path / "other", config={"metric": "lpips_diversity"})
     assert made.read_text("utf-8").splitlines()[:2] == ["by lpips_diversity:", f"1. {best}"]
     assert make_config("report", "podium", spec.config, {}).model_dump()["places"] == 3
+
+
+def test_a_launcher(load: Load, tmp_path: Path) -> None:
+    check_launcher(load("nightly").launcher("nightly"), tmp_path)
 
 
 def test_a_training_loop_of_its_own_runs_in_a_suite(tmp_path: Path) -> None:

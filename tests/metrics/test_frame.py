@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,8 @@ import torch
 import bench
 from bench.api import BenchError
 from bench.data.images import write_png
+
+score = partial(bench.score, offline=True, device="cpu")
 
 
 @pytest.fixture
@@ -28,14 +32,12 @@ def test_folders_files_and_arrays_give_the_same(arrays, tmp_path):
         for index, image in enumerate(images):
             write_png(tmp_path / name / f"{index}.png", image)
     names = ["kid", "lpips_input"]
-    from_folders = bench.score(
-        tmp_path / "out", tmp_path / "ref", inputs=tmp_path / "in", metrics=names
-    )
-    from_files = bench.score(
+    from_folders = score(tmp_path / "out", tmp_path / "ref", inputs=tmp_path / "in", metrics=names)
+    from_files = score(
         sorted((tmp_path / "out").iterdir()), reference, inputs=inputs, metrics=names
     )
     floats = torch.from_numpy(outputs).permute(0, 3, 1, 2).float() / 255
-    from_floats = bench.score(floats, reference, inputs=inputs, metrics=names)
+    from_floats = score(floats, reference, inputs=inputs, metrics=names)
     for name in names:
         expected = value(from_folders, name)
         assert value(from_files, name) == pytest.approx(expected, rel=1e-6)
@@ -45,11 +47,11 @@ def test_folders_files_and_arrays_give_the_same(arrays, tmp_path):
 
 def test_several_samples_give_diversity_and_no_inputs_no_content(arrays):
     a, reference, b = arrays
-    frame = bench.score([a, b], reference, metrics=["lpips_diversity"])
+    frame = score([a, b], reference, metrics=["lpips_diversity"])
     assert value(frame, "lpips_diversity") > 0
-    frame = bench.score([a, a], reference, metrics=["lpips_diversity"])
+    frame = score([a, a], reference, metrics=["lpips_diversity"])
     assert value(frame, "lpips_diversity") == 0.0
-    everything = bench.score(a, reference)
+    everything = score(a, reference)
     assert "kid" in set(everything["metric"])
     assert "content" not in set(everything["kind"])
 
@@ -69,21 +71,21 @@ def test_several_samples_give_diversity_and_no_inputs_no_content(arrays):
 )
 def test_what_libraries_take_without_a_word_is_refused(arrays, images, message):
     with pytest.raises(BenchError, match=message):
-        bench.score(images, arrays[1], metrics=["kid"])
+        score(images, arrays[1], metrics=["kid"])
 
 
 def test_counts_and_names_must_fit(arrays):
     a, reference, _ = arrays
     with pytest.raises(BenchError, match="3 inputs and 5 outputs"):
-        bench.score(a, reference, inputs=a[:3], metrics=["kid"])
+        score(a, reference, inputs=a[:3], metrics=["kid"])
     with pytest.raises(BenchError, match="same number"):
-        bench.score([a, a[:2]], reference, metrics=["kid"])
+        score([a, a[:2]], reference, metrics=["kid"])
     with pytest.raises(BenchError, match="'kit' is unknown"):
-        bench.score(a, reference, metrics=["kit"])
+        score(a, reference, metrics=["kit"])
 
 
 def test_what_could_not_be_measured_is_said(arrays):
-    frame = bench.score(arrays[0][:1], arrays[1], metrics=["kid"])
+    frame = score(arrays[0][:1], arrays[1], metrics=["kid"])
     assert frame.empty
     assert "at least 2 pictures" in frame.attrs["warnings"][0]
 
@@ -99,19 +101,17 @@ def test_files_are_paired_by_name(arrays, tmp_path):
         write_png(tmp_path / "other" / f"{name}_1.png", image)
     lpips = {"metrics": ["lpips_input"]}
 
-    def score(made, inputs):
-        return value(bench.score(made, reference, inputs=inputs, **lpips), "lpips_input")
+    def distance(made, inputs):
+        return value(score(made, reference, inputs=inputs, **lpips), "lpips_input")
 
-    assert score(tmp_path / "out", tmp_path / "in") == 0.0
+    assert distance(tmp_path / "out", tmp_path / "in") == 0.0
     shuffled = [tmp_path / "out" / f"{name}_fake_B.png" for name in sorted(names, reverse=True)]
-    assert score(shuffled, tmp_path / "in") == 0.0
+    assert distance(shuffled, tmp_path / "in") == 0.0
     # Samples are paired with each other, too.
-    both = bench.score(
-        [tmp_path / "in", tmp_path / "other"], reference, metrics=["lpips_diversity"]
-    )
+    both = score([tmp_path / "in", tmp_path / "other"], reference, metrics=["lpips_diversity"])
     assert value(both, "lpips_diversity") == 0.0
     with pytest.raises(BenchError, match=r"no picture for e of the inputs"):
-        score([file for file in shuffled if file.name[0] != "e"], tmp_path / "in")
+        distance([file for file in shuffled if file.name[0] != "e"], tmp_path / "in")
     write_png(tmp_path / "out" / "f.png", outputs[0])
     with pytest.raises(BenchError, match=r"f\.png belongs to none of the inputs"):
-        score(tmp_path / "out", tmp_path / "in")
+        distance(tmp_path / "out", tmp_path / "in")

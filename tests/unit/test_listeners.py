@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from bench.api import BenchError, Event
-from bench.cli.progress import LiveListener, PlainListener, RunListener
+from bench.execution.progress import LiveListener, PlainListener, RunListener, make_listener
 from bench.plugins import load_plugins
 from bench.storage.jobs import Job
 from bench.suite.plan import make_plan
@@ -135,3 +135,28 @@ def test_who_is_there_is_asked_what_becomes_of_trials_that_go_on(
     assert live.leave(Path("runs/x"), 3) is left
     assert ("bench run --resume --out runs/x goes on" in out.getvalue()) is left
     assert plain.leave(Path("runs/x"), 3) is False
+
+
+def test_a_notebook_has_one_block_that_changes(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[str] = []
+
+    class Handle:
+        def update(self, block: dict[str, str], raw: bool) -> None:
+            shown.append(block["text/html"])
+
+    class Display:
+        @staticmethod
+        def display(block: dict[str, str], raw: bool, display_id: bool) -> Handle:
+            shown.append(block["text/html"])
+            return Handle()
+
+    monkeypatch.setitem(sys.modules, "IPython", Display)
+    monkeypatch.setitem(sys.modules, "IPython.display", Display)
+    monkeypatch.setitem(sys.modules, "ipykernel.kernelapp", Display)
+    with make_listener() as listener:
+        listener.planned(Path("run"), [job])
+        listener.event(job.trial, Event("progress", "fit", "<b>", 1, 2, "it"))
+        listener.finished(job, {"status": "ok"})
+    assert "1 trials into run" in shown[0]
+    assert "fit &lt;b&gt; 1/2 it" in shown[1]
+    assert "fit" not in shown[2] and "ok" in shown[2] and "1 trials" in shown[2]

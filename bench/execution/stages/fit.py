@@ -172,7 +172,8 @@ def _restore_or_fit(workspace: Workspace, method: TrainedMethod) -> None:
         "cores": cores_of(workspace.ctx.device),
     }
     with workspace.cache.put("fit", job.fit_key) as building:
-        write_atomic(building / WEIGHTS, save(state))
+        domains = json.dumps(workspace.train_data.domains)
+        write_atomic(building / WEIGHTS, save(state, {"domains": domains}))
         write_json(building / "fit.json", facts)
         if curve.exists():
             link_or_copy(curve, building / LOSSES)

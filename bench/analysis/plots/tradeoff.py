@@ -10,8 +10,8 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
+from bench.analysis.plots.chart import GRAY, colour_of, log_axis, shape_of, to_spec
 from bench.analysis.text import clean_text, join_names
-from bench_html.chart import GRAY, colour_of, log_axis, shape_of, to_spec
 
 if TYPE_CHECKING:
     from bench.analysis.columns import TableColumn

@@ -1,4 +1,4 @@
-"""Learning curves: scores of a training on its way, over iterations and over core-hours."""
+"""Learning curves: losses of a training, and its scores on its way."""
 
 from __future__ import annotations
 
@@ -6,14 +6,67 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import altair as alt
+import numpy as np
 import pandas as pd
 
 from bench.analysis.columns import TableColumn, leading
+from bench.analysis.plots.chart import GRAY, PALETTE, log_axis, shape_of, to_spec
 from bench.analysis.text import clean_text
-from bench_html.chart import GRAY, PALETTE, log_axis, shape_of, to_spec
 
 AXES: Mapping[str, str] = {"iteration": "iterations", "hours": "core-hours"}
 """What a training is measured by, and what that is called."""
+
+_POINTS = 240
+
+
+def losses(curves: pd.DataFrame) -> dict[str, Any]:
+    """Return the training curves of one trial: the mean of each loss over spans of iterations."""
+    parts = []
+    for name, part in curves.groupby("loss", sort=False):
+        rows = part.sort_values("iteration")
+        span = max(1, -(-len(rows) // _POINTS))
+        groups = np.arange(len(rows)) // span
+        thin = rows.groupby(groups)[["iteration", "value"]].mean()
+        smooth = thin["value"].ewm(alpha=0.15).mean()
+        parts.append(thin.assign(loss=clean_text(name), smooth=smooth))
+    data = pd.concat(parts)
+    data = data[np.isfinite(data["value"])]
+    log = bool((data["value"] > 0).all()) and data["value"].max() > 20 * data["value"].min()
+    scale = alt.Scale(type="log", nice=True) if log else alt.Scale(zero=False, nice=True)
+    # The two domains of one loss share a colour: twice as many can be told apart.
+    data["family"] = data["loss"].str.replace(r"_[ab]$", "", regex=True)
+    data["domain"] = data["loss"].str.endswith("_b").map({True: "b", False: "a"})
+    names = list(dict.fromkeys(data["family"]))
+    colour = alt.Color(
+        "family:N",
+        title=None,
+        scale=alt.Scale(domain=names, range=[PALETTE[i % len(PALETTE)] for i in range(len(names))]),
+        legend=alt.Legend(orient="bottom", columns=2, labelLimit=160, symbolType="stroke"),
+    )
+    dash = alt.StrokeDash(
+        "domain:N", scale=alt.Scale(domain=["a", "b"], range=[[1, 0], [5, 3]]), legend=None
+    )
+    x = alt.X("iteration:Q", title="iteration", axis=alt.Axis(grid=False, tickCount=5))
+    axis = log_axis(data["value"], grid=True) if log else alt.Axis(tickCount=6)
+    values, smoothed = (alt.Y(f"{n}:Q", scale=scale, axis=axis) for n in ("value", "smooth"))
+    base = alt.Chart(data)
+    tooltip = [
+        alt.Tooltip("loss:N"),
+        alt.Tooltip("iteration:Q", format=",.0f"),
+        alt.Tooltip("value:Q", format=".4~g"),
+    ]
+    faint = base.mark_line(strokeWidth=1, opacity=0.28).encode(
+        x=x, y=values.title("loss"), color=colour, detail="loss:N"
+    )
+    bold = base.mark_line(strokeWidth=2).encode(
+        x=x,
+        y=smoothed.title("loss"),
+        color=colour,
+        strokeDash=dash,
+        tooltip=tooltip,
+        detail="loss:N",
+    )
+    return to_spec(alt.layer(faint, bold), 200)
 
 
 def curves(

@@ -1,10 +1,12 @@
-"""Watching a run: live bars on a terminal, plain lines elsewhere."""
+"""Watching a run: live bars on a terminal, one block in a notebook, plain lines elsewhere."""
 
 from __future__ import annotations
 
+import html
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -220,6 +222,10 @@ class PlainListener:
     def _line(self, text: str | Text) -> None:
         self.console.print(text, highlight=False, soft_wrap=True, markup=False)
 
+    def _passing(self, text: str) -> None:
+        """Say what the next line makes old."""
+        self._line(text)
+
     def planned(self, run: Path, jobs: Sequence[Job]) -> None:
         """Say where the run is kept."""
         self.labels = _titles(jobs)
@@ -240,7 +246,9 @@ class PlainListener:
         if now - self.shown.get(slot, -self.every) >= self.every:
             self.shown[slot] = now
             done = f"{event.done:.0f}/{event.total:.0f} {event.unit}"
-            self._line(f"{label} {event.stage} {event.message} {done}  {_losses(event)}".rstrip())
+            self._passing(
+                f"{label} {event.stage} {event.message} {done}  {_losses(event)}".rstrip()
+            )
 
     def finished(self, job: Job, row: Mapping[str, Any]) -> None:
         """Say how a trial ended."""
@@ -252,9 +260,41 @@ class PlainListener:
         return False
 
 
+class NotebookListener(PlainListener):
+    """A block below the cell: what has happened, and what is happening."""
+
+    every = 1.0
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(console)
+        self.lines: list[str] = []
+        self.handle: Any = None
+
+    def _show(self, *more: str) -> None:
+        display = import_module("IPython.display")
+        text = "\n".join([*self.lines, *more])
+        block = {"text/plain": text, "text/html": f"<pre>{html.escape(text)}</pre>"}
+        if self.handle is None:
+            self.handle = display.display(block, raw=True, display_id=True)
+        else:
+            self.handle.update(block, raw=True)
+
+    def _line(self, text: str | Text) -> None:
+        self.lines.append(str(text))
+        self._show()
+
+    def _passing(self, text: str) -> None:
+        self._show(text)
+
+
+def _in_notebook() -> bool:
+    """Return whether a notebook's kernel runs this process."""
+    return "ipykernel.kernelapp" in sys.modules
+
+
 def make_listener() -> RunListener:
-    """Live bars on a terminal, plain lines otherwise."""
+    """Live bars on a terminal, a block in a notebook, plain lines otherwise."""
     console = Console(stderr=True)
     if console.is_terminal and sys.stderr.isatty():
         return LiveListener(console)
-    return PlainListener(console)
+    return NotebookListener(console) if _in_notebook() else PlainListener(console)

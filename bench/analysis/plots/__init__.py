@@ -1,0 +1,1 @@
+"""Figures of a run, for the page, for papers and for notebooks."""
