@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from bench.api import BenchError
-from bench.data.images import FORMATS, Pixels, fit_square
+from bench.data.images import FORMATS, Pixels
 
 _LOSSY = ("JPEG", "WEBP")
 _LUMA = (
@@ -115,16 +115,23 @@ def _quality(table: list[int] | None) -> int:
 
 
 def encode_again(pixels: Pixels, encoding: Encoding) -> Pixels:
-    """Return a square picture as it comes back from the encoding, at its own size.
+    """Return a picture as it comes back from the encoding, at its own size.
 
-    Where the encoding's pictures had another size it is resized to that before, and back after, by
-    the rule of :func:`bench.data.images.fit_square`.
+    Where the encoding's pictures had another shorter side it is resized to that before, and back
+    after (bicubic, antialiased).
     """
-    size = min(pixels.shape[:2])
+    height, width = pixels.shape[:2]
+    scale = encoding.side / min(height, width) if encoding.side else 1.0
     file = io.BytesIO()
     options = {"quality": encoding.quality} if encoding.quality else {}
-    Image.fromarray(fit_square(pixels, encoding.side or size)).save(
-        file, encoding.format, **options
-    )
+    coded = _resized(Image.fromarray(pixels), round(width * scale), round(height * scale))
+    coded.save(file, encoding.format, **options)
     with Image.open(file) as image:
-        return fit_square(np.array(ImageOps.exif_transpose(image).convert("RGB")), size)
+        back = ImageOps.exif_transpose(image).convert("RGB")
+        return np.array(_resized(back, width, height))
+
+
+def _resized(image: Image.Image, width: int, height: int) -> Image.Image:
+    if image.size == (width, height):
+        return image
+    return image.resize((width, height), Image.Resampling.BICUBIC)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from bench.api import BenchError, Launcher
 from bench.launchers.ray import RayConfig, RayLauncher
 from tests import toys
 from tests.e2e.conftest import Place, finished, make_place, measured  # noqa: F401
+from tests.launchers.clusters import ray_of_this_machine
 from tests.launchers.tiny import counted, result, starts, task, until, wait_until
 
 ray = pytest.importorskip("ray", reason="Ray is not installed")
@@ -23,17 +23,8 @@ pytestmark = [pytest.mark.ray, pytest.mark.filterwarnings("default")]
 
 @pytest.fixture(scope="module", autouse=True)
 def cluster() -> Iterator[Any]:
-    """A head without cores, and two nodes of one core that can be lost."""
-    from ray.cluster_utils import Cluster
-
-    quiet = {"include_dashboard": False}
-    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **quiet})
-    nodes = [made.add_node(num_cpus=1, **quiet) for _ in range(2)]
-    os.environ["RAY_ADDRESS"] = made.address
-    yield made, nodes
-    ray.shutdown()
-    made.shutdown()
-    del os.environ["RAY_ADDRESS"]
+    with ray_of_this_machine() as made:
+        yield made
 
 
 def test_tasks_run_and_tell_their_end(tmp_path: Path) -> None:

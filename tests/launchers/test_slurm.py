@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,28 +16,18 @@ from bench.api import Ended, LastingLauncher, Resources
 from bench.launchers.slurm import JOB, SlurmConfig, SlurmLauncher, _known, _states
 from tests import toys
 from tests.e2e.conftest import Place, finished, make_place, measured  # noqa: F401
+from tests.launchers.clusters import needs_slurm, slurm_of_this_machine
 from tests.launchers.tiny import counted, result, starts, task, until, wait_until
 
 pytest.importorskip("submitit", reason="submitit is not installed")
 
-START = Path(os.environ.get("BENCH_TEST_DATA", "../shared")) / "slurm" / "one-machine"
-pytestmark = [
-    pytest.mark.slurm,
-    pytest.mark.skipif(not START.exists(), reason="no script that starts a Slurm of one machine"),
-    pytest.mark.skipif(shutil.which("slurmctld") is None, reason="Slurm is not installed"),
-]
+pytestmark = [pytest.mark.slurm, *needs_slurm]
 
 
 @pytest.fixture(scope="module", autouse=True)
 def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    folder = tmp_path_factory.mktemp("slurm")
-    begun = subprocess.run(
-        ["bash", str(START), "start", str(folder)], capture_output=True, text=True, check=True
-    )
-    os.environ["SLURM_CONF"] = begun.stdout.strip().removeprefix("export SLURM_CONF=")
-    yield
-    subprocess.run(["bash", str(START), "stop", str(folder)], check=True, capture_output=True)
-    del os.environ["SLURM_CONF"]
+    with slurm_of_this_machine(tmp_path_factory.mktemp("slurm")):
+        yield
 
 
 def make(workers: int = 1, **options: Any) -> SlurmLauncher:

@@ -13,6 +13,7 @@ import vl_convert
 from PIL import Image
 
 from bench import cli
+from bench.analysis.plots import plot
 from bench.api import RunView
 from bench.data.images import read_image
 from bench_html import grid
@@ -40,7 +41,7 @@ def drawn(run: RunView, monkeypatch: pytest.MonkeyPatch, out: Path, **config: ob
     """The drawings that are turned into files."""
     seen: list[str] = []
     real = vl_convert.svg_to_pdf
-    monkeypatch.setattr(grid.vl_convert, "svg_to_pdf", lambda svg: seen.append(svg) or real(svg))
+    monkeypatch.setattr(plot.vl_convert, "svg_to_pdf", lambda svg: seen.append(svg) or real(svg))
     grid.render_grid(run, out, GridConfig(**config))  # type: ignore[arg-type]
     return seen
 

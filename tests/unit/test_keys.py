@@ -159,7 +159,7 @@ STALE: dict[str, tuple[str, str, str]] = {
     "bench/training/transfer.py": (ALL, ALL, NONE),
     "bench/training/tuning.py": (ALL, ALL, NONE),
     "bench/training/watch.py": (ALL, ALL, NONE),
-    "bench/nn/antialias.py": (NONE, ALL, NONE),
+    "bench/nn/antialias.py": (ALL, ALL, NONE),
     "bench/nn/init.py": (ALL, ALL, ALL),
     "bench/nn/layers.py": (NONE, ALL, NONE),
     "bench/nn/losses.py": (ALL, ALL, NONE),
