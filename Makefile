@@ -9,7 +9,7 @@ QUICK := not browser and not gpu and not slow and not nightly and not slurm and 
 export MALLOC_MMAP_THRESHOLD_ ?= 1073741824
 export MALLOC_TRIM_THRESHOLD_ ?= 1073741824
 
-.PHONY: demo test study coverage slow clusters nightly speed gate-record lint mypy browser hooks clean
+.PHONY: demo test study docs coverage slow clusters nightly speed gate-record lint mypy browser hooks clean
 .DEFAULT_GOAL := demo
 
 $(STAMP): pyproject.toml constraints.txt
@@ -17,7 +17,7 @@ $(STAMP): pyproject.toml constraints.txt
 		{ echo "Python >= 3.11 is needed; name one: make PYTHON=python3.12 demo"; exit 2; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[embedded,test,lint,tensorboard]'
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[embedded,test,lint,docs,tensorboard]'
 	touch $@
 
 demo: $(STAMP)
@@ -30,6 +30,15 @@ study: $(STAMP)
 	$(BIN)/bench run suites/study.toml $(if $(DATA),--data-root yosemite=$(DATA)) --out $(STUDY) \
 		$(if $(wildcard $(STUDY)/suite.toml),--resume)
 	$(BIN)/python suites/study.py $(STUDY)
+
+# The site in site/, to be read from files or from a server; every warning is an error. Its gallery
+# shows a run that is made once.
+docs: export NO_MKDOCS_2_WARNING = 1
+docs: $(STAMP)
+	test -e runs/gallery/DONE || $(BIN)/bench run docs/_site/gallery.toml --out runs/gallery \
+		$(if $(wildcard runs/gallery/suite.toml),--resume)
+	$(BIN)/mkdocs build --quiet
+	$(BIN)/python -m pytest -q tests/docs/check_site.py
 
 # One test beside another, each on one thread: small tensors gain nothing from a second.
 test: $(STAMP)
@@ -78,4 +87,4 @@ hooks: $(STAMP)
 	$(BIN)/pre-commit install
 
 clean:
-	rm -rf $(VENV) build dist htmlcov .coverage* *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) build dist site htmlcov .coverage* *.egg-info .mypy_cache .pytest_cache .ruff_cache
