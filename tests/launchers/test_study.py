@@ -84,11 +84,13 @@ def _begins(line: str) -> bool:
 
 
 def kill_a_worker(run: Path) -> None:
-    """Kill the process of Ray that a training trial runs in."""
+    """Kill the process of Ray that started the worker of a training trial."""
     wait_until(lambda: training(run) is not None, 300)
-    for process in psutil.process_iter(["cmdline"]):
-        if process.info["cmdline"] and process.info["cmdline"][0].startswith("ray::_work"):
-            os.kill(process.pid, signal.SIGKILL)
+    trial = training(run)
+    assert trial is not None
+    for process in psutil.process_iter(["cmdline", "ppid"]):
+        if trial.name in (process.info["cmdline"] or ()):
+            os.kill(process.info["ppid"], signal.SIGKILL)
             return
     raise AssertionError("no worker of Ray was found")
 
