@@ -160,8 +160,8 @@ def _nothing_gained(table: pd.DataFrame, quality: TableColumn) -> Iterable[str]:
     for names, directions in _by_names(no_better_than_nothing(table, quality)):
         verb = "is" if len(names) == 1 else "are"
         yield (
-            f"By {quality.title}, {join_names(names)} {verb} not shown to be closer to real "
-            f"pictures than the untouched input, {_where(directions, table)}."
+            f"By {quality.title}, {join_names(names)} {verb} not shown to be better than the "
+            f"untouched input, {_where(directions, table)}."
         )
 
 
