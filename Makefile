@@ -17,7 +17,7 @@ $(STAMP): pyproject.toml constraints.txt
 		{ echo "Python >= 3.11 is needed; name one: make PYTHON=python3.12 demo"; exit 2; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[embedded,test,lint,docs,tensorboard]'
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[embedded,s3,test,lint,docs,tensorboard]'
 	touch $@
 
 demo: $(STAMP)

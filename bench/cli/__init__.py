@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import signal
 import sys
 
@@ -20,6 +21,7 @@ app = typer.Typer(
 
 # Each verb registers itself on the app.
 from bench.cli import (  # noqa: E402, F401
+    cache,
     check,
     compare,
     data,
@@ -61,4 +63,4 @@ def main() -> None:
         # A full disk, a lost file system: nothing a traceback would help with.
         where = f": {error.filename}" if error.filename else ""
         sys.stderr.write(f"bench: {error.strerror or error}{where}\n")
-        sys.exit(1)
+        sys.exit(2 if error.errno == errno.ENAMETOOLONG else 1)  # a name is the user's choice

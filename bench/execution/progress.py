@@ -81,11 +81,12 @@ class _Logged:
     def __init__(self) -> None:
         self.lines: set[tuple[str, str]] = set()
 
-    def fresh(self, trial: str, line: str) -> bool:
-        """True the first time a trial says a line that is not empty."""
-        known = (trial, line) in self.lines
-        self.lines.add((trial, line))
-        return bool(line) and not known
+    def fresh(self, trial: str, event: Event) -> bool:
+        """True the first time a trial says a line; of the store they all share, any trial."""
+        line = ("" if event.stage == "store" else trial, event.message)
+        known = line in self.lines
+        self.lines.add(line)
+        return event.kind in ("warning", "log") and bool(event.message) and not known
 
 
 class LiveListener:
@@ -147,10 +148,10 @@ class LiveListener:
                 total=event.total,
                 losses=_losses(event),
             )
-        elif event.kind == "warning":
-            self.console.print(Text(f"{label}: {event.message}", style="yellow"))
-        elif event.kind == "log" and self.logged.fresh(trial, event.message):
-            self.console.print(Text(event.message, style="dim"))
+        elif self.logged.fresh(trial, event):
+            warning = event.kind == "warning"
+            text = f"{label}: {event.message}" if warning else event.message
+            self.console.print(Text(text, style="yellow" if warning else "dim"))
 
     def finished(self, job: Job, row: Mapping[str, Any]) -> None:
         """Replace the trial's bar by a line."""
@@ -236,9 +237,7 @@ class PlainListener:
         now = time.monotonic()
         self.begun.setdefault(trial, now)
         label = self.labels.get(trial, trial)
-        if event.kind == "warning" or (
-            event.kind == "log" and self.logged.fresh(trial, event.message)
-        ):
+        if self.logged.fresh(trial, event):
             self._line(f"{label}: {event.message}" if label else event.message)
         if event.kind != "progress" or not event.total:
             return

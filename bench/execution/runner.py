@@ -40,7 +40,9 @@ from bench.storage.files import check_writable, write_atomic, write_json
 from bench.storage.jobs import Job, write_plan
 from bench.storage.locks import LOCK, locked
 from bench.storage.rows import TrialRow
+from bench.storage.store import carried, named_store
 from bench.storage.tables import SCHEMAS, VERSION, check_version, read_result, table, write_table
+from bench.storage.upkeep import begin_run, end_run
 from bench.storage.weights import cache_folder
 from bench.suite.estimate import estimate, remember_pace
 from bench.suite.plan import Plan, make_plan
@@ -265,6 +267,7 @@ def _task(
         label=job.label,
         folder=run / "trials" / job.trial,
         command=command_line(run, job.trial),
+        environment=carried(),
         resources=Resources(
             gpus=int(device.startswith("cuda")),
             seconds=estimate(job, images, Path(job.cache)).seconds,
@@ -321,6 +324,7 @@ def execute(
         _check_folder(out, resume)
     cache = cache_folder().resolve()
     check_writable(cache, "name another place with the environment variable BENCH_CACHE")
+    named_store()  # refused here, not by every trial
     if not elsewhere:
         choose_device(suite.device)
     plan = make_plan(
@@ -332,6 +336,7 @@ def execute(
         (run / DONE).unlink(missing_ok=True)
         _write_facts(run, suite, plan, registry, launcher)
         recorder = _Recorder(run, plan, listener)
+        begin_run(cache, run, (job.fit_key for job in plan.jobs))
         listener.planned(run, plan.jobs)
         todo = _to_do(run, plan, recorder)
         trials = Dispatch(
@@ -350,6 +355,7 @@ def execute(
         report, problems = render_reports(view, registry, reports)
         if bool(view.trials["status"].isin(["ok", "skipped"]).all()):
             write_atomic(run / DONE, "")
+            end_run(cache, run)
         return Execution(view, report, problems)
 
 

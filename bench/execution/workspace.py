@@ -32,6 +32,7 @@ from bench.plugins import Registry, make_config, resolve
 from bench.storage.cache import Cache
 from bench.storage.files import folder_name
 from bench.storage.jobs import Job
+from bench.storage.store import named_store
 from bench.training.precision import apply_float32_policy
 from bench.training.seeding import derive_seed
 
@@ -75,7 +76,12 @@ class Workspace:
         self.registry = registry
         self.emit = emit
         self.folder = run / "trials" / job.trial
-        self.cache = Cache(Path(job.cache))
+        self.cache = Cache(
+            Path(job.cache),
+            of=job.fit_key,
+            store=named_store(),
+            warn=lambda text: emit(Event("warning", "store", text)),
+        )
         self.spec = registry.method(job.method)
         device = choose_device(job.device)
         self.ctx = Context(

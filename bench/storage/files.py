@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -42,8 +43,9 @@ def replacing(path: Path, *, sync: bool = True) -> Iterator[Path]:
         Put the content on the disk first. What can be made again may go without.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    # The ending stays: some writers choose the format by it.
-    temporary = path.with_name(f".{os.getpid()}.{path.name}")
+    # The ending stays: some writers choose the format by it. Not by process id: machines that
+    # share a folder have the same ones.
+    temporary = path.with_name(f".{secrets.token_hex(8)}.{path.name}")
     try:
         yield temporary
         if sync:
@@ -150,7 +152,7 @@ def check_writable(folder: Path, hint: str = "choose another place with --out") 
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / f".probe-{os.getpid()}"
+        probe = folder / f".probe-{secrets.token_hex(8)}"
         probe.write_bytes(b"probe")
         probe.unlink()
     except OSError as error:

@@ -222,6 +222,8 @@ def test_out_that_cannot_be_used(command: Callable[..., str], data: Path) -> Non
     Path("file").write_text("mine", "utf-8")
     assert "file is a file" in command(*base, "file")
     assert "cannot write to" in command(*base, "file/below")
+    assert "name too long" in command(*base, "x" * 300)
+    assert "name too long" in command(*base, "x" * 300, "--resume")
     assert Path("file").read_text("utf-8") == "mine"
 
     Path("thesis").mkdir()
