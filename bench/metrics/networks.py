@@ -28,6 +28,7 @@ from bench.api import (
 )
 from bench.data.images import reduce_detail
 from bench.metrics.perceptual import squared_distances
+from bench.nn.precision import float32
 from bench.plugins import make_config, resolve, unknown
 from bench.stats import Floats
 from bench.storage import weights
@@ -242,7 +243,8 @@ class Networks:
         """Keep a row for each: how many features it has, these, and its self-similarity."""
         progress = Progress(self.emit, f"features ({chosen.name})", len(missing))
         for keys, images in _batches(missing):
-            features, structure = extractor.describe(images)
+            with float32("fp32"):
+                features, structure = extractor.describe(images)
             rows = torch.cat([features, structure], 1).float().cpu().numpy()
             if not np.isfinite(rows).all():
                 bad = keys[int(np.flatnonzero(~np.isfinite(rows).all(1))[0])]
@@ -293,8 +295,12 @@ def _is_row(kept: Rows) -> bool:
 
 
 def _prefix(what: str, chosen: Chosen, preprocessing: str) -> str:
-    """Return the part of a cache key that says what the pictures were seen through."""
-    return f"{what}/{chosen.name}/{chosen.spec.version}/{chosen.digest}/{preprocessing}"
+    """Return the part of a cache key that says what the pictures were seen through, and how.
+
+    Networks behind numbers compute in float32 whatever the trial does: TF32 moves a KID by
+    0.2 %.
+    """
+    return f"{what}/{chosen.name}/{chosen.spec.version}/{chosen.digest}/{preprocessing}/float32"
 
 
 def _embed(pictures: Sequence[Picture], network: PerceptualDistance, name: str) -> Any:
@@ -313,7 +319,8 @@ def _embed(pictures: Sequence[Picture], network: PerceptualDistance, name: str) 
             f"got {images.shape[-1]}x{images.shape[-2]}"
         )
     step = max(1, _PIXELS_PER_BATCH // 4 // (images.shape[-1] * images.shape[-2]))
-    parts = [network.embed(images[at : at + step]).cpu() for at in range(0, len(images), step)]
+    with float32("fp32"):
+        parts = [network.embed(images[at : at + step]).cpu() for at in range(0, len(images), step)]
     embedded = torch.cat(parts).numpy()
     if not np.isfinite(embedded).all():
         raise BenchError(f"{name} gave values that are not finite for {pictures[0].id}")

@@ -7,6 +7,7 @@ torch nor a GPU.
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -89,7 +90,7 @@ def make_plan(
     recoded = {data.label: _recoded(data, entrants, found, suite, registry) for data in datasets}
     machine = MachinePart(
         device=suite.device,
-        precision=suite.precision,
+        precision=_precision(suite),
         weights_dir=str(suite.weights_dir.resolve()) if suite.weights_dir else None,
         offline=suite.offline,
         plugins=tuple(str(file) for file in registry.files),
@@ -145,7 +146,7 @@ def _job(
         size=data.size,
         seed=seed,
         budget=entrant.budget,
-        precision=suite.precision,
+        precision=machine.precision,
         weights=digest,
         pretrained=entrant.pretrained[0],
         device=suite.device,
@@ -205,6 +206,28 @@ def _trial_id(
     # Both titles are hashed whole: what is readable of two of them may be the same.
     digest = key_of(title=entry.title, dataset=data.label, fit=key)[:8]
     return f"{label}{where}-s{seed}-{digest}"
+
+
+def _precision(suite: Suite) -> str:
+    """The precision of the trials, settled here: what is planned must be what is computed.
+
+    A login node without a GPU plans for the GPU that a suite asks for by name.
+    """
+    if suite.precision != "auto":
+        return suite.precision
+    if suite.device == "auto" and not _may_have_gpu():
+        return "fp32"
+    if suite.device == "auto":
+        from bench.devices import choose_device
+
+        return "tf32" if choose_device("auto").type == "cuda" else "fp32"
+    return "tf32" if suite.device.startswith("cuda") else "fp32"
+
+
+def _may_have_gpu() -> bool:
+    """Whether torch, which takes seconds to import, has to be asked."""
+    devices = (Path("/dev/nvidiactl"), Path("/dev/dxg"))  # the latter below Windows
+    return sys.platform != "linux" or any(device.exists() for device in devices)
 
 
 # ------------------------------------------------------------------------- methods

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from bench.api import BenchError
 from bench.nn.init import init_weights
 from bench.nn.norms import SampleNorm
+from bench.nn.precision import apply_float32_policy, autocast
 from bench.nn.state import load_state
 from bench.training.compiling import compiled
 from bench.training.loop import run_training
-from bench.training.precision import apply_float32_policy, autocast
 from bench.training.seeding import generator, normal_per_seed
 from bench.training.transfer import to_device
 from bench.training.tuning import tuned

@@ -483,3 +483,23 @@ def test_points_of_a_learning_curve() -> None:
     ]:
         with pytest.raises(BenchError, match=f"score_at: {says}|{says}"):
             make_suite({"methods": ["identity"], "score_at": [text]})
+
+
+@pytest.mark.parametrize(
+    ("device", "gpu", "settled"),
+    [("cpu", True, "fp32"), ("cuda", False, "tf32"), ("auto", False, "fp32")],
+)
+def test_precision_is_settled_by_what_a_suite_asks_for(
+    device: str, gpu: bool, settled: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A login node has no GPU, and its keys are those of the worker that has one."""
+    monkeypatch.setattr("bench.suite.plan._may_have_gpu", lambda: gpu)
+    dataset = {"name": "seasons", "config": {"size": 32, "train": 1, "test": 1}}
+    values = {"methods": ["identity"], "dataset": dataset, "size": 32, "device": device}
+    keys = {}
+    for precision in ("auto", settled, "bf16"):
+        suite = make_suite({**values, "precision": precision})
+        (job,) = make_plan(suite, load_plugins(), tmp_path / "cache").jobs
+        assert job.precision == (settled if precision == "auto" else precision)
+        keys[precision] = job.fit_key
+    assert keys["auto"] == keys[settled] != keys["bf16"]

@@ -8,6 +8,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from safetensors.torch import load_file
 
 from bench.api import BenchError, Budget, Event, Measurement, TrialResult
 from bench.data.images import read_image
-from bench.execution.stages import fit, translate
+from bench.execution.stages import fit, time, translate
 from bench.execution.trial import run_trial
 from bench.execution.workspace import Workspace
 from bench.plugins import Registry, load_plugins, resolve
@@ -327,6 +328,33 @@ def test_timing_rows_say_what_was_timed(bench: Bench) -> None:
     assert found["latency"]["value"] == pytest.approx(np.median(latency))
     assert found["latency"]["low"] <= found["latency"]["value"] <= found["latency"]["high"]
     assert found["latency"]["n"] == 10 and found["peak_memory"]["value"] > 0
+
+
+def test_a_gpu_is_warmed_up_and_called_often(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert time._LATENCY_CALLS["cuda"] * time.ROUNDS >= 100 and time._WARM_SECONDS["cuda"] >= 1
+    monkeypatch.setitem(time._LATENCY_CALLS, "cpu", time._LATENCY_CALLS["cuda"])
+    monkeypatch.setitem(time._WARM_SECONDS, "cpu", 0.3)
+    calls: list[float] = []
+
+    def counted(images: torch.Tensor, **rest: Any) -> torch.Tensor:
+        calls.append(monotonic())
+        return _keep(images, **rest)
+
+    _use(bench, counted)
+    result = bench.run(method="negative")
+    single = [r for r in result.timings if r["batch"] == 1 and r["direction"] == "a2b"]
+    assert len(single) == 100 and {row["round"] for row in single} == set(range(10))
+    assert len(calls) > 200 and calls[-1] - calls[0] > 0.6
+
+
+def test_memory_of_training_and_of_translating_are_two_numbers(bench: Bench) -> None:
+    result = bench.run(method="toy")
+    found = {row["metric"]: row["value"] for row in result.measurements}
+    assert found["fit_memory"] == result.facts["fit_peak_memory_mb"] > 0
+    again = bench.run("again", method="toy")
+    assert "fit" in again.facts["cached"]
+    assert again.facts["fit_peak_memory_mb"] == result.facts["fit_peak_memory_mb"]
+    assert "fit_memory" not in {row["metric"] for row in bench.run(method="negative").measurements}
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,13 @@ timed is what was scored.
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -19,11 +21,18 @@ import torch
 from bench.api import Direction, Event, Measurement
 from bench.code import SHARED, code_hash
 from bench.data.images import load_tensor, read_image, to_float, to_uint8
-from bench.devices import describe_device, peak_memory_mb, synchronize
+from bench.devices import (
+    describe_device,
+    device_id,
+    peak_memory_mb,
+    reset_peak_memory,
+    synchronize,
+)
 from bench.execution.stages import translate
 from bench.nn.padding import translate_padded
 from bench.storage.cache import key_of
 from bench.storage.files import write_json
+from bench.storage.locks import locked
 
 if TYPE_CHECKING:
     from bench.api import Method
@@ -36,6 +45,10 @@ SECONDS_PER_DIRECTION = 8.0
 """Rounds stop early, but not before the third, once this time is spent."""
 
 MIN_ROUNDS = 3
+_WARM_SECONDS = {"cpu": 0.0, "cuda": 1.0}
+"""Before the first round, after two calls: a GPU raises its clocks only when it has work."""
+_LATENCY_CALLS = {"cpu": 1, "cuda": 10}
+"""Of one image in a round: milliseconds each on a GPU, whose spread shows in many of them."""
 _LEVELS = 1
 """Timed and scored pixels may differ by this much: another batch sums in another order."""
 
@@ -60,7 +73,7 @@ class Timed:
     timings, measurements
         By direction, in the order of ``Workspace.directions``.
     peak_memory_mb
-        The highest memory of the trial so far.
+        The highest memory while it translated to be timed.
     cached
         Whether all of it was taken from the cache.
     """
@@ -99,11 +112,15 @@ def run(workspace: Workspace, fitted: Fitted, translated: Translated) -> Timed:
             kept["peak_memory_mb"],
             cached=True,
         )
-    timings, measurements = {}, {}
+    timings, measurements, peaks = {}, {}, []
+    fitted.method()  # what loading takes is not what translating takes
     for direction in workspace.directions:
-        timings[direction] = _time(workspace, fitted, direction)
-        measurements[direction] = _summaries(workspace, timings[direction])
-    timed = Timed(timings, measurements, peak_memory_mb(workspace.ctx.device))
+        reset_peak_memory(workspace.ctx.device)
+        with _alone(workspace):
+            timings[direction] = _time(workspace, fitted, direction)
+        peaks.append(peak_memory_mb(workspace.ctx.device))
+        measurements[direction] = _summaries(timings[direction], peaks[-1])
+    timed = Timed(timings, measurements, max(peaks))
     with workspace.cache.put("time", mine) as building:
         directions = {
             way.key: {
@@ -115,6 +132,17 @@ def run(workspace: Workspace, fitted: Fitted, translated: Translated) -> Timed:
         kept = {"directions": directions, "peak_memory_mb": timed.peak_memory_mb}
         write_json(building / "time.json", kept)
     return timed
+
+
+@contextmanager
+def _alone(workspace: Workspace) -> Iterator[None]:
+    """While timing, no other trial is timed on the same GPU, whichever run it is of."""
+    device = workspace.ctx.device
+    if device.type == "cpu":  # what else runs there nobody can know
+        yield
+    else:
+        with locked(workspace.cache.root / "timing" / device_id(device)):
+            yield
 
 
 def _call(
@@ -146,6 +174,17 @@ def _matches(
     return True
 
 
+def _warm_up(workspace: Workspace, *call: Any) -> float:
+    """Translate until the device is warm; gives the seconds of the last call."""
+    begun = time.perf_counter()
+    for number in itertools.count(1):
+        seconds, _ = _call(workspace, *call)
+        warm = time.perf_counter() - begun >= _WARM_SECONDS[workspace.ctx.device.type]
+        if number >= 2 and warm:  # the first also pays for what is set up once
+            break
+    return seconds
+
+
 def _batches(single: float, largest: int) -> tuple[int, ...]:
     """Batch 1, and the largest that lets the least number of rounds end in time.
 
@@ -169,12 +208,12 @@ def _time(workspace: Workspace, fitted: Fitted, direction: Direction) -> list[Ti
     seeds = workspace.seeds(pool, direction)[:, :1]
     timings = []
     with translate.ready(workspace, fitted, direction) as method:
-        for _ in range(2):  # the first call also pays for what is set up once
-            single, _out = _call(workspace, method, images[:1], direction, seeds[:1])
+        single = _warm_up(workspace, method, images[:1], direction, seeds[:1])
         batches = _batches(single, largest)
+        calls = _LATENCY_CALLS[workspace.ctx.device.type]
         spent = 0.0
         for number in range(-1, ROUNDS):  # round -1 warms up
-            for batch in batches:
+            for batch in (*batches[:1] * calls, *batches[1:]):
                 # Another input each round: a hidden cache would show as a speed-up.
                 first = 0 if batch > 1 else max(number, 0) % len(pool)
                 chosen = slice(first, first + batch)
@@ -194,12 +233,11 @@ def _time(workspace: Workspace, fitted: Fitted, direction: Direction) -> list[Ti
     return timings
 
 
-def _summaries(workspace: Workspace, timings: Sequence[Timing]) -> list[Measurement]:
+def _summaries(timings: Sequence[Timing], memory: float) -> list[Measurement]:
     """Latency, throughput and memory of one direction."""
     single = [one.seconds for one in timings if one.batch == 1]
     largest = max(one.batch for one in timings)
     rates = [one.images / one.seconds for one in timings if one.batch == largest]
-    memory = peak_memory_mb(workspace.ctx.device)
     return [
         _summary("latency", "s", False, single),
         _summary("throughput", "images/s", True, rates),
