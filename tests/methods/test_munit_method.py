@@ -65,7 +65,8 @@ def test_spec_and_presets():
     assert paper == MUNITConfig()
     assert SPEC.budgets["paper"] == "1000000it"
     assert paper.model_dump() == json.loads("""{
-      "gen_dim": 64, "mlp_dim": 256, "style_dim": 8, "n_downsample": 2, "n_res": 4, "dis_dim": 64,
+      "gen_dim": 64, "mlp_dim": 256, "style_dim": 8, "n_downsample": 2, "n_res": 4,
+      "antialias": false, "dis_dim": 64,
       "dis_n_layer": 4, "dis_num_scales": 3, "gan_w": 1, "recon_x_w": 10, "recon_s_w": 1,
       "recon_c_w": 1, "recon_x_cyc_w": 10, "vgg_w": 0, "vgg_weights": "caffe-vgg16",
       "lr": 1e-4, "beta1": 0.5, "beta2": 0.999,

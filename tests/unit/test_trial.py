@@ -62,6 +62,7 @@ class Bench:
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[Bench]:
+    sys.modules.pop("toy_plugin", None)  # another test's, of another folder
     yield Bench(tmp_path)
     sys.modules.pop("toy_plugin", None)
 
