@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     import torch
 
 Pixels = npt.NDArray[np.uint8]
-T, R = TypeVar("T"), TypeVar("R")
+T = TypeVar("T")
+R = TypeVar("R")
 
 THREADS = os.cpu_count() or 1
 """Pictures that are decoded or encoded at once: Pillow does it outside the interpreter lock."""

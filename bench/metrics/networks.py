@@ -333,7 +333,7 @@ def _embed(pictures: Sequence[Picture], network: PerceptualDistance, name: str) 
             f"got {images.shape[-1]}x{images.shape[-2]}"
         )
     step = max(1, _PIXELS_PER_BATCH // 4 // (images.shape[-1] * images.shape[-2]))
-    embedded = torch.cat([network.embed(part) for part in images.split(step)])
+    embedded = torch.cat([network.embed(part) for part in torch.split(images, step)])
     if not bool(embedded.isfinite().all()):
         raise BenchError(f"{name} gave values that are not finite for {pictures[0].id}")
     return embedded

@@ -171,7 +171,9 @@ class MUNIT:
         styles = self.sample_styles(seeds)
         at_once = 1 if self._alone else len(images)
         outputs = []
-        for some, codes in zip(images.split(at_once), styles.split(at_once), strict=True):
+        for some, codes in zip(
+            torch.split(images, at_once), torch.split(styles, at_once), strict=True
+        ):
             with autocast(self.ctx):
                 content = self._generator(direction.source).enc_content(self._signed(some))
             if self._alone:
@@ -179,7 +181,7 @@ class MUNIT:
             else:
                 wide = content.repeat_interleave(samples, 0)
                 outputs.append(self.decode(wide, codes.flatten(0, 1), direction.target))
-        return torch.cat(outputs).unflatten(0, (len(images), samples))
+        return torch.cat(outputs).view(len(images), samples, *images.shape[1:])
 
     def state_dict(self) -> dict[str, Tensor]:
         """Both generators: ``a.enc_content.model.0.conv.weight``, …."""

@@ -143,7 +143,7 @@ def test_what_enters_a_key_and_what_does_not(data: Path, tmp_path: Path) -> None
         {"budget": "9s"},
         {"seeds": [1]},
         {"size": 48},
-        {"precision": "fp32"},
+        {"precision": "bf16"},
         {"methods": [{"name": "munit", "config": {"gen_dim": 8}}]},
     ]
     for change in other:

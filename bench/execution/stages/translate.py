@@ -136,9 +136,11 @@ def translate_items(
                         samples=part.shape[1],
                         seeds=part,
                     )
-                    for part in drawn.split(samples, 1)
+                    for part in torch.split(drawn, samples, 1)
                 ]
-                for some, drawn in zip(images.split(batch), seeds.split(batch), strict=True)
+                for some, drawn in zip(
+                    torch.split(images, batch), torch.split(seeds, batch), strict=True
+                )
             ]
             outputs = torch.cat([torch.cat(row, 1) for row in rows])
             _check_range(outputs, job.method)
