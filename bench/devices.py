@@ -81,6 +81,15 @@ def peak_memory_mb(device: torch.device) -> float:
     return peak * (1e-6 if sys.platform == "darwin" else 1.024e-3)
 
 
+def memory_mb(device: torch.device) -> float:
+    """Return all memory of a GPU, or of the machine, MB."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[1] / 1e6
+    import psutil
+
+    return float(psutil.virtual_memory().total) / 1e6
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory ran out, on a GPU or on the host."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):

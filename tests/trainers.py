@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from bench.api import TrainData
@@ -16,6 +17,12 @@ from bench_munit.method import MUNIT
 from bench_munit.trainer import MUNITTrainer
 
 SIDE = 64
+_MARKS = (
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
+)
+DEVICES = ["cpu", pytest.param("cuda", marks=_MARKS)]
+"""For tests that a GPU must pass: on the CPU they show that they can be run."""
 METHODS = ["munit", "cyclegan", "cut", "bicyclegan"]
 _RESNET = {"ngf": 4, "n_blocks": 1, "ndf": 4, "load": 68, "crop": SIDE}
 _CUT = _RESNET | {"head_width": 4, "num_patches": 9}

@@ -23,6 +23,7 @@ from bench.storage.jobs import DatasetPart, Job, MachinePart, MethodPart, Scorin
 from bench.storage.models import Card, open_model
 from bench.storage.weights import find, sha256_of, title_of
 from bench.suite.datasets import PlannedDataset, Progress, open_datasets
+from bench.suite.presets import FOR_GPUS
 from bench.suite.schema import MethodEntry, Suite
 from bench.training.key import fit_key
 
@@ -88,9 +89,15 @@ def make_plan(
     entrants = [_with_pretrained(entrant, suite) for entrant in entrants]
     found = _all_precomputed(entrants, datasets, suite, progress)
     recoded = {data.label: _recoded(data, entrants, found, suite, registry) for data in datasets}
+    device = _device(suite)
+    if suite.preset in FOR_GPUS and suite.device == "auto" and device == "cpu":
+        progress(
+            f"no GPU was found: the preset {suite.preset} takes weeks on a CPU (a cluster's "
+            "GPU is asked for with --device cuda)"
+        )
     machine = MachinePart(
         device=suite.device,
-        precision=_precision(suite),
+        precision=_precision(suite, device),
         weights_dir=str(suite.weights_dir.resolve()) if suite.weights_dir else None,
         offline=suite.offline,
         plugins=tuple(str(file) for file in registry.files),
@@ -208,20 +215,25 @@ def _trial_id(
     return f"{label}{where}-s{seed}-{digest}"
 
 
-def _precision(suite: Suite) -> str:
+def _device(suite: Suite) -> str:
+    """Return ``cpu`` or ``cuda``: what trials will compute on, as far as this machine can know."""
+    if suite.device != "auto":
+        return suite.device.partition(":")[0]
+    if not _may_have_gpu():
+        return "cpu"
+    from bench.devices import choose_device
+
+    return choose_device("auto").type
+
+
+def _precision(suite: Suite, device: str) -> str:
     """The precision of the trials, settled here: what is planned must be what is computed.
 
     A login node without a GPU plans for the GPU that a suite asks for by name.
     """
     if suite.precision != "auto":
         return suite.precision
-    if suite.device == "auto" and not _may_have_gpu():
-        return "fp32"
-    if suite.device == "auto":
-        from bench.devices import choose_device
-
-        return "tf32" if choose_device("auto").type == "cuda" else "fp32"
-    return "tf32" if suite.device.startswith("cuda") else "fp32"
+    return "tf32" if device == "cuda" else "fp32"
 
 
 def _may_have_gpu() -> bool:

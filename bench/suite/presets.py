@@ -35,6 +35,9 @@ PRESETS: Mapping[Preset, Mapping[str, Any]] = {
 }
 """What each preset sets where neither file nor command line does."""
 
+FOR_GPUS: frozenset[Preset] = frozenset({"paper"})
+"""Presets that a CPU would work on for weeks."""
+
 PHOTOGRAPHS = "yosemite"
 """The dataset that a folder alone (``--data-root``) stands for, whatever the preset would take."""
 

@@ -15,7 +15,7 @@ from bench.nn.precision import (
     products_like_convolutions,
 )
 from bench.testing.metrics import toy_scoring_data
-from tests.fake_cuda import CUDA, fake_cuda
+from tests.fake_cuda import CUDA, WAIT, fake_cuda
 from tests.trainers import METHODS, trainer_of
 
 
@@ -98,3 +98,28 @@ def test_networks_behind_numbers_compute_in_full_precision(monkeypatch):
     networks.distances(pictures, chosen)
     assert set(seen) == {(False, False)} and len(seen) >= 2
     assert flags() == (True, True)
+
+
+def test_pairs_are_compared_on_the_device(monkeypatch):
+    """What leaves it are distances, not what the network gave; their products are exact."""
+
+    class Network:
+        preprocessing, smallest = "as they are", 1
+
+        def embed(self, images):
+            return torch.ones(len(images), 4).pin_memory().to(CUDA, non_blocking=True)
+
+    data = toy_scoring_data()
+    pictures = [samples[0] for samples in data.outputs.values()]
+    chosen = SimpleNamespace(name="net", digest="d", spec=SimpleNamespace(version="1"))
+    with fake_cuda() as gpu:
+        networks = Networks(
+            {}, device=CUDA, weights_dir=None, offline=True, cache=None, emit=lambda event: None
+        )
+        monkeypatch.setattr(networks, "build", lambda chosen: Network())
+        torch.backends.cuda.matmul.allow_tf32 = True
+        networks.distances(pictures, chosen)
+        (product,) = gpu.products
+        assert not product.tf32
+        # Are all values finite, and the distances themselves.
+        assert len(gpu.of(WAIT)) == 2

@@ -104,6 +104,20 @@ def test_codes_make_the_same_picture_as_translate():
     assert method.decode(content, style, "a").shape == x.shape
 
 
+def test_all_at_once_as_on_a_gpu_is_the_same_up_to_rounding():
+    method, images = make(), torch.rand(3, 3, 16, 20)
+    seeds = torch.arange(6).view(3, 2)
+    alone = method.translate(images, A2B, samples=2, seeds=seeds)
+    assert method._alone
+    method._alone = False
+    sizes = []
+    encoder = method.generators["a"].enc_content
+    encoder.register_forward_hook(lambda module, given, out: sizes.append(len(given[0])))
+    together = method.translate(images, A2B, samples=2, seeds=seeds)
+    assert sizes == [3]
+    torch.testing.assert_close(together, alone, rtol=0, atol=1e-5)
+
+
 def test_the_start_comes_from_the_seed_alone():
     one = make()
     torch.manual_seed(99)
