@@ -53,7 +53,7 @@ def method_of(name, ctx, *, small=True, **options):
 
 
 def trainer_of(name, ctx, *, small=True, data=None, **options):
-    """A trainer, of tiny or the published size, and the number of tensors it draws beside images."""
+    """Return a trainer, tiny or of published size, and how many tensors it draws beside images."""
     method, data = method_of(name, ctx, small=small, **options), data or pictures()
     if name == "munit":
         return MUNITTrainer(method.config, ctx, *method.generators.values(), data), 1
