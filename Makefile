@@ -9,7 +9,7 @@ QUICK := not browser and not gpu and not slow and not nightly and not slurm and 
 export MALLOC_MMAP_THRESHOLD_ ?= 1073741824
 export MALLOC_TRIM_THRESHOLD_ ?= 1073741824
 
-.PHONY: demo test study docs coverage slow clusters nightly speed gate-record lint mypy browser hooks clean
+.PHONY: demo test study docs coverage slow clusters nightly speed gpu-check gate-record lint mypy browser hooks clean
 .DEFAULT_GOAL := demo
 
 $(STAMP): pyproject.toml constraints.txt
@@ -68,6 +68,10 @@ browser: $(STAMP)
 
 speed: $(STAMP)
 	$(BIN)/python -m pytest tests/speed --benchmark-enable --benchmark-only
+
+# docs/performance-gpu.md in ten minutes; without a GPU its course on tiny shapes, and no figure.
+gpu-check: $(STAMP)
+	$(BIN)/python -m tests.gpu.check
 
 # What tests/gate compares: exact costs of steps, translations, caches and imports.
 gate-record: $(STAMP)

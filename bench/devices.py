@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import platform
+import subprocess
 import sys
+from contextlib import suppress
+from pathlib import Path
 
 import torch
 
@@ -51,10 +54,23 @@ def synchronize(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
+def reset_peak_memory(device: torch.device) -> None:
+    """Let :func:`peak_memory_mb` begin anew, where the system can: on a GPU, and on Linux."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    else:
+        with suppress(OSError):
+            Path("/proc/self/clear_refs").write_text("5", "ascii")
+
+
 def peak_memory_mb(device: torch.device) -> float:
-    """Highest memory so far, MB: of tensors on a GPU, of the whole process on the CPU."""
+    """Highest memory since it was reset, MB: of a GPU's tensors, or of the whole process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 1e6
+    with suppress(OSError):
+        for line in Path("/proc/self/status").read_text("ascii").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1.024e-3
     try:
         import resource  # there is none on Windows
     except ImportError:
@@ -63,6 +79,15 @@ def peak_memory_mb(device: torch.device) -> float:
         return float(psutil.Process().memory_info()._asdict()["peak_wset"]) / 1e6
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak * (1e-6 if sys.platform == "darwin" else 1.024e-3)
+
+
+def memory_mb(device: torch.device) -> float:
+    """Return all memory of a GPU, or of the machine, MB."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[1] / 1e6
+    import psutil
+
+    return float(psutil.virtual_memory().total) / 1e6
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -103,3 +128,24 @@ def describe_device(device: torch.device) -> dict[str, str | int]:
             "cuda": str(torch.version.cuda),
         }
     return facts
+
+
+_ASKED = ("name", "driver_version", "clocks.sm", "clocks.max.sm", "clocks.mem", "power.limit")
+
+
+def describe_gpus() -> list[dict[str, str]]:
+    """Return what the driver says of every GPU: its own version, clocks and power; none: ``[]``."""
+    command = ["nvidia-smi", f"--query-gpu={','.join(_ASKED)}", "--format=csv,noheader"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return []
+    rows = [line.split(",") for line in done.stdout.splitlines() if line.strip()]
+    return [dict(zip(_ASKED, map(str.strip, row), strict=False)) for row in rows]
+
+
+def device_id(device: torch.device) -> str:
+    """Return which device that is to every process of the machine: a GPU by its UUID."""
+    if device.type != "cuda":
+        return device.type
+    return str(torch.cuda.get_device_properties(device).uuid)

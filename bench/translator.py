@@ -24,10 +24,10 @@ from bench.api import (
 from bench.data.translations import Translations
 from bench.devices import choose_device, choose_precision
 from bench.nn.padding import pad_to_multiple, translate_padded
+from bench.nn.precision import apply_float32_policy
 from bench.plugins import load_plugins, load_weights, make_config, resolve
 from bench.storage.models import Card, open_model
 from bench.storage.weights import domains_in
-from bench.training.precision import apply_float32_policy
 from bench.training.seeding import derive_seed
 
 

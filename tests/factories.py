@@ -25,7 +25,7 @@ from bench.api import Declared, RunView
 from bench.metrics.plugin import METRICS
 from bench.storage.declared import write_declared
 from bench.storage.jobs import DatasetPart, Job, MachinePart, MethodPart, ScoringPart
-from bench.storage.tables import SCHEMAS, VERSION, table
+from bench.storage.tables import SCHEMAS, SINCE, VERSION, table
 from bench_baselines import SPECS as BASELINES
 
 Pixels = npt.NDArray[np.uint8]
@@ -599,7 +599,10 @@ def _write(
 ) -> None:
     (path / "tables").mkdir(exist_ok=True)
     for name, content in rows.items():
-        table(name, content).to_parquet(path / "tables" / f"{name}.parquet", index=False)
+        frame = table(name, content)
+        later = [column for column, since in SINCE.get(name, {}).items() if version < since]
+        frame = frame.drop(columns=later)
+        frame.to_parquet(path / "tables" / f"{name}.parquet", index=False)
     suite: dict[str, Any] = {
         "name": text("demo"),
         "preset": "quick",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from bench.api import TrainData
@@ -16,6 +17,12 @@ from bench_munit.method import MUNIT
 from bench_munit.trainer import MUNITTrainer
 
 SIDE = 64
+_MARKS = (
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
+)
+DEVICES = ["cpu", pytest.param("cuda", marks=_MARKS)]
+"""For tests that a GPU must pass: on the CPU they show that they can be run."""
 METHODS = ["munit", "cyclegan", "cut", "bicyclegan"]
 _RESNET = {"ngf": 4, "n_blocks": 1, "ndf": 4, "load": 68, "crop": SIDE}
 _CUT = _RESNET | {"head_width": 4, "num_patches": 9}
@@ -30,27 +37,27 @@ _MADE = {
 }
 
 
-def pictures(count=5):
+def pictures(count=5, side=SIDE):
     """Noise, as pairs: which methods without pairs do not see."""
     draws = torch.Generator().manual_seed(0)
     a, b = (
-        torch.randint(0, 256, (count, 3, SIDE, SIDE), dtype=torch.uint8, generator=draws)
+        torch.randint(0, 256, (count, 3, side, side), dtype=torch.uint8, generator=draws)
         for _ in "ab"
     )
     return TrainData(a, b, ("a", "b"), paired=True)
 
 
-def method_of(name, ctx, **options):
+def method_of(name, ctx, *, small=True, **options):
     model, config, sizes = _MADE[name]
-    return model(config(**sizes | options), ctx)
+    return model(config(**(sizes if small else {}) | options), ctx)
 
 
-def trainer_of(name, ctx, **options):
-    """A small trainer, and the number of tensors it draws beside its images."""
-    method = method_of(name, ctx, **options)
+def trainer_of(name, ctx, *, small=True, data=None, **options):
+    """Return a trainer, tiny or of published size, and how many tensors it draws beside images."""
+    method, data = method_of(name, ctx, small=small, **options), data or pictures()
     if name == "munit":
-        return MUNITTrainer(method.config, ctx, *method.generators.values(), pictures()), 1
+        return MUNITTrainer(method.config, ctx, *method.generators.values(), data), 1
     if name == "bicyclegan":
-        return BicycleGANTrainer(method.config, ctx, method.ways, pictures()), 1
+        return BicycleGANTrainer(method.config, ctx, method.ways, data), 1
     drawn = 2 if name == "cyclegan" else len(method.config.layers)
-    return method.trainer(ctx, method.generators, pictures()), drawn
+    return method.trainer(ctx, method.generators, data), drawn

@@ -200,6 +200,9 @@ class Results(RunView):
             raise BenchError(f"{self.path} has no pictures")
         return _one(self.samples, dataset, direction)
 
+    def __repr__(self) -> str:
+        return f"<run {self.path}: {VERDICTS[self.verdict].lower()}, {len(self.trials)} trials>"
+
     def _repr_html_(self) -> str:
         """Return the verdict, what stands behind it, and the headline numbers."""
         rows = self.summary()

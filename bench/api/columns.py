@@ -144,6 +144,13 @@ SPEED_COLUMNS: tuple[Column, ...] = (
         higher_is_better=False,
         headline=80,
     ),
+    Column(
+        "fit_memory",
+        title="Memory to train",
+        meaning="largest memory in use while training",
+        unit="MB",
+        higher_is_better=False,
+    ),
 )
 """What the suite itself measures of every method that translates, as metrics declare theirs."""
 

@@ -10,9 +10,12 @@ from __future__ import annotations
 import hashlib
 import os
 import warnings
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +28,11 @@ if TYPE_CHECKING:
     import torch
 
 Pixels = npt.NDArray[np.uint8]
+T = TypeVar("T")
+R = TypeVar("R")
+
+THREADS = os.cpu_count() or 1
+"""Pictures that are decoded or encoded at once: Pillow does it outside the interpreter lock."""
 
 MAX_PIXELS = 100_000_000
 """Larger pictures are refused: a decompression bomb, or a mistake."""
@@ -135,10 +143,14 @@ def load_item(item: ImageItem, size: int | None) -> Pixels:
     return pixels if size is None else fit_square(pixels, size)
 
 
-def load_tensor(items: Sequence[ImageItem], size: int) -> torch.Tensor:
-    """Items as one uint8 tensor ``(N, 3, size, size)`` on the CPU; decoded by a few threads."""
-    from concurrent.futures import ThreadPoolExecutor
+def by_threads(act: Callable[[T], R], items: Iterable[T]) -> list[R]:
+    """Return what `act` gives of each item, a picture to be read say; as many at once as cores."""
+    with ThreadPoolExecutor(THREADS) as pool:
+        return list(pool.map(act, items))
 
+
+def load_tensor(items: Sequence[ImageItem], size: int) -> torch.Tensor:
+    """Items as one uint8 tensor ``(N, 3, size, size)`` on the CPU; decoded by threads."""
     import torch
 
     out = torch.empty((len(items), 3, size, size), dtype=torch.uint8)
@@ -146,10 +158,7 @@ def load_tensor(items: Sequence[ImageItem], size: int) -> torch.Tensor:
     def place(index: int) -> None:
         out[index] = torch.from_numpy(load_item(items[index], size)).permute(2, 0, 1)
 
-    # Pillow decodes outside the interpreter lock.
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        for _ in pool.map(place, range(len(items))):
-            pass
+    by_threads(place, range(len(items)))
     return out
 
 
@@ -182,3 +191,23 @@ def write_png(path: Path, pixels: Pixels) -> None:
     with replacing(path, sync=False) as temporary:
         # Level 1: half the time of the default for files a few percent larger.
         Image.fromarray(pixels).save(temporary, format="PNG", compress_level=1)
+
+
+@contextmanager
+def png_writer() -> Iterator[Callable[[Path, Pixels], None]]:
+    """Give a :func:`write_png` that returns before the picture is written; at the end all are.
+
+    What goes wrong is raised by a later call, or at the end. A few pictures a thread wait at
+    most, so that a full disk is noticed soon and memory stays small.
+    """
+    with ThreadPoolExecutor(THREADS) as pool:
+        under_way: deque[Future[None]] = deque()
+
+        def write(path: Path, pixels: Pixels) -> None:
+            if len(under_way) >= 4 * THREADS:
+                under_way.popleft().result()
+            under_way.append(pool.submit(write_png, path, pixels))
+
+        yield write
+        for one in under_way:
+            one.result()

@@ -69,6 +69,7 @@ def trial_result(
         facts["fit_seconds"] = fitted.seconds
         facts["iterations"] = fitted.iterations
         facts["parameters"] = fitted.parameters
+        facts["fit_peak_memory_mb"] = fitted.peak_memory_mb
     if timed.peak_memory_mb is not None:
         facts["peak_memory_mb"] = timed.peak_memory_mb
     reason = workspace.precomputed.remark if workspace.spec.precomputed else ""
@@ -78,6 +79,10 @@ def trial_result(
         for direction, measurements in found.items():
             result.measurements += [measurement_row(bases[direction], one) for one in measurements]
     for direction, base in bases.items():
+        if fitted.peak_memory_mb is not None:
+            peak = fitted.peak_memory_mb
+            memory = Measurement("fit_memory", "resource", peak, "MB", higher_is_better=False, n=1)
+            result.measurements.append(measurement_row(base, memory))
         result.samples += _sample_rows(workspace, direction, base, scored)
     for direction, timings in timed.timings.items():
         result.timings += [asdict(TimingRow(**bases[direction], **asdict(one))) for one in timings]

@@ -154,7 +154,7 @@ def unfinished_run(runs: Path = Path("runs")) -> Path:
 
 def describe_environment() -> dict[str, Any]:
     """Versions, hardware and the command: how the run was made."""
-    from bench.devices import choose_device, describe_device
+    from bench.devices import choose_device, describe_device, describe_gpus
 
     versions = {}
     for name in _VERSIONS:
@@ -169,6 +169,7 @@ def describe_environment() -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "hardware": describe_device(choose_device("auto")),
+        "gpus": describe_gpus(),
         "versions": versions,
     }
 
@@ -260,7 +261,7 @@ def _task(
     """A trial as the launcher sees it."""
     from bench.devices import choose_device
 
-    device = job.device if elsewhere else choose_device(job.device).type
+    device = job.device if elsewhere else str(choose_device(job.device))
     images = recorder.images[job.dataset_label]
     return Task(
         trial=job.trial,
@@ -269,7 +270,7 @@ def _task(
         command=command_line(run, job.trial),
         environment=carried(),
         resources=Resources(
-            gpus=int(device.startswith("cuda")),
+            gpus=int(device == "cuda"),  # cuda:1 is the user's own choice
             seconds=estimate(job, images, Path(job.cache)).seconds,
         ),
         timeout=suite.timeout,

@@ -28,12 +28,12 @@ from bench.data.images import Pixels, load_tensor, pixel_digest
 from bench.data.opening import open_dataset, select
 from bench.data.precomputed import Precomputed, match_precomputed
 from bench.devices import choose_device, choose_precision
+from bench.nn.precision import apply_float32_policy
 from bench.plugins import Registry, make_config, resolve
 from bench.storage.cache import Cache
 from bench.storage.files import folder_name
 from bench.storage.jobs import Job
 from bench.storage.store import named_store
-from bench.training.precision import apply_float32_policy
 from bench.training.seeding import derive_seed
 
 Emit = Callable[[Event], None]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import subprocess
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated
@@ -11,6 +13,8 @@ from pydantic import Field
 
 from bench.api import Config, Ended, Task
 from bench.launchers.child import Child
+
+_VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
 class LocalConfig(Config):
@@ -22,10 +26,14 @@ class LocalConfig(Config):
         Seconds between the polite signal that ends a worker and the one that it cannot ignore.
     threads
         Threads of each worker; None: the cores are shared out between those that run at once.
+    gpus
+        Those that trials may have, one each, as ``CUDA_VISIBLE_DEVICES`` names them; None: all that
+        this variable, or else the driver, names, slices of a GPU each for itself.
     """
 
     grace: Annotated[float, Field(ge=0)] = 5.0
     threads: Annotated[int, Field(ge=1)] | None = None
+    gpus: tuple[str, ...] | None = None
 
 
 class LocalLauncher:
@@ -44,6 +52,8 @@ class LocalLauncher:
         self.workers = workers
         self._waiting: list[Task] = []
         self._running: list[Child] = []
+        self._gpus: list[str] | None = None if config.gpus is None else list(config.gpus)
+        self._has: dict[str, str] = {}
 
     def submit(self, task: Task) -> None:
         """Start a task, or queue it until a running one has ended."""
@@ -56,6 +66,7 @@ class LocalLauncher:
         for child in list(self._running):
             if (end := child.ended()) is not None:
                 self._running.remove(child)
+                self._has.pop(child.task.trial, None)
                 ended.append(Ended(child.task.trial, *end))
         self._fill()
         return ended
@@ -84,9 +95,45 @@ class LocalLauncher:
 
     def _fill(self) -> None:
         threads = self.config.threads or max(1, (os.cpu_count() or 1) // self.workers)
-        while self._waiting and len(self._running) < self.workers:
-            task = self._waiting.pop(0)
+        while len(self._running) < self.workers and (task := self._next()) is not None:
             if self.config.threads is not None:
                 environment = {**task.environment, "OMP_NUM_THREADS": str(threads)}
                 task = replace(task, environment=environment)
             self._running.append(Child(task, threads, self.config.grace))
+
+    def _next(self) -> Task | None:
+        """The first task that waits for nothing, with a GPU of its own where it needs one."""
+        for task in self._waiting:
+            if task.resources.gpus:
+                if self._gpus is None:
+                    self._gpus = _gpus()
+                free = [gpu for gpu in self._gpus if gpu not in self._has.values()]
+                if self._gpus and not free:
+                    continue
+                if free:
+                    self._has[task.trial] = free[0]
+            self._waiting.remove(task)
+            if (gpu := self._has.get(task.trial)) is None:
+                return task
+            return replace(task, environment={**task.environment, _VISIBLE: gpu})
+        return None
+
+
+def _gpus() -> list[str]:
+    """The GPUs of this machine, or those of them that the environment leaves."""
+    if (named := os.environ.get(_VISIBLE)) is not None:
+        return [name.strip() for name in named.split(",") if name.strip()]
+    try:
+        listed = subprocess.run(
+            ["nvidia-smi", "-L"], capture_output=True, text=True, timeout=30, check=True
+        ).stdout
+    except (OSError, subprocess.SubprocessError):
+        return []
+    found: list[str] = []
+    for line in listed.splitlines():
+        if (name := re.search(r"UUID: ((?:GPU|MIG)-[^)]+)", line)) is None:
+            continue
+        if name[1].startswith("MIG") and found and found[-1].startswith("GPU"):
+            found.pop()  # a GPU that is cut up is its slices
+        found.append(name[1])
+    return found

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +18,7 @@ import torch
 from PIL import Image
 
 from bench.api import Dataset, Domain, Event, ImageItem, Picture, Split
-from bench.data.images import Pixels, load_item, pixel_digest, write_png
+from bench.data.images import Pixels, by_threads, load_item, pixel_digest, write_png
 from bench.metrics.declared.extractors import EXTRACTORS, FEATURES
 from bench.metrics.networks import Networks
 from bench.storage.files import write_atomic
@@ -243,8 +242,7 @@ def _near(places: Sequence[Place], networks: Networks, size: int) -> list[dict[s
     def look(place: Place) -> npt.NDArray[np.bool_]:
         return perceptual_hash(load_item(place.item, size))
 
-    with ThreadPoolExecutor(2) as pool:
-        bits = np.stack(list(pool.map(look, places))).astype(np.float32)
+    bits = np.stack(by_threads(look, places)).astype(np.float32)
     same = bits @ bits.T + (1 - bits) @ (1 - bits).T
     apart = np.rint(bits.shape[1] - same).astype(np.intp)
     first, second = np.nonzero(np.triu(apart <= HASH_BITS_APART, 1))

@@ -14,21 +14,6 @@ MUNIT_INPUTS, MUNIT_PAIRS = 100, 19
 """MUNIT's protocol: 100 inputs, 19 independent pairs of samples each."""
 
 
-def squared_distances(embedded: Floats) -> Floats:
-    """Pairwise squared Euclidean distances ``(k, k)`` of the rows of ``(k, F)``.
-
-    By inner products of rows that are centred first, so that close rows keep their digits;
-    the diagonal is exactly 0.
-    """
-    centred = embedded - embedded.mean(0, keepdims=True)
-    products = (centred @ centred.T).astype(np.float64)
-    norms = np.diagonal(products)
-    distances: Floats = np.maximum(norms[:, None] + norms[None, :] - 2.0 * products, 0.0)
-    distances = (distances + distances.T) / 2.0
-    np.fill_diagonal(distances, 0.0)
-    return distances
-
-
 @dataclass(frozen=True)
 class DistanceTable:
     """Perceptual distances around one input.

@@ -47,6 +47,7 @@ class TrialRow:
     score_seconds: float | None = None
     time_seconds: float | None = None
     peak_memory_mb: float | None = None
+    fit_peak_memory_mb: float | None = None
     cached: str | None = None
 
 

@@ -7,8 +7,9 @@ Every table has one kind of row; :mod:`bench.storage.rows` says what is in it. `
 Versions
 --------
 ``environment.json`` carries ``schema_version``. A folder without one was made by 0.1 (version
-1), one of version 2 has no ``curves``; both are brought up to date while they are read. One of a
-newer version is refused; so is what is damaged, for a number that cannot be read is no number.
+1), one of version 2 has no ``curves``, one of version 3 no memory of training; all are brought
+up to date while they are read. One of a newer version is refused; so is what is damaged, for a
+number that cannot be read is no number.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ __all__ = [
     "COMPARISONS",
     "LOSSES",
     "SCHEMAS",
+    "SINCE",
     "STATUSES",
     "VERSION",
     "check_version",
@@ -56,7 +58,7 @@ __all__ = [
     "write_table",
 ]
 
-VERSION = 3
+VERSION = 4
 """The version of run folders that is written."""
 
 SCHEMAS: Mapping[str, Mapping[str, str]] = {
@@ -74,8 +76,8 @@ LOSSES = schema_of(LossRow)
 
 _ALL = {**SCHEMAS, "comparisons": COMPARISONS, "checks": CHECKS, "losses": LOSSES}
 
-_SINCE: Mapping[str, Mapping[str, int]] = {
-    "trials": {"size": 2},
+SINCE: Mapping[str, Mapping[str, int]] = {
+    "trials": {"size": 2, "fit_peak_memory_mb": 4},
     "measurements": {"resampled": 3, "draw": 3},
 }
 """Columns that came with a later version than 1."""
@@ -211,9 +213,9 @@ def _read_table(path: Path, name: str, version: int) -> pd.DataFrame:
         raise BenchError(f"{file} is missing: finish the run with bench run --resume")
     try:
         frame = pd.read_parquet(file)
-        for column, since in _SINCE.get(name, {}).items():
+        for column, since in SINCE.get(name, {}).items():
             if version < since and column not in frame:
-                frame[column] = pd.NA
+                frame[column] = pd.Series(None, frame.index, dtype=cast("Any", _ALL[name][column]))
         if missing := [column for column in _ALL[name] if column not in frame]:
             raise ValueError(f"it has no column {missing[0]}")
         frame = frame[list(_ALL[name])].astype(dict(_ALL[name]))

@@ -7,6 +7,7 @@ torch nor a GPU.
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -22,6 +23,7 @@ from bench.storage.jobs import DatasetPart, Job, MachinePart, MethodPart, Scorin
 from bench.storage.models import Card, open_model
 from bench.storage.weights import find, sha256_of, title_of
 from bench.suite.datasets import PlannedDataset, Progress, open_datasets
+from bench.suite.presets import FOR_GPUS
 from bench.suite.schema import MethodEntry, Suite
 from bench.training.key import fit_key
 
@@ -87,9 +89,15 @@ def make_plan(
     entrants = [_with_pretrained(entrant, suite) for entrant in entrants]
     found = _all_precomputed(entrants, datasets, suite, progress)
     recoded = {data.label: _recoded(data, entrants, found, suite, registry) for data in datasets}
+    device = _device(suite)
+    if suite.preset in FOR_GPUS and suite.device == "auto" and device == "cpu":
+        progress(
+            f"no GPU was found: the preset {suite.preset} takes weeks on a CPU (a cluster's "
+            "GPU is asked for with --device cuda)"
+        )
     machine = MachinePart(
         device=suite.device,
-        precision=suite.precision,
+        precision=_precision(suite, device),
         weights_dir=str(suite.weights_dir.resolve()) if suite.weights_dir else None,
         offline=suite.offline,
         plugins=tuple(str(file) for file in registry.files),
@@ -145,7 +153,7 @@ def _job(
         size=data.size,
         seed=seed,
         budget=entrant.budget,
-        precision=suite.precision,
+        precision=machine.precision,
         weights=digest,
         pretrained=entrant.pretrained[0],
         device=suite.device,
@@ -205,6 +213,33 @@ def _trial_id(
     # Both titles are hashed whole: what is readable of two of them may be the same.
     digest = key_of(title=entry.title, dataset=data.label, fit=key)[:8]
     return f"{label}{where}-s{seed}-{digest}"
+
+
+def _device(suite: Suite) -> str:
+    """Return ``cpu`` or ``cuda``: what trials will compute on, as far as this machine can know."""
+    if suite.device != "auto":
+        return suite.device.partition(":")[0]
+    if not _may_have_gpu():
+        return "cpu"
+    from bench.devices import choose_device
+
+    return choose_device("auto").type
+
+
+def _precision(suite: Suite, device: str) -> str:
+    """The precision of the trials, settled here: what is planned must be what is computed.
+
+    A login node without a GPU plans for the GPU that a suite asks for by name.
+    """
+    if suite.precision != "auto":
+        return suite.precision
+    return "tf32" if device == "cuda" else "fp32"
+
+
+def _may_have_gpu() -> bool:
+    """Whether torch, which takes seconds to import, has to be asked."""
+    devices = (Path("/dev/nvidiactl"), Path("/dev/dxg"))  # the latter below Windows
+    return sys.platform != "linux" or any(device.exists() for device in devices)
 
 
 # ------------------------------------------------------------------------- methods

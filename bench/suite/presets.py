@@ -7,8 +7,10 @@ from typing import Any, Literal
 
 Preset = Literal["demo", "quick", "paper"]
 
-# A trained model stands here as munit@seasons-64; --train trains its method instead.
 _METHODS = ["munit", "neural_style", "cyclegan", "color_transfer", "identity", "real_target"]
+
+# A trained model beside a training; --train trains the model's method, too.
+_MODELS = {"munit": "munit@seasons-64"}
 
 PRESETS: Mapping[Preset, Mapping[str, Any]] = {
     "demo": {
@@ -16,7 +18,7 @@ PRESETS: Mapping[Preset, Mapping[str, Any]] = {
         "size": 64,
         "samples": 3,
         "test_limit": 32,
-        "methods": _METHODS,
+        "methods": [_MODELS.get(name, name) for name in _METHODS],
     },
     "quick": {
         "datasets": ["yosemite"],
@@ -34,6 +36,9 @@ PRESETS: Mapping[Preset, Mapping[str, Any]] = {
     },
 }
 """What each preset sets where neither file nor command line does."""
+
+FOR_GPUS: frozenset[Preset] = frozenset({"paper"})
+"""Presets that a CPU would work on for weeks."""
 
 PHOTOGRAPHS = "yosemite"
 """The dataset that a folder alone (``--data-root``) stands for, whatever the preset would take."""

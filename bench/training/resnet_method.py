@@ -15,11 +15,11 @@ from torch import Tensor, nn
 
 from bench.api import A2B, B2A, BenchError
 from bench.nn.patch import smallest_side
+from bench.nn.precision import apply_float32_policy, autocast
 from bench.nn.resnet import ResnetGenerator, generator_widths
 from bench.nn.state import join, load_state, select_prefix
 from bench.training.config import ResnetConfig
 from bench.training.loop import modules_in, run_training
-from bench.training.precision import apply_float32_policy, autocast
 from bench.training.sampling import check_sides
 from bench.training.seeding import initialised
 from bench.training.tuning import tuned

@@ -15,9 +15,9 @@ from torch import nn
 
 from bench.api import BenchError
 from bench.nn.patch import smallest_side
+from bench.nn.precision import apply_float32_policy, autocast
 from bench.nn.state import load_state, select_prefix
 from bench.training.loop import linear_decay, run_training
-from bench.training.precision import apply_float32_policy, autocast
 from bench.training.sampling import check_sides
 from bench.training.seeding import derive_seed, initialised, normal, normal_per_seed
 from bench.training.trainer import StepTrainer, adam

@@ -15,9 +15,9 @@ import torch
 
 from bench.api import BenchError
 from bench.nn.patch import PatchDiscriminator
+from bench.nn.precision import autocast
 from bench.nn.resnet import ResnetGenerator
 from bench.training.loop import linear_decay
-from bench.training.precision import autocast
 from bench.training.resnet_method import ResnetMethod
 from bench.training.seeding import generator, initialised
 from bench.training.trainer import StepTrainer, adam

@@ -9,9 +9,9 @@ import torch
 
 from bench.api import BenchError
 from bench.nn.patch import PatchDiscriminator
+from bench.nn.precision import autocast
 from bench.training.loop import linear_decay
 from bench.training.pool import ImagePool
-from bench.training.precision import autocast
 from bench.training.resnet_method import DIRECTIONS, ResnetMethod
 from bench.training.seeding import initialised
 from bench.training.trainer import StepTrainer, adam

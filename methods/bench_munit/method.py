@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from bench.api import BenchError
 from bench.nn.init import init_weights
 from bench.nn.norms import SampleNorm
+from bench.nn.precision import apply_float32_policy, autocast
 from bench.nn.state import load_state
 from bench.training.compiling import compiled
 from bench.training.loop import run_training
-from bench.training.precision import apply_float32_policy, autocast
 from bench.training.seeding import generator, normal_per_seed
 from bench.training.transfer import to_device
 from bench.training.tuning import tuned
@@ -47,6 +47,7 @@ class MUNIT:
 
     def __init__(self, config: MUNITConfig, ctx: Context) -> None:
         self.config, self.ctx = config, ctx
+        self._alone = ctx.device.type == "cpu"
         apply_float32_policy(ctx)
         self.generators = nn.ModuleDict()
         for domain in ("a", "b"):
@@ -163,23 +164,24 @@ class MUNIT:
     ) -> Tensor:
         """Translate with one drawn style for each seed; see :class:`bench.api.Method`.
 
-        The content of an image is encoded once for all its samples. On a CPU each output is
-        decoded by itself: no slower there, and to the bit the same whatever else is asked.
+        The content of an image is encoded once for all its samples. On a GPU all images are
+        encoded at once and all outputs decoded at once, equal to about 1e-5. On a CPU each output
+        is decoded by itself: no slower there, and to the bit the same whatever else is asked.
         """
-        encoder = self._generator(direction.source).enc_content
         styles = self.sample_styles(seeds)
-        alone = self.ctx.device.type == "cpu"
+        at_once = 1 if self._alone else len(images)
         outputs = []
-        for image, codes in zip(images, styles, strict=True):
+        for some, codes in zip(
+            torch.split(images, at_once), torch.split(styles, at_once), strict=True
+        ):
             with autocast(self.ctx):
-                content = encoder(self._signed(image[None]))
-            if alone:
-                decoded = [self.decode(content, code[None], direction.target) for code in codes]
-                outputs.append(torch.cat(decoded))
+                content = self._generator(direction.source).enc_content(self._signed(some))
+            if self._alone:
+                outputs += [self.decode(content, code[None], direction.target) for code in codes[0]]
             else:
-                wide = content.expand(samples, -1, -1, -1)
-                outputs.append(self.decode(wide, codes, direction.target))
-        return torch.stack(outputs)
+                wide = content.repeat_interleave(samples, 0)
+                outputs.append(self.decode(wide, codes.flatten(0, 1), direction.target))
+        return torch.cat(outputs).view(len(images), samples, *images.shape[1:])
 
     def state_dict(self) -> dict[str, Tensor]:
         """Both generators: ``a.enc_content.model.0.conv.weight``, …."""

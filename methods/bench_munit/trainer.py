@@ -9,8 +9,8 @@ import torch
 
 from bench.api import BenchError, Event
 from bench.nn.init import init_weights
+from bench.nn.precision import autocast
 from bench.training.loop import step_decay
-from bench.training.precision import autocast
 from bench.training.seeding import generator
 from bench.training.trainer import StepTrainer, adam
 from bench_munit.networks import Discriminator

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from bench.nn.norms import at_least_float32
-from bench.training.precision import products_like_convolutions
+from bench.nn.precision import products_like_convolutions
 
 __all__ = ["content_loss", "gram", "row_sum", "style_loss", "total_variation"]
 

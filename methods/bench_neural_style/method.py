@@ -11,8 +11,8 @@ import torch
 
 from bench.api import BenchError, Diverged, Event
 from bench.data.images import to_uint8, write_png
+from bench.nn.precision import apply_float32_policy, autocast
 from bench.storage.weights import read_state, require, title_of
-from bench.training.precision import apply_float32_policy, autocast
 from bench.training.seeding import generator, normal
 from bench.training.transfer import to_device
 from bench_neural_style.networks import (

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
 from bench.api import Context
-from bench.training.precision import (
+from bench.metrics.networks import Networks
+from bench.nn.precision import (
     apply_float32_policy,
     float32,
     products_like_convolutions,
 )
-from tests.fake_cuda import CUDA, fake_cuda
+from bench.testing.metrics import toy_scoring_data
+from tests.fake_cuda import CUDA, WAIT, fake_cuda
 from tests.trainers import METHODS, trainer_of
 
 
@@ -64,3 +68,58 @@ def test_a_trained_step_multiplies_in_full_precision(name, precision):
         if name in ("munit", "cut"):  # style MLP and sums of norms; heads and cosines
             assert gpu.products
             assert {product.dtype for product in gpu.products} == {torch.float32}
+
+
+@pytest.mark.usefixtures("_restored")
+def test_networks_behind_numbers_compute_in_full_precision(monkeypatch):
+    """Whatever the trial left on for the whole process, and it is on again afterwards."""
+    seen = []
+
+    class Network:
+        preprocessing, smallest = "as they are", 1
+
+        def describe(self, images):
+            seen.append(flags())
+            return torch.ones(len(images), 2), torch.ones(len(images), 1)
+
+        def embed(self, images):
+            seen.append(flags())
+            return torch.ones(len(images), 4)
+
+    data = toy_scoring_data()
+    pictures = [samples[0] for samples in data.outputs.values()]
+    networks = Networks(
+        {}, device=CUDA, weights_dir=None, offline=True, cache=None, emit=lambda event: None
+    )
+    monkeypatch.setattr(networks, "build", lambda chosen: Network())
+    chosen = SimpleNamespace(name="net", digest="d", spec=SimpleNamespace(version="1"))
+    torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = True, True
+    networks.described(pictures, chosen)
+    networks.distances(pictures, chosen)
+    assert set(seen) == {(False, False)} and len(seen) >= 2
+    assert flags() == (True, True)
+
+
+def test_pairs_are_compared_on_the_device(monkeypatch):
+    """What leaves it are distances, not what the network gave; their products are exact."""
+
+    class Network:
+        preprocessing, smallest = "as they are", 1
+
+        def embed(self, images):
+            return torch.ones(len(images), 4).pin_memory().to(CUDA, non_blocking=True)
+
+    data = toy_scoring_data()
+    pictures = [samples[0] for samples in data.outputs.values()]
+    chosen = SimpleNamespace(name="net", digest="d", spec=SimpleNamespace(version="1"))
+    with fake_cuda() as gpu:
+        networks = Networks(
+            {}, device=CUDA, weights_dir=None, offline=True, cache=None, emit=lambda event: None
+        )
+        monkeypatch.setattr(networks, "build", lambda chosen: Network())
+        torch.backends.cuda.matmul.allow_tf32 = True
+        networks.distances(pictures, chosen)
+        (product,) = gpu.products
+        assert not product.tf32
+        # Are all values finite, and the distances themselves.
+        assert len(gpu.of(WAIT)) == 2

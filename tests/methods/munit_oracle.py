@@ -25,7 +25,8 @@ class AdaIN(nn.Module):
         b, c = x.shape[:2]
         mean, var = self.running_mean.repeat(b), self.running_var.repeat(b)
         flat = x.contiguous().view(1, b * c, *x.shape[2:])
-        out = F.batch_norm(flat, mean, var, self.weight, self.bias, True, 0.1, 1e-5)
+        weight, bias = self.weight.to(mean.dtype), self.bias.to(mean.dtype)  # autocast's are bf16
+        out = F.batch_norm(flat, mean, var, weight, bias, True, 0.1, 1e-5)
         return out.view_as(x)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from contextlib import contextmanager
-from unittest import mock
 
 import pytest
 import torch
@@ -188,51 +187,3 @@ def test_averages_lie_as_their_weights_do_wherever_they_were_saved():
         step(*pair)
     for one, two in zip(plain[0].parameters(), last[0].parameters(), strict=True):
         torch.testing.assert_close(one, two)
-
-
-@pytest.mark.parametrize("name", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
-def test_a_captured_training_equals_an_eager_one(name, monkeypatch):
-    """In full float32. Without a GPU the calls that touch one are replaced, and no more."""
-    from bench.api import Context, TrainData
-    from bench_munit.config import MUNITConfig
-    from bench_munit.method import MUNIT
-    from bench_munit.trainer import MUNITTrainer
-
-    if name == "cuda" and not torch.cuda.is_available():
-        pytest.skip("needs a CUDA device")
-    if name == "cpu":
-        monkeypatch.setattr("bench.training.trainer.CapturedStep", _FakeOnCPU)
-    device = torch.device(name)
-    draws = torch.Generator().manual_seed(0)
-    a, b = (torch.randint(0, 256, (4, 3, 64, 64), dtype=torch.uint8, generator=draws) for _ in "ab")
-    states = []
-    for capture in (False, True):
-        warnings = []
-        ctx = Context(device=device, emit=warnings.append)
-        config = MUNITConfig(gen_dim=8, mlp_dim=16, n_res=2, dis_dim=8, capture=capture, ema=0.9)
-        method = MUNIT(config, ctx)
-        trainer = MUNITTrainer(
-            config, ctx, method._generator("a"), method._generator("b"), TrainData(a, b, ("a", "b"))
-        )
-        for iteration in range(WARMUP + 5):
-            losses = trainer.step(iteration, 100)
-            assert torch.stack(list(losses.values())).isfinite().all()
-        assert trainer.runs[0].captured == capture and warnings == []
-        trainer.close()
-        assert not trainer.runs[0].captured
-        states.append(method.state_dict())
-    for key, value in states[0].items():
-        torch.testing.assert_close(value, states[1][key], rtol=1e-3, atol=1e-4, msg=key)
-
-
-class _FakeOnCPU(Fake):
-    """The fake with the arguments of the real one."""
-
-    def __init__(self, function, device, *, enabled=True, recording=None, on_fallback=None):
-        super().__init__(function)
-        self.enabled = enabled
-        self.recording, self.on_fallback = recording, on_fallback
-
-    def _capture(self):
-        super()._capture()
-        return mock.Mock()

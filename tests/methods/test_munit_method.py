@@ -65,7 +65,8 @@ def test_spec_and_presets():
     assert paper == MUNITConfig()
     assert SPEC.budgets["paper"] == "1000000it"
     assert paper.model_dump() == json.loads("""{
-      "gen_dim": 64, "mlp_dim": 256, "style_dim": 8, "n_downsample": 2, "n_res": 4, "dis_dim": 64,
+      "gen_dim": 64, "mlp_dim": 256, "style_dim": 8, "n_downsample": 2, "n_res": 4,
+      "antialias": false, "dis_dim": 64,
       "dis_n_layer": 4, "dis_num_scales": 3, "gan_w": 1, "recon_x_w": 10, "recon_s_w": 1,
       "recon_c_w": 1, "recon_x_cyc_w": 10, "vgg_w": 0, "vgg_weights": "caffe-vgg16",
       "lr": 1e-4, "beta1": 0.5, "beta2": 0.999,
@@ -101,6 +102,20 @@ def test_codes_make_the_same_picture_as_translate():
     translated = method.translate(x, A2B, samples=1, seeds=seeds.view(2, 1))[:, 0]
     torch.testing.assert_close(decoded, translated)
     assert method.decode(content, style, "a").shape == x.shape
+
+
+def test_all_at_once_as_on_a_gpu_is_the_same_up_to_rounding():
+    method, images = make(), torch.rand(3, 3, 16, 20)
+    seeds = torch.arange(6).view(3, 2)
+    alone = method.translate(images, A2B, samples=2, seeds=seeds)
+    assert method._alone
+    method._alone = False
+    sizes = []
+    encoder = method.generators["a"].enc_content
+    encoder.register_forward_hook(lambda module, given, out: sizes.append(len(given[0])))
+    together = method.translate(images, A2B, samples=2, seeds=seeds)
+    assert sizes == [3]
+    torch.testing.assert_close(together, alone, rtol=0, atol=1e-5)
 
 
 def test_the_start_comes_from_the_seed_alone():

@@ -12,6 +12,7 @@ from bench_munit.config import MUNITConfig
 from bench_munit.networks import Discriminator, Generator
 from bench_munit.step import Networks, Styles, train_step
 from tests.methods import munit_oracle as oracle
+from tests.trainers import DEVICES
 
 
 @pytest.fixture(params=["plain", "winograd"])
@@ -73,8 +74,8 @@ def test_forward_equals_the_original(convolutions, recorded, dtype, tolerance):
 
 def close(got, expected, name):
     torch.testing.assert_close(
-        torch.as_tensor(got, dtype=torch.float64),
-        torch.as_tensor(expected, dtype=torch.float64),
+        torch.as_tensor(got, dtype=torch.float64).cpu(),
+        torch.as_tensor(expected, dtype=torch.float64).cpu(),
         rtol=1e-9,
         atol=1e-12,
         msg=lambda text: f"{name}: {text}",
@@ -131,8 +132,9 @@ TINY = [
 ]
 
 
+@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize(("widths", "shape"), TINY)
-def test_fast_step_follows_the_plain_one(convolutions, widths, shape):
+def test_fast_step_follows_the_plain_one(convolutions, widths, shape, device):
     """Random networks, images and styles, of which nothing is recorded: float64, three steps."""
     config = MUNITConfig(**widths)
     torch.manual_seed(11)
@@ -149,6 +151,8 @@ def test_fast_step_follows_the_plain_one(convolutions, widths, shape):
     pairs = list(zip(nets.modules().items(), gens + diss, strict=True))
     for (_, fast), plain in pairs:
         fast.double().load_state_dict(drop_statistics(plain.state_dict()))
+        fast.to(device)
+        plain.to(device)
     opt_gen = oracle.adam([p for gen in gens for p in gen.parameters()])
     opt_dis = oracle.adam([p for dis in diss for p in dis.parameters()])
     settings = {"lr": 1e-4, "betas": (0.5, 0.999), "weight_decay": 1e-4, "fused": True}
@@ -158,8 +162,8 @@ def test_fast_step_follows_the_plain_one(convolutions, widths, shape):
     }
     batch, *sides = shape
     for _ in range(3):
-        x_a, x_b = (torch.rand(batch, 3, *sides).double() * 2 - 1 for _ in "ab")
-        styles = torch.randn(4, batch, config.style_dim, 1, 1).double()
+        x_a, x_b = (torch.rand(batch, 3, *sides).double().to(device) * 2 - 1 for _ in "ab")
+        styles = torch.randn(4, batch, config.style_dim, 1, 1).double().to(device)
         expected = oracle.step(gens, diss, opt_gen, opt_dis, x_a, x_b, styles)
         losses = train_step(nets, optimizers, x_a, x_b, Styles(*styles), config)
         check_losses(losses, expected)

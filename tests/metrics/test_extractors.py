@@ -19,8 +19,7 @@ from bench.metrics import files
 from bench.metrics.declared import extractors as declared
 from bench.metrics.extractors import efficientnet, perceptual, vit
 from bench.metrics.extractors.similarity import self_similarity
-from bench.metrics.networks import MissingWeights, Networks
-from bench.metrics.perceptual import squared_distances
+from bench.metrics.networks import MissingWeights, Networks, squared_distances
 from bench.storage import weights
 from tests import networks
 
@@ -36,7 +35,7 @@ def images(n: int = 3, size: int = 64, seed: int = 0) -> torch.Tensor:
 
 
 def distances(network, pixels: torch.Tensor) -> np.ndarray:
-    return squared_distances(network.embed(pixels).numpy())
+    return squared_distances(network.embed(pixels))
 
 
 # -------------------------------------------------------------------------------- LPIPS
@@ -142,7 +141,7 @@ def st_alex():
 def test_distances_do_not_depend_on_the_batch(st_alex):
     x = images(4, 40)
     together = distances(st_alex, x)
-    apart = squared_distances(torch.cat([st_alex.embed(x[i : i + 1]) for i in range(4)]).numpy())
+    apart = squared_distances(torch.cat([st_alex.embed(x[i : i + 1]) for i in range(4)]))
     assert together == pytest.approx(apart, rel=1e-4, abs=1e-8)
 
 

@@ -20,7 +20,7 @@ from bench.metrics.extractors.inception import Inception
 from bench.metrics.fid import fid, grams
 from bench.metrics.frame import pictures
 from bench.metrics.kid import kernel, kid
-from bench.metrics.perceptual import squared_distances
+from bench.metrics.networks import squared_distances
 from tests import networks
 
 CPU = torch.device("cpu")
@@ -70,7 +70,7 @@ def test_flat_pictures_have_a_distance(level):
     network = networks.build("st-lpips-alex")
     flat = torch.full((2, 3, 32, 32), level, dtype=torch.uint8)
     flat[1, 0, 5, 5] ^= 0xFF
-    found = squared_distances(network.embed(flat).numpy())
+    found = squared_distances(network.embed(flat))
     assert np.isfinite(found).all() and found[0, 1] > 0 == found[0, 0]
 
 

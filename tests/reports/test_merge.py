@@ -28,7 +28,7 @@ from bench.storage.jobs import (
     ScoringPart,
     write_plan,
 )
-from bench.storage.tables import read_run
+from bench.storage.tables import VERSION, read_run
 from bench_html import findings, gallery
 from bench_html.render import render
 from tests.factories import MAKERS, make_run
@@ -216,7 +216,7 @@ def test_other_pictures_under_the_same_name_are_refused(tmp_path: Path) -> None:
         merge(parts, tmp_path / "merged")
 
 
-@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("version", [1, 2, 3])
 def test_runs_of_two_datasets_are_one_page_of_both(tmp_path: Path, version: int) -> None:
     options: dict[str, Any] = {"methods": ("munit", "identity"), "version": version, "truths": 1}
     parts = [
@@ -226,7 +226,7 @@ def test_runs_of_two_datasets_are_one_page_of_both(tmp_path: Path, version: int)
     planned(parts[0], yosemite=256)
     planned(parts[1], seasons=64)
     run = merge(parts, tmp_path / "merged")
-    assert run.environment["schema_version"] == 3
+    assert run.environment["schema_version"] == VERSION
     assert [entry["name"] for entry in run.suite["datasets"]] == ["yosemite", "seasons"]
     # One method on two datasets is one row in each, under its own name.
     rows = summary(run)[["dataset", "label"]].drop_duplicates().to_numpy().tolist()

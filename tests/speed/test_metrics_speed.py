@@ -14,7 +14,7 @@ from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics
 
 from bench.metrics import kid
 from bench.metrics.fid import fid, grams
-from bench.metrics.perceptual import squared_distances
+from bench.metrics.networks import squared_distances
 from tests import networks
 from tests.speed.compare_scoring import compare
 
@@ -53,7 +53,7 @@ def test_lite0_features(benchmark):
 def test_perceptual_distances_of_ten_samples(benchmark):
     network = networks.build("st-lpips-alex")
     images = torch.randint(0, 256, (10, 3, 64, 64), dtype=torch.uint8)
-    benchmark(lambda: squared_distances(network.embed(images).numpy()))
+    benchmark(lambda: squared_distances(network.embed(images)))
 
 
 @pytest.mark.nightly

@@ -163,6 +163,7 @@ def models(tmp_path: Path) -> Iterator[Path]:
     for name, changes in {
         "small": {},
         "large": {"size": 32},
+        "largest": {"size": 128},
         "photos": {"training": {"dataset": "yosemite"}},
         "weather": {"domains": ("sun", "rain")},
     }.items():
@@ -187,7 +188,7 @@ def test_translate_finds_the_model_that_goes_there(
     assert made_by("--to", "rain", "-m", "munit") == "munit@weather"
     assert made_by("--to", "winter", "-m", "munit@small") == "munit@small"
     (models.parent / "weights" / "munit-photos.safetensors").unlink()
-    assert made_by("--to", "summer") == "munit@large"  # what is here, then the largest
+    assert made_by("--to", "summer") == "munit@largest"  # what is here, then the largest
     command("translate", picture, "--to", "fog", "--plugin", models, code=2)
     assert "goes to 'fog' (there are: rain, summer, sun, winter)" in command.err
 

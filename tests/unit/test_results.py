@@ -104,6 +104,7 @@ def test_pictures_are_those_of_the_run(results: Results) -> None:
 def test_a_notebook_shows_results_and_translations(tmp_path: Path) -> None:
     hostile = Results.of(make_run(tmp_path / "run", hostile=True, pictures=False))
     page = hostile._repr_html_()
+    assert repr(hostile).startswith("<run ") and len(repr(hostile)) < 300
     assert "KID" in page and "<script>" not in page
     images = Translations.of(torch.rand(2, 3, 3, 8, 8))
     assert images._repr_html_().count("data:image/png") == 6

@@ -40,7 +40,7 @@ from bench.launchers.local import LocalConfig, LocalLauncher
 from bench.plugins import Registry, load_plugins
 from bench.storage.files import read_json_lines
 from bench.storage.jobs import Job
-from bench.storage.tables import SCHEMAS, read_run, table
+from bench.storage.tables import SCHEMAS, VERSION, read_run, table
 from bench.suite.estimate import estimate, remember_pace
 from bench.suite.plan import make_plan
 from bench.suite.schema import Suite, make_suite
@@ -277,7 +277,7 @@ def test_what_plugins_declare_is_kept(
     # As it was declared then, not as it is now.
     fake[0].methods.clear()
     assert read_run(tmp_path / "run").declared == view.declared
-    assert view.environment["schema_version"] == 3
+    assert view.environment["schema_version"] == VERSION
     assert (tmp_path / "run" / "tables" / "comparisons.parquet").is_file()
     assert (tmp_path / "run" / "tables" / "checks.parquet").is_file()
 

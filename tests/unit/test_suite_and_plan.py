@@ -143,7 +143,7 @@ def test_what_enters_a_key_and_what_does_not(data: Path, tmp_path: Path) -> None
         {"budget": "9s"},
         {"seeds": [1]},
         {"size": 48},
-        {"precision": "fp32"},
+        {"precision": "bf16"},
         {"methods": [{"name": "munit", "config": {"gen_dim": 8}}]},
     ]
     for change in other:
@@ -483,3 +483,39 @@ def test_points_of_a_learning_curve() -> None:
     ]:
         with pytest.raises(BenchError, match=f"score_at: {says}|{says}"):
             make_suite({"methods": ["identity"], "score_at": [text]})
+
+
+@pytest.mark.parametrize(
+    ("device", "gpu", "settled"),
+    [("cpu", True, "fp32"), ("cuda", False, "tf32"), ("auto", False, "fp32")],
+)
+def test_precision_is_settled_by_what_a_suite_asks_for(
+    device: str, gpu: bool, settled: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A login node has no GPU, and its keys are those of the worker that has one."""
+    monkeypatch.setattr("bench.suite.plan._may_have_gpu", lambda: gpu)
+    dataset = {"name": "seasons", "config": {"size": 32, "train": 1, "test": 1}}
+    values = {"methods": ["identity"], "dataset": dataset, "size": 32, "device": device}
+    keys = {}
+    for precision in ("auto", settled, "bf16"):
+        suite = make_suite({**values, "precision": precision})
+        (job,) = make_plan(suite, load_plugins(), tmp_path / "cache").jobs
+        assert job.precision == (settled if precision == "auto" else precision)
+        keys[precision] = job.fit_key
+    assert keys["auto"] == keys[settled] != keys["bf16"]
+
+
+@pytest.mark.parametrize(
+    ("preset", "device", "told"),
+    [("paper", "auto", True), ("paper", "cpu", False), ("quick", "auto", False)],
+)
+def test_a_preset_for_gpus_says_that_there_is_none(
+    preset: str, device: str, told: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.suite.plan._may_have_gpu", lambda: False)
+    dataset = {"name": "seasons", "config": {"size": 32, "train": 1, "test": 1}}
+    values = {"methods": ["identity"], "dataset": dataset, "size": 32}
+    said: list[str] = []
+    suite = make_suite({**values, "preset": preset, "device": device})
+    make_plan(suite, load_plugins(), tmp_path / "cache", progress=said.append)
+    assert any("no GPU was found" in text for text in said) == told

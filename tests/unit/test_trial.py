@@ -6,7 +6,7 @@ import dataclasses
 import json
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,54 +15,15 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from bench.api import BenchError, Budget, Event, Measurement, TrialResult
+from bench.api import BenchError, Budget, Measurement, TrialResult
 from bench.data.images import read_image
 from bench.execution.stages import fit, translate
 from bench.execution.trial import run_trial
-from bench.execution.workspace import Workspace
-from bench.plugins import Registry, load_plugins, resolve
-from bench.suite.plan import make_plan
-from bench.suite.schema import make_suite
+from bench.plugins import resolve
 from bench.training.loop import kept_path, kept_weights
-from tests import toys
+from tests.trials import Bench, bench, keep, use
 
-
-class Bench:
-    """Runs trials of the toy plugin in one place."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.data = toys.make_folder(root / "data")
-        self.registry: Registry = load_plugins([toys.write_toy(root)])
-        self.events: list[Event] = []
-
-    def workspace(self, run: str = "run", method: Any = "toy", **changes: Any) -> Workspace:
-        values = {
-            "methods": [method],
-            "dataset": {"name": "image_folder", "root": str(self.data)},
-            "size": 32,
-            "samples": 2,
-            "budget": "6it",
-            "metrics": ["brightness"],
-            **changes,
-        }
-        plan = make_plan(make_suite(values), self.registry, self.root / "cache")
-        job = plan.jobs[0]
-        assert not job.skip
-        (self.root / run / "trials" / job.trial).mkdir(parents=True, exist_ok=True)
-        return Workspace(job, self.root / run, self.registry, self.events.append)
-
-    def run(self, run: str = "run", **changes: Any) -> TrialResult:
-        return run_trial(self.workspace(run, **changes))
-
-    def warnings(self) -> list[str]:
-        return [event.message for event in self.events if event.kind == "warning"]
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    yield Bench(tmp_path)
-    sys.modules.pop("toy_plugin", None)
+__all__ = ["bench"]
 
 
 def _values(result: TrialResult) -> list[float]:
@@ -181,35 +142,6 @@ def test_truths_and_training_twins_are_kept_beside_the_inputs(bench: Bench, tmp_
     assert json.loads((run / "audit" / "image_folder" / "b2a.json").read_text("utf-8")) == {}
 
 
-class Odd:
-    """A method whose translation a test provides."""
-
-    function: Callable[..., torch.Tensor]
-
-    def __init__(self, config: Any, ctx: Any) -> None:
-        self.ctx = ctx
-
-    def translate(self, images: torch.Tensor, direction: Any, **rest: Any) -> torch.Tensor:
-        return type(self).function(images, **rest)
-
-    def state_dict(self) -> dict[str, torch.Tensor]:
-        return {}
-
-    def load_state_dict(self, state: Any) -> None:
-        pass
-
-
-def _use(bench: Bench, function: Callable[..., torch.Tensor]) -> None:
-    Odd.function = staticmethod(function)
-    sys.modules["toy_plugin"].Odd = Odd
-    spec = bench.registry.methods["negative"]
-    bench.registry.methods["negative"] = dataclasses.replace(spec, implementation="toy_plugin:Odd")
-
-
-def _keep(images: torch.Tensor, *, samples: int, seeds: torch.Tensor) -> torch.Tensor:
-    return images[:, None].expand(-1, samples, -1, -1, -1)
-
-
 @pytest.mark.parametrize(
     "error", [MemoryError(), torch.OutOfMemoryError("CUDA out of memory")], ids=["host", "gpu"]
 )
@@ -220,9 +152,9 @@ def test_out_of_memory_halves_the_batch(bench: Bench, tmp_path: Path, error: Exc
         sizes.append(len(images))
         if len(images) > 1:
             raise error
-        return _keep(images, **rest)
+        return keep(images, **rest)
 
-    _use(bench, narrow)
+    use(bench, narrow)
     workspace = bench.workspace(method="negative")
     direction = workspace.directions[0]
     items = workspace.inputs(direction)
@@ -237,11 +169,47 @@ def test_out_of_memory_halves_the_batch(bench: Bench, tmp_path: Path, error: Exc
     ]
 
 
+def test_out_of_memory_parts_the_samples_of_one_input(bench: Bench) -> None:
+    sizes = []
+
+    def narrow(images: torch.Tensor, *, samples: int, seeds: torch.Tensor) -> torch.Tensor:
+        sizes.append((len(images), samples))
+        if len(images) * samples > 2:
+            raise torch.OutOfMemoryError
+        return (seeds % 251 / 251)[:, :, None, None, None].expand(-1, -1, *images.shape[1:])
+
+    use(bench, narrow)
+    spec = bench.registry.methods["negative"]
+    bench.registry.methods["negative"] = dataclasses.replace(spec, multimodal=True)
+    workspace = bench.workspace(method="negative", samples=5)
+    direction, method = workspace.directions[0], fit.run(workspace).method()
+    items = workspace.inputs(direction)[:2]
+    outputs = translate.translate_items(workspace, method, items, direction)
+    assert sizes == [(2, 5), (1, 5), (1, 3), *[(1, 2), (1, 2), (1, 1)] * 2]
+    assert bench.warnings()[1:] == [
+        f"out of memory: samples at once reduced to {n}" for n in (3, 2)
+    ]
+    seeds = workspace.seeds(items, direction)
+    assert torch.equal(outputs[:, :, 0, 0, 0], (seeds % 251 / 251 * 255).round().byte())
+
+
+def test_a_picture_that_cannot_be_written_ends_the_trial(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, pixels: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("bench.data.images.write_png", full)
+    with pytest.raises(OSError, match="No space left"):
+        bench.run(method="negative")
+    assert not list((bench.root / "cache" / "stages").glob("translate/*/*"))
+
+
 def test_no_memory_even_for_one(bench: Bench) -> None:
     def none(images: torch.Tensor, **rest: Any) -> torch.Tensor:
         raise MemoryError
 
-    _use(bench, none)
+    use(bench, none)
     with pytest.raises(MemoryError):
         bench.run(method="negative")
 
@@ -250,7 +218,7 @@ def test_other_errors_are_not_taken_for_it(bench: Bench) -> None:
     def fails(images: torch.Tensor, **rest: Any) -> torch.Tensor:
         raise RuntimeError("shapes do not match")
 
-    _use(bench, fails)
+    use(bench, fails)
     with pytest.raises(RuntimeError, match="shapes"):
         bench.run(method="negative")
 
@@ -258,16 +226,16 @@ def test_other_errors_are_not_taken_for_it(bench: Bench) -> None:
 @pytest.mark.parametrize(
     ("function", "says"),
     [
-        (lambda x, **k: _keep(x, **k) * 2 - 1, "negative gave values from -.* to .*: images lie"),
-        (lambda x, **k: _keep(x, **k) / 0, "not finite|images lie"),
-        (lambda x, **k: _keep(x, **k).log().sqrt(), "not finite"),
+        (lambda x, **k: keep(x, **k) * 2 - 1, "negative gave values from -.* to .*: images lie"),
+        (lambda x, **k: keep(x, **k) / 0, "not finite|images lie"),
+        (lambda x, **k: keep(x, **k).log().sqrt(), "not finite"),
         (lambda x, **k: x, "Odd.translate gave shape"),
     ],
 )
 def test_broken_outputs_are_refused(
     bench: Bench, function: Callable[..., torch.Tensor], says: str
 ) -> None:
-    _use(bench, function)
+    use(bench, function)
     with pytest.raises(BenchError, match=says):
         bench.run(method="negative")
     assert not list((bench.root / "cache" / "stages").glob("translate/*/*"))
@@ -304,29 +272,14 @@ def test_a_promise_that_is_not_kept_is_one_line(
         bench.run(method=entry)
 
 
-def test_timed_outputs_that_differ_are_noted(bench: Bench) -> None:
-    calls = []
-
-    def drifts(images: torch.Tensor, **rest: Any) -> torch.Tensor:
-        calls.append(1)
-        return _keep(images * (1.0 if len(calls) < 3 else 0.5), **rest)
-
-    _use(bench, drifts)
-    bench.run(method="negative")
-    assert any("timed outputs differ from the scored ones" in text for text in bench.warnings())
-
-
-def test_timing_rows_say_what_was_timed(bench: Bench) -> None:
-    result = bench.run(method="negative")
-    modes = {(row["mode"], row["batch"]) for row in result.timings}
-    assert modes == {("latency", 1), ("throughput", 3)}
-    assert all(row["seconds"] > 0 for row in result.timings)
-    assert {row["round"] for row in result.timings} == set(range(10))
-    found = {row["metric"]: row for row in result.measurements if row["direction"] == "a2b"}
-    latency = [r["seconds"] for r in result.timings if r["batch"] == 1 and r["direction"] == "a2b"]
-    assert found["latency"]["value"] == pytest.approx(np.median(latency))
-    assert found["latency"]["low"] <= found["latency"]["value"] <= found["latency"]["high"]
-    assert found["latency"]["n"] == 10 and found["peak_memory"]["value"] > 0
+def test_memory_of_training_and_of_translating_are_two_numbers(bench: Bench) -> None:
+    result = bench.run(method="toy")
+    found = {row["metric"]: row["value"] for row in result.measurements}
+    assert found["fit_memory"] == result.facts["fit_peak_memory_mb"] > 0
+    again = bench.run("again", method="toy")
+    assert "fit" in again.facts["cached"]
+    assert again.facts["fit_peak_memory_mb"] == result.facts["fit_peak_memory_mb"]
+    assert "fit_memory" not in {row["metric"] for row in bench.run(method="negative").measurements}
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ _WIDTH = 420
 class Plot:
     """A figure as SVG, which notebooks show."""
 
-    svg: str
+    svg: str = field(repr=False)
 
     @classmethod
     def of(cls, spec: dict[str, Any]) -> Plot:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.api import BenchError, Budget, Event, Method, TrainedMethod
+from bench.devices import peak_memory_mb, reset_peak_memory
 from bench.metrics.judge import Judge
 from bench.plugins import load_weights, make_config, resolve
 from bench.storage.cache import key_of
@@ -46,6 +47,8 @@ class Fitted:
         Weights on the way to it, by iteration, to be scored too.
     cores
         What it was trained on.
+    peak_memory_mb
+        The highest memory while it was trained, in its last attempt; None where nobody knows.
     """
 
     method: Callable[[], Method]
@@ -55,6 +58,7 @@ class Fitted:
     cached: bool = False
     kept: tuple[Kept, ...] = ()
     cores: int = 1
+    peak_memory_mb: float | None = None
 
     @property
     def end(self) -> Kept:
@@ -160,6 +164,7 @@ def _restore_or_fit(workspace: Workspace, method: TrainedMethod) -> None:
         return
     _own(work, job)
     begun = time.monotonic()
+    reset_peak_memory(workspace.ctx.device)
     method.fit(workspace.train_data, Budget.parse(job.budget))
     # The loop counts over all attempts, where training was interrupted.
     seconds = max(time.monotonic() - begun, seconds_spent(work) or 0.0)
@@ -170,6 +175,7 @@ def _restore_or_fit(workspace: Workspace, method: TrainedMethod) -> None:
         "iterations": _last_iteration(curve),
         "parameters": sum(tensor.numel() for tensor in state.values()),
         "cores": cores_of(workspace.ctx.device),
+        "peak_memory_mb": peak_memory_mb(workspace.ctx.device),
     }
     with workspace.cache.put("fit", job.fit_key) as building:
         domains = json.dumps(workspace.train_data.domains)

@@ -21,7 +21,7 @@ from bench.api import (
     Picture,
 )
 from bench.code import SHARED, code_hash, plugin_modules
-from bench.data.images import load_item, pixel_digest, read_image
+from bench.data.images import by_threads, load_item, pixel_digest, read_image
 from bench.metrics.context import ScoringData
 from bench.metrics.manifest import manifest
 from bench.metrics.score import available, score
@@ -171,8 +171,12 @@ def pictures(workspace: Workspace, direction: Direction) -> ScoringData:
     """Return the pictures of a direction: outputs read back, inputs, what they are compared to."""
     dataset, job, size = workspace.dataset, workspace.job, workspace.job.size
     items, folder = workspace.inputs(direction), workspace.outputs(direction)
+    files = [(item.id, folder / item.id / f"{k}.png") for item in items for k in range(job.samples)]
+    read = iter(by_threads(_file_picture, files))
+    outputs = {item.id: [next(read) for _ in range(job.samples)] * job.repeats for item in items}
+    seen = by_threads(partial(_item_picture, size=size), items)
     truths = {
-        item.id: [_item_picture(true, size) for true in dataset.truth(item, direction)]
+        item.id: by_threads(partial(_item_picture, size=size), dataset.truth(item, direction))
         for item in items
     }
     layers: dict[str, Any] = {}
@@ -183,14 +187,8 @@ def pictures(workspace: Workspace, direction: Direction) -> ScoringData:
     return ScoringData(
         direction=direction,
         domains=dataset.domains,
-        outputs={
-            item.id: [
-                _file_picture(item.id, folder / item.id / f"{k}.png") for k in range(job.samples)
-            ]
-            * job.repeats
-            for item in items
-        },
-        inputs={item.id: _item_picture(item, size) for item in items},
+        outputs=outputs,
+        inputs={picture.id: picture for picture in seen},
         reference=workspace.pictures("test", direction.target),
         reference_train=workspace.pictures("train", direction.target),
         source_train=workspace.pictures("train", direction.source),
@@ -254,7 +252,8 @@ def _whole(measurement: Measurement) -> Measurement:
     return replace(measurement, per_sample=tuple((name, k, value) for name, k, value in values))
 
 
-def _file_picture(input_id: str, path: Path) -> Picture:
+def _file_picture(named: tuple[str, Path]) -> Picture:
+    input_id, path = named
     return Picture(input_id, pixel_digest(read_image(path)), partial(read_image, path))
 
 

@@ -13,7 +13,16 @@ import torch
 
 from bench.api import BenchError, Direction, Event, ExemplarMethod, ImageItem, Method
 from bench.code import code_hash
-from bench.data.images import load_item, load_tensor, read_image, to_float, to_uint8, write_png
+from bench.data.images import (
+    by_threads,
+    load_item,
+    load_tensor,
+    png_writer,
+    read_image,
+    to_float,
+    to_uint8,
+    write_png,
+)
 from bench.devices import is_out_of_memory
 from bench.nn.padding import translate_padded
 from bench.storage.cache import key_of, link_tree
@@ -110,32 +119,41 @@ def ready(workspace: Workspace, fitted: Fitted, direction: Direction) -> Iterato
 def translate_items(
     workspace: Workspace, method: Method, items: Sequence[ImageItem], direction: Direction
 ) -> torch.Tensor:
-    """Translate items: uint8 ``(B, samples, 3, H, W)``; halves the batch when memory ends."""
+    """Translate items: uint8 ``(B, samples, 3, H, W)``; in smaller parts when memory ends."""
     job = workspace.job
     images = to_float(load_tensor(items, job.size).to(workspace.ctx.device))
     seeds = workspace.seeds(items, direction)
-    batch = len(items)
+    batch, samples = len(items), job.samples
     while True:
         try:
-            parts = [
-                translate_padded(
-                    method,
-                    workspace.spec.multiple_of,
-                    images[i : i + batch],
-                    direction,
-                    samples=job.samples,
-                    seeds=seeds[i : i + batch],
+            rows = [
+                [
+                    translate_padded(
+                        method,
+                        workspace.spec.multiple_of,
+                        some,
+                        direction,
+                        samples=part.shape[1],
+                        seeds=part,
+                    )
+                    for part in torch.split(drawn, samples, 1)
+                ]
+                for some, drawn in zip(
+                    torch.split(images, batch), torch.split(seeds, batch), strict=True
                 )
-                for i in range(0, len(items), batch)
             ]
-            outputs = torch.cat(parts)
+            outputs = torch.cat([torch.cat(row, 1) for row in rows])
             _check_range(outputs, job.method)
             return to_uint8(outputs)
         except (RuntimeError, MemoryError) as error:
-            if batch == 1 or not is_out_of_memory(error):
+            if batch == samples == 1 or not is_out_of_memory(error):
                 raise
-            batch = (batch + 1) // 2
-            message = f"out of memory: batch reduced to {batch}"
+            if batch > 1:
+                batch = (batch + 1) // 2
+                message = f"out of memory: batch reduced to {batch}"
+            else:
+                samples = (samples + 1) // 2
+                message = f"out of memory: samples at once reduced to {samples}"
             workspace.emit(Event("warning", "translate", message))
 
 
@@ -147,18 +165,17 @@ def _translate(workspace: Workspace, fitted: Fitted, direction: Direction, key: 
         # Before the mark: no picture of another key may ever lie beside it.
         shutil.rmtree(folder, ignore_errors=True)
         write_atomic(mark, key)
-    with ready(workspace, fitted, direction) as method:
+    with ready(workspace, fitted, direction) as method, png_writer() as write:
         chunk = batch_size(job)
         for first in range(0, len(items), chunk):
             part = items[first : first + chunk]
             # Whole chunks only: an image must meet the neighbours it would have met.
-            if not resuming or not all(
-                decodes(folder / name) for item in part for name in _files(item, job)
-            ):
+            files = [folder / name for item in part for name in _files(item, job)]
+            if not resuming or not all(by_threads(decodes, files)):
                 outputs = translate_items(workspace, method, part, direction)
-                for item, samples in zip(part, outputs, strict=True):
-                    for name, sample in zip(_files(item, job), samples, strict=True):
-                        write_png(folder / name, sample.permute(1, 2, 0).cpu().numpy())
+                pictures = outputs.flatten(0, 1).permute(0, 2, 3, 1).cpu().numpy()
+                for file, pixels in zip(files, pictures, strict=True):
+                    write(file, pixels)
             done = min(first + chunk, len(items))
             workspace.emit(
                 Event("progress", "translate", direction.name, done, len(items), "images")
