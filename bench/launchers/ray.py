@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from typing import Any
 
 from pydantic import Field
@@ -44,12 +45,11 @@ class RayConfig(Config):
 def _work(task: Task, threads: int, grace: float) -> tuple[Status | None, str]:
     """What a Ray task does: the worker as a child, ended when the task is cancelled."""
     child = Child(task, threads, grace)
-    try:
-        return child.wait()
-    except BaseException:  # Ray cancels a task by an interrupt
-        child.stop("interrupted", "")
-        child.wait()
-        raise
+    while True:
+        try:
+            return child.wait()
+        except BaseException:  # Ray cancels a task by an interrupt, and may do so again
+            child.stop("interrupted", "")
 
 
 def _reach(address: str) -> None:
@@ -118,9 +118,13 @@ class RayLauncher:
 
     def cancel(self) -> list[Ended]:
         """End what runs, politely, and forget what waits."""
-        for ref in self._running:
-            self._ray.cancel(ref, force=False)
-        self._done(self.config.grace + _ANSWER_SECONDS)
+        deadline = time.monotonic() + self.config.grace + _ANSWER_SECONDS
+        done: list[Any] = []
+        while len(done) < len(self._running) and time.monotonic() < deadline:
+            # More than once: a Ray worker that is busy with itself loses an interrupt.
+            for ref in self._running.keys() - done:
+                self._ray.cancel(ref, force=False)
+            done = self._done(2.0)
         ended = [Ended(task.trial, "interrupted") for task in self._running.values()]
         ended += [Ended(task.trial, "interrupted", "not begun") for task in self._waiting]
         self._running.clear()
