@@ -16,7 +16,6 @@ import numpy.typing as npt
 
 from bench.storage.files import replacing
 
-
 _SEAL = hashlib.sha256().digest_size
 
 
