@@ -120,7 +120,7 @@ class EfficientNetLite0(nn.Module):
     def _forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Pooled features and the local features of the last block at 1/16."""
         if self.device.type == "cpu" and len(images) > _CPU_BATCH:
-            parts = [self._forward(part) for part in images.split(_CPU_BATCH)]
+            parts = [self._forward(part) for part in torch.split(images, _CPU_BATCH)]
             pooled, local = (torch.cat(some) for some in zip(*parts, strict=True))
             return pooled, local
         x = self.stem(self._prepare(images))
