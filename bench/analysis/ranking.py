@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ALPHA",
+    "RANKED_BY",
     "easier_direction",
     "gains",
     "groups",
@@ -39,6 +40,8 @@ __all__ = [
 
 ALPHA = 0.05
 """Adjusted p-values below this make a difference."""
+RANKED_BY = ("dataset", "direction", "label", "anchor", "role")
+"""The columns of a summary that ranking reads, beside a metric's own."""
 _SAME = 1e-4
 """Values closer than this share of their interval are one value, rounded."""
 
@@ -113,9 +116,9 @@ def gains(frame: pd.DataFrame, column: TableColumn, known: Shown) -> pd.Series:
         return found
     rows = frame[frame[column.name].notna()]
     for _, part in rows.groupby(["dataset", "direction"], sort=False):
-        base = part[part["role"] == "untouched"].head(1)
+        base = part.index[part["role"] == "untouched"][:1]
         for index in part.index[~part["anchor"].astype(bool)] if len(base) else ():
-            nothing, mine = _rank(pd.concat([base, part.loc[[index]]]), column, known)
+            nothing, mine = _rank(part.loc[[base[0], index]], column, known)
             found[index] = 0 if nothing == mine else 1 if mine == 1 else -1
     return found
 

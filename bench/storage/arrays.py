@@ -1,7 +1,7 @@
 """Features on disk, found by content: picture, weights and preprocessing make the key.
 
-An entry is an npz file (read without pickle) that also holds its own key and the SHA-256 of its
-values, so a file that was damaged, moved or exchanged is noticed and its content computed anew.
+An entry is an npy file (read without pickle) behind a seal, the SHA-256 of its key and values, so
+a file that was damaged, moved or exchanged is noticed and its content computed anew.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.storage.files import replacing
+
+_SEAL = hashlib.sha256().digest_size
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class ArrayCache:
     def _path(self, key: str) -> Path:
         assert self.folder is not None
         digest = hashlib.sha256(key.encode()).hexdigest()
-        return self.folder / digest[:2] / f"{digest[2:34]}.npz"
+        return self.folder / digest[:2] / f"{digest[2:34]}.bin"
 
     def get(self, key: str) -> npt.NDArray[np.float32] | None:
         """The array kept under `key`; None where there is none, or it is not what it claims."""
@@ -40,9 +42,10 @@ class ArrayCache:
             return None
         try:
             # Opened here, because np.load leaves a damaged file open.
-            with self._path(key).open("rb") as file, np.load(file, allow_pickle=False) as entry:
-                value: npt.NDArray[np.float32] = entry["value"]
-                known = value.dtype == np.float32 and str(entry["seal"]) == _seal(key, value)
+            with self._path(key).open("rb") as file:
+                seal = file.read(_SEAL)
+                value: npt.NDArray[np.float32] = np.load(file, allow_pickle=False)
+            known = value.dtype == np.float32 and seal == _seal(key, value)
         except Exception:
             # Readers raise anything on a damaged file; the answer is to compute it again.
             return None
@@ -58,11 +61,12 @@ class ArrayCache:
                 replacing(self._path(key), sync=False) as temporary,
                 temporary.open("wb") as file,
             ):
-                np.savez(file, seal=np.array(_seal(key, value)), value=value)
+                file.write(_seal(key, value))
+                np.save(file, value, allow_pickle=False)
 
 
-def _seal(key: str, value: npt.NDArray[np.float32]) -> str:
+def _seal(key: str, value: npt.NDArray[np.float32]) -> bytes:
     """Return what only this value under this key has."""
     digest = hashlib.sha256(f"{key}/{value.shape}".encode())
     digest.update(np.ascontiguousarray(value).tobytes())
-    return digest.hexdigest()
+    return digest.digest()

@@ -17,7 +17,7 @@ PRESETS: Mapping[Preset, Mapping[str, Any]] = {
         "datasets": ["seasons"],
         "size": 64,
         "samples": 3,
-        "test_limit": 32,
+        "test_limit": 24,
         "methods": [_MODELS.get(name, name) for name in _METHODS],
     },
     "quick": {

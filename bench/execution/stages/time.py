@@ -72,7 +72,7 @@ class Pace:
 
 
 PACES = {
-    "cpu": Pace(warm=0.0, calls=1, seconds=8.0, patience=2.0, searched=False),
+    "cpu": Pace(warm=0.0, calls=1, seconds=5.0, patience=2.0, searched=False),
     # Clocks rise only with work, a call takes milliseconds, and its spread shows in many.
     "cuda": Pace(warm=1.0, calls=10, seconds=60.0, patience=10.0, searched=True),
 }

@@ -20,6 +20,8 @@ from bench.storage import weights
 SIZE = 224
 _EPSILON = 1e-3
 _STRIDES = (1, 2, 1, 2, 1, 2, 1, 1, 1, 1, 1, 2, 1, 1, 1, 1)
+_CPU_BATCH = 8
+"""On a CPU the activations of more images leave its caches: 32 at once take 1.5 times as long."""
 _LOCAL_AFTER = 10
 """The last block at 1/16 of the input: 14 x 14 positions of 112 channels."""
 
@@ -117,6 +119,10 @@ class EfficientNetLite0(nn.Module):
 
     def _forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Pooled features and the local features of the last block at 1/16."""
+        if self.device.type == "cpu" and len(images) > _CPU_BATCH:
+            parts = [self._forward(part) for part in torch.split(images, _CPU_BATCH)]
+            pooled, local = (torch.cat(some) for some in zip(*parts, strict=True))
+            return pooled, local
         x = self.stem(self._prepare(images))
         local = x
         for index, block in enumerate(self.blocks):
