@@ -82,8 +82,8 @@ class _Logged:
         self.lines: set[tuple[str, str]] = set()
 
     def fresh(self, trial: str, event: Event) -> bool:
-        """True the first time a trial says a line; of the store they all share, any trial."""
-        line = ("" if event.stage == "store" else trial, event.message)
+        """True the first time a trial says a line; of the store they all share, for the first."""
+        line = ("", "store") if event.stage == "store" else (trial, event.message)
         known = line in self.lines
         self.lines.add(line)
         return event.kind in ("warning", "log") and bool(event.message) and not known

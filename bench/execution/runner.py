@@ -430,8 +430,7 @@ def run(
     out
         The run folder; None: a new one under ``runs/``.
     quiet
-        Show no progress; else bars in a terminal, one changing block in a notebook, lines
-        elsewhere.
+        Show no progress; else bars in a terminal, a block in a notebook, lines elsewhere.
     **options
         Those of :func:`execute`.
 

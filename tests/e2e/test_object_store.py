@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import subprocess
 import sys
@@ -52,7 +53,7 @@ def s3(root: Path) -> There:
     }
     made = "import s3fs; s3fs.S3FileSystem().mkdir('bench')"
     subprocess.run([sys.executable, "-c", made], env={**os.environ, **env}, check=True)
-    return There(env, started.stop)
+    return There(env, functools.cache(started.stop))  # once
 
 
 @pytest.fixture(params=[folder, s3], ids=["folder", "s3"])
