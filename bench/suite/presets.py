@@ -9,8 +9,8 @@ Preset = Literal["demo", "quick", "paper"]
 
 _METHODS = ["munit", "neural_style", "cyclegan", "color_transfer", "identity", "real_target"]
 
-# A trained model beside a training; --train trains the model's method, too.
-_MODELS = {"munit": "munit@seasons-64"}
+# Trained models, and beside its own a training of minutes; --train trains all.
+_SHOWN = ["munit@seasons-64", "cyclegan@seasons-64", *_METHODS[1:]]
 
 PRESETS: Mapping[Preset, Mapping[str, Any]] = {
     "demo": {
@@ -18,7 +18,7 @@ PRESETS: Mapping[Preset, Mapping[str, Any]] = {
         "size": 64,
         "samples": 3,
         "test_limit": 24,
-        "methods": [_MODELS.get(name, name) for name in _METHODS],
+        "methods": _SHOWN,
     },
     "quick": {
         "datasets": ["yosemite"],
