@@ -8,7 +8,9 @@ that all nodes share.
 from __future__ import annotations
 
 import os
+import signal
 import socket
+import threading
 import time
 from typing import Any
 
@@ -18,6 +20,7 @@ from bench.api import BenchError, Config, Ended, Status, Task
 from bench.launchers.child import Child
 
 _ANSWER_SECONDS = 10.0
+_SLICE_SECONDS = 0.05
 
 
 class RayConfig(Config):
@@ -44,12 +47,19 @@ class RayConfig(Config):
 
 def _work(task: Task, threads: int, grace: float) -> tuple[Status | None, str]:
     """What a Ray task does: the worker as a child, ended when the task is cancelled."""
-    child = Child(task, threads, grace)
-    while True:
-        try:
-            return child.wait()
-        except BaseException:  # Ray cancels a task by an interrupt, and may do so again
-            child.stop("interrupted", "")
+    asked = threading.Event()
+    # Ray cancels a task by an interrupt, and may do so at any moment and again: as an exception it
+    # could leave the worker behind.
+    before = signal.signal(signal.SIGINT, lambda *_: asked.set())
+    try:
+        child = Child(task, threads, grace)
+        while (end := child.ended()) is None:
+            if asked.is_set():
+                child.stop("interrupted", "")
+            time.sleep(_SLICE_SECONDS)
+        return end
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _reach(address: str) -> None:
