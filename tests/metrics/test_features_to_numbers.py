@@ -281,13 +281,13 @@ def kid_coverage(shift: float, trials: int) -> float:
     return hits / trials
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_kid_interval_covers_the_truth_as_often_as_it_says():
     """95 % interval at n = 309 and 238: between 0.93 and 0.97, as the protocol demands."""
     assert 0.93 <= kid_coverage(0.35, trials=1500) <= 0.97
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_kid_interval_is_cautious_where_nothing_differs():
     # The estimate is degenerate there: a bootstrap is too wide, never too narrow.
     assert kid_coverage(0.0, trials=150) >= 0.95

@@ -70,7 +70,7 @@ def test_intervals_hold_the_mean_and_are_not_too_wide():
     assert 0.9 <= excess_width <= 1.2
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize(("shift", "n", "m", "pool"), [(0.5, 60, 50, 60), (1.5, 60, 50, 200)])
 def test_intervals_hold_the_mean_as_often_as_they_say(shift, n, m, pool):
     held, width, excess_held, excess_width = coverage(shift, n, m, pool, 600, d=96)

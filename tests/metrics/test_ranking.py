@@ -18,7 +18,7 @@ from bench.analysis.ranking import ALPHA
 from bench.metrics.kid import kernel, kid_interval
 from bench.stats import holm
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.nightly
 
 INPUTS = 32
 Numbers = np.ndarray

@@ -40,7 +40,7 @@ def test_mean_intervals_cover_the_mean(kind, n, least, most):
     assert least - 0.02 <= coverage_of_the_mean(kind, n, 400) <= most + 0.02
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize(("kind", "n", "least", "most"), BOUNDS)
 def test_mean_intervals_cover_the_mean_as_often_as_promised(kind, n, least, most):
     assert least <= coverage_of_the_mean(kind, n, 4000) <= most
@@ -130,7 +130,7 @@ def test_paired_test_sees_what_the_pooled_test_misses():
     assert pooled == 0
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_paired_test_holds_its_level_at_the_null():
     rng = np.random.default_rng(2)
     rejected = np.mean(
