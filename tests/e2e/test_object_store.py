@@ -49,9 +49,9 @@ def s3(root: Path) -> There:
         "AWS_SECRET_ACCESS_KEY": "test",
         "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_ENDPOINT_URL": f"http://{host}:{port}",
-        "BENCH_STORE": "s3://bench/cache",
+        "BENCH_STORE": f"s3://bench{port}/cache",  # the server's memory outlives a test
     }
-    made = "import s3fs; s3fs.S3FileSystem().mkdir('bench')"
+    made = f"import s3fs; s3fs.S3FileSystem().mkdir('bench{port}')"
     subprocess.run([sys.executable, "-c", made], env={**os.environ, **env}, check=True)
     return There(env, functools.cache(started.stop))  # once
 
