@@ -24,7 +24,7 @@ from bench.storage.store import Store
 _DAY = 86400.0
 _RUNS = "runs"
 _ENTRIES = "stages/*/*/*/" + MANIFEST
-_FEATURES = "features/*/*.bin"
+_FEATURES = "features/*/*"
 # A store may hold anything: what is no name of ours is no path of ours either.
 _ENTRY_NAME = re.compile(r"stages/(\w+)/[0-9a-f]{2}/([0-9a-f]{64})\.tar")
 _FEATURE_NAME = re.compile(r"features/[0-9a-f]{2}/[0-9a-f]+\.bin")

@@ -212,6 +212,17 @@ def test_clean_keeps_what_is_used_and_what_unfinished_runs_need(tmp_path: Path) 
     assert not list(tmp_path.rglob(".*"))
 
 
+def test_features_of_an_earlier_version_may_go_and_are_not_pushed(
+    tmp_path: Path, store: Store
+) -> None:
+    file = tmp_path / "features" / "ab" / "cdef.npz"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"x")
+    old(file)
+    assert push(tmp_path, store) == []
+    assert [(part.name, part.paths) for part in removable(tmp_path, 30)] == [("features", [file])]
+
+
 def test_an_entry_of_an_earlier_version_stays_while_a_run_is_unfinished(tmp_path: Path) -> None:
     filled(tmp_path, 1, of="")
     old(next(tmp_path.glob(f"stages/*/*/*/{MANIFEST}")))
