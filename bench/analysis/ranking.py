@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ALPHA",
-    "RANKED_BY",
     "easier_direction",
     "gains",
     "groups",
@@ -40,8 +39,6 @@ __all__ = [
 
 ALPHA = 0.05
 """Adjusted p-values below this make a difference."""
-RANKED_BY = ("dataset", "direction", "label", "anchor", "role")
-"""The columns of a summary that ranking reads, beside a metric's own."""
 _SAME = 1e-4
 """Values closer than this share of their interval are one value, rounded."""
 
@@ -114,8 +111,7 @@ def gains(frame: pd.DataFrame, column: TableColumn, known: Shown) -> pd.Series:
     found = pd.Series(pd.NA, index=frame.index, dtype="Int64")
     if column.higher_is_better is None:
         return found
-    rows = frame[frame[column.name].notna()]
-    for _, part in rows.groupby(["dataset", "direction"], sort=False):
+    for _, part in _known(frame, column).groupby(["dataset", "direction"], sort=False):
         base = part.index[part["role"] == "untouched"][:1]
         for index in part.index[~part["anchor"].astype(bool)] if len(base) else ():
             nothing, mine = _rank(part.loc[[base[0], index]], column, known)
@@ -140,11 +136,22 @@ def winners(rows: pd.DataFrame, column: TableColumn) -> pd.DataFrame:
     return first.sort_values(f"{column.name}_best", ascending=False, kind="stable")
 
 
+def _known(frame: pd.DataFrame, column: TableColumn) -> pd.DataFrame:
+    """Return the rows that have a number, with what ranking reads of them.
+
+    A summary has hundreds of columns, and rows are picked many times: from all it takes seconds.
+    """
+    ends = (f"{column.name}{end}" for end in ("", "_low", "_high"))
+    few = frame[["dataset", "direction", "label", "anchor", "role", *ends]]
+    return few[few[column.name].notna()]
+
+
 def _competing(frame: pd.DataFrame, column: TableColumn) -> list[pd.DataFrame]:
     """Return the rows that compete on `column`, one frame for each dataset and direction."""
     if column.higher_is_better is None:
         return []
-    rows = frame[~frame["anchor"].astype(bool) & frame[column.name].notna()]
+    rows = _known(frame, column)
+    rows = rows[~rows["anchor"].astype(bool)]
     parts = (part for _, part in rows.groupby(["dataset", "direction"], sort=False))
     return [part for part in parts if len(part) > 1]  # alone is not best
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from bench.analysis.columns import DERIVED, columns, in_columns
-from bench.analysis.ranking import RANKED_BY, gains, groups, leaders, shown
+from bench.analysis.ranking import gains, groups, leaders, shown
 from bench.analysis.text import plain_text
 from bench.api import Anchor
 from bench.stats import over_seeds
@@ -74,11 +74,9 @@ def summary(run: RunView) -> pd.DataFrame:
     derived: dict[str, pd.Series] = {}
     for column in metric_columns:
         known = shown(run.comparisons, column)
-        # Rows are picked from these few columns many times; from all of them it takes seconds.
-        few = frame[[*RANKED_BY, *(column.name + end for end in ("", "_low", "_high"))]]
-        derived[f"{column.name}_group"] = groups(few, column, known)
-        derived[f"{column.name}_best"] = leaders(few, column)
-        derived[f"{column.name}_gain"] = gains(few, column, known)
+        derived[f"{column.name}_group"] = groups(frame, column, known)
+        derived[f"{column.name}_best"] = leaders(frame, column)
+        derived[f"{column.name}_gain"] = gains(frame, column, known)
     names += [column.name + end for column in metric_columns for end in ("", *DERIVED)]
     return pd.concat([frame, pd.DataFrame(derived, index=frame.index)], axis=1)[names]
 

@@ -83,10 +83,12 @@ class _Logged:
 
     def fresh(self, trial: str, event: Event) -> bool:
         """True the first time a trial says a line; of the store they all share, for the first."""
+        if event.kind not in ("warning", "log") or not event.message:
+            return False
         line = ("", "store") if event.stage == "store" else (trial, event.message)
         known = line in self.lines
         self.lines.add(line)
-        return event.kind in ("warning", "log") and bool(event.message) and not known
+        return not known
 
 
 class LiveListener:

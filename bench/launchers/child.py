@@ -111,9 +111,14 @@ class Child:
         """End it and all that it started."""
         self._end_group(politely=False)
 
-    def wait(self) -> tuple[Status | None, str]:
-        """Wait for its end, awake for signals; gives what :meth:`ended` does."""
+    def wait(self, interrupt: threading.Event | None = None) -> tuple[Status | None, str]:
+        """Wait for its end, awake for signals; gives what :meth:`ended` does.
+
+        Once `interrupt` is set it is stopped as interrupted.
+        """
         while (end := self.ended()) is None:
+            if interrupt is not None and interrupt.is_set():
+                self.stop("interrupted", "")
             time.sleep(_SLICE_SECONDS)
         return end
 

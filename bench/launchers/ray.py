@@ -20,7 +20,6 @@ from bench.api import BenchError, Config, Ended, Status, Task
 from bench.launchers.child import Child
 
 _ANSWER_SECONDS = 10.0
-_SLICE_SECONDS = 0.05
 
 
 class RayConfig(Config):
@@ -52,12 +51,7 @@ def _work(task: Task, threads: int, grace: float) -> tuple[Status | None, str]:
     # could leave the worker behind.
     before = signal.signal(signal.SIGINT, lambda *_: asked.set())
     try:
-        child = Child(task, threads, grace)
-        while (end := child.ended()) is None:
-            if asked.is_set():
-                child.stop("interrupted", "")
-            time.sleep(_SLICE_SECONDS)
-        return end
+        return Child(task, threads, grace).wait(interrupt=asked)
     finally:
         signal.signal(signal.SIGINT, before)
 

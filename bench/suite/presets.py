@@ -9,7 +9,7 @@ Preset = Literal["demo", "quick", "paper"]
 
 _METHODS = ["munit", "neural_style", "cyclegan", "color_transfer", "identity", "real_target"]
 
-# Trained models, and beside its own a training of minutes; --train trains all.
+# Trained models, and a training of minutes beside them; --train trains all.
 _SHOWN = ["munit@seasons-64", "cyclegan@seasons-64", *_METHODS[1:]]
 
 PRESETS: Mapping[Preset, Mapping[str, Any]] = {
