@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+CLUSTERS := $(VENV)/.clusters
 QUICK := not browser and not gpu and not slow and not nightly and not slurm and not ray
 
 # Freed memory is kept for the next tensor, not given back to the system and fetched anew.
@@ -53,9 +54,12 @@ coverage: $(STAMP)
 slow: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 -m "slow and not browser and not gpu"
 
-# Trials on a real Slurm and a real Ray of this machine; Slurm's packages come from the system.
-clusters: $(STAMP)
+$(CLUSTERS): $(STAMP)
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[ray,slurm]'
+	touch $@
+
+# Trials on a real Slurm and a real Ray of this machine; Slurm's packages come from the system.
+clusters: $(CLUSTERS)
 	$(BIN)/python -m pytest -m "slurm or ray" tests/launchers
 
 # What takes minutes: oracles of whole datasets, trainings that must learn, and every speed run.

@@ -247,6 +247,12 @@ def load_plugins(
         register(file.stem, str(file), partial(_load_file, file))
         if registry.broken and registry.broken[-1].origin == str(file):
             raise BenchError(f"plugin {file}: {registry.broken[-1].reason}")
+        plugin = manager.get_plugin(file.stem)
+        if plugin is not None and not manager.get_hookcallers(plugin):
+            raise BenchError(
+                f"plugin {file} offers nothing: write a function bench_methods (or another hook "
+                "of bench.hookspecs) and put @hookimpl above it"
+            )
     _collect(registry, manager)
     for broken in registry.broken:
         if Path(broken.origin) in registry.files:

@@ -203,4 +203,4 @@ def hardware_name(environment: Mapping[str, Any], device: str) -> str:
         name = name.replace(word, "")
     threads = facts.get("threads")
     on_cpu = threads and not device.startswith("cuda")
-    return f"{name}, {threads} threads" if on_cpu else name
+    return f"{name}, {threads} thread{'s' * (threads != 1)}" if on_cpu else name

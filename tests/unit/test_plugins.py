@@ -59,6 +59,12 @@ def test_module_names_do_not_clash(tmp_path: Path) -> None:
         load_plugins([path])
 
 
+def test_a_file_that_offers_nothing_is_said(tmp_path: Path) -> None:
+    path = _file(tmp_path, "unit_idle", "def bench_methods():\n    return []\n")
+    with pytest.raises(BenchError, match="unit_idle.py offers nothing: .* @hookimpl"):
+        load_plugins([path])
+
+
 def test_what_a_hook_gives_is_checked(tmp_path: Path) -> None:
     source = "from bench.api import hookimpl\n@hookimpl\ndef bench_methods():\n    return ['x']\n"
     with pytest.raises(BenchError, match="bench_methods gave a str"):
