@@ -11,7 +11,7 @@ from PIL import Image, UnidentifiedImageError
 
 from bench.api import BenchError, Direction, Domain, ImageItem, Split
 from bench.data.content import PARTS, fingerprint_of, safe_ids
-from bench.storage.files import sha256_of
+from bench.data.hashing import digests_of
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm"})
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "PPM")
@@ -103,11 +103,16 @@ def _suffixes() -> str:
     return ", ".join(sorted(suffix[1:] for suffix in SUFFIXES))
 
 
-def load_folder(root: Path) -> dict[str, list[ImageItem]]:
+def load_folder(root: Path, memory: Path | None = None) -> dict[str, list[ImageItem]]:
     """Read, check and hash the pictures of the four parts.
 
     Items come in the order of their digests: the order, like the fingerprint, then depends
     on content alone, and the first n are an arbitrary choice rather than the oldest files.
+
+    Parameters
+    ----------
+    memory
+        A folder that keeps the hashes of many files; see :mod:`bench.data.hashing`.
 
     Returns
     -------
@@ -118,9 +123,7 @@ def load_folder(root: Path) -> dict[str, list[ImageItem]]:
     find_root(root)
     for part in PARTS:
         paths = pictures_in(root / part)
-        for path in paths:
-            check_header(path)
-        digests = [sha256_of(path) for path in paths]
+        digests = digests_of(root / part, paths, memory, check_header)
         names = [path.relative_to(root / part).as_posix() for path in paths]
         items = [
             ImageItem(id=one, digest=digest, path=path)
@@ -183,7 +186,7 @@ class FolderDataset:
     def prepare(self, cache: Path, *, offline: bool, progress: Callable[[str], None]) -> None:
         """Find and check the pictures; see :class:`bench.api.Dataset`."""
         root = self._root(cache, offline=offline, progress=progress)
-        self._use(root, load_folder(root))
+        self._use(root, load_folder(root, cache))
 
     def _root(self, cache: Path, *, offline: bool, progress: Callable[[str], None]) -> Path:
         """The folder to read; a subclass may have to fetch it first."""

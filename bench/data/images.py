@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -33,6 +34,9 @@ R = TypeVar("R")
 
 THREADS = os.cpu_count() or 1
 """Pictures that are decoded or encoded at once: Pillow does it outside the interpreter lock."""
+
+_WAITING = 4096
+"""Calls that wait for a thread."""
 
 MAX_PIXELS = 100_000_000
 """Larger pictures are refused: a decompression bomb, or a mistake."""
@@ -145,8 +149,13 @@ def load_item(item: ImageItem, size: int | None) -> Pixels:
 
 def by_threads(act: Callable[[T], R], items: Iterable[T]) -> list[R]:
     """Return what `act` gives of each item, a picture to be read say; as many at once as cores."""
+    found: list[R] = []
+    rest = iter(items)
     with ThreadPoolExecutor(THREADS) as pool:
-        return list(pool.map(act, items))
+        # In parts: a hundred thousand calls that wait take more memory than what they give.
+        while part := list(islice(rest, _WAITING)):
+            found += pool.map(act, part)
+    return found
 
 
 def load_tensor(items: Sequence[ImageItem], size: int) -> torch.Tensor:
