@@ -20,7 +20,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -33,7 +33,7 @@ from bench.data.images import by_threads
 from bench.storage.files import write_atomic
 
 SIDE, BATCH = 64, 64
-TESTED = 0.02
+TESTED = 0.01
 """Share of a domain's pictures that is for testing."""
 COPIES = 10
 """Test pictures of each domain that are training pictures, byte for byte; as many are nearly."""
@@ -52,10 +52,11 @@ BEGIN, END = "<!-- made by: python -m tests.scale_images -->", "<!-- end -->"
 
 @dataclass(frozen=True)
 class Stage:
-    """What a stage took: seconds, and the highest memory meanwhile in GB."""
+    """What a stage took: seconds, those of the processors, and the highest memory in GB."""
 
     name: str
     seconds: float
+    cpu: float
     memory: float
 
 
@@ -103,33 +104,37 @@ def make(root: Path, pictures: int) -> None:
 
 
 class Watch:
-    """Samples of the memory of a process and of all it started."""
+    """Samples of the memory and the work of a process and of all it started."""
 
     def __init__(self, process: psutil.Process) -> None:
         self.process = process
-        self.samples: list[tuple[float, float]] = []
+        self.samples: list[tuple[float, float, float]] = []
         self.thread = threading.Thread(target=self._run, daemon=True)
         self.thread.start()
 
     def _run(self) -> None:
         while True:
-            total = 0
+            total, work = 0, 0.0
             try:
                 for one in (self.process, *self.process.children(recursive=True)):
                     try:
                         total += one.memory_info().rss
+                        work += sum(one.cpu_times()[:2])
                     except psutil.Error:
                         continue
             except psutil.Error:
                 return
             if not total:
                 return
-            self.samples.append((time.time(), total / 1e9))
+            self.samples.append((time.time(), work, total / 1e9))
             time.sleep(0.2)
 
-    def peak(self, begin: float = 0.0, end: float = float("inf")) -> float:
-        """Return the highest memory between two times, in GB."""
-        return max((gb for at, gb in self.samples if begin <= at <= end), default=0.0)
+    def stage(self, name: str, begin: float, end: float) -> Stage:
+        """Return what was taken between two times."""
+        between = [(work, gb) for at, work, gb in self.samples if begin <= at <= end]
+        between = between or [(0.0, 0.0)]
+        cpu = between[-1][0] - between[0][0]
+        return Stage(name, end - begin, max(cpu, 0.0), max(gb for _, gb in between))
 
 
 def bench(work: Path, *arguments: str) -> tuple[Stage, Watch]:
@@ -137,15 +142,14 @@ def bench(work: Path, *arguments: str) -> tuple[Stage, Watch]:
     log = work / f"{arguments[0]}.log"
     environment = os.environ | {"BENCH_CACHE": str(work / "cache")}
     command = [sys.executable, "-m", "bench", *arguments]
-    begun = time.monotonic()
+    begun = time.time()
     with log.open("a") as file:
         child = subprocess.Popen(command, stdout=file, stderr=file, env=environment)
         watch = Watch(psutil.Process(child.pid))
         code = child.wait()
-    seconds = time.monotonic() - begun
     if code:
         raise SystemExit(f"{' '.join(command)} ended with {code}:\n{log.read_text()[-3000:]}")
-    return Stage(arguments[0], seconds, watch.peak()), watch
+    return watch.stage(arguments[0], begun, time.time()), watch
 
 
 def stages(run: Path, watch: Watch) -> Iterator[Stage]:
@@ -160,7 +164,7 @@ def stages(run: Path, watch: Watch) -> Iterator[Stage]:
             begun[event["stage"]] = event["time"]
         elif event["message"] == "end":
             name, begin, end = event["stage"], begun[event["stage"]], event["time"]
-            yield Stage(name, end - begin, watch.peak(begin, end))
+            yield watch.stage(name, begin, end)
 
 
 def measure(work: Path, pictures: int, steps: Sequence[str], metrics: str) -> Iterator[Stage]:
@@ -178,36 +182,39 @@ def measure(work: Path, pictures: int, steps: Sequence[str], metrics: str) -> It
         "--offline",
         "--preset=paper",  # which uses all pictures
         "--samples=1",
+        "--seeds=0",
         *(f"--set=cyclegan.{key}={value}" for key, value in METHOD.items()),
         *([f"--metrics={metrics}"] if metrics else []),
     ]
     if "plan" in steps:
         for name in ("plan", "plan again"):
             stage, _ = bench(work, "plan", *suite)
-            yield Stage(name, stage.seconds, stage.memory)
+            yield replace(stage, name=name)
     if "audit" in steps:
         stage, _ = bench(work, "data", "audit", "image_folder", f"--data-root={root}", "--offline")
         found = (work / "data.log").read_text()
         for kind in ("identical to", "near duplicates of"):
             line = f"{2 * COPIES} of {2 * counts['testA']} test images are {kind} training images"
             assert line in found, f"the audit has not found the {kind} copies:\n{found}"
-        yield Stage("audit", stage.seconds, stage.memory)
+        yield replace(stage, name="audit")
     if "run" in steps:
         run = work / f"run-{time.time_ns()}"
         whole, watch = bench(work, "run", *suite, f"--out={run}")
         yield from stages(run, watch)
-        yield Stage("whole run", whole.seconds, whole.memory)
+        yield replace(whole, name="whole run")
 
 
 def table(pictures: int, found: Sequence[Stage]) -> str:
     """Return the figures as a table of Markdown."""
     counts = parts(pictures)
-    rows = [f"| {s.name} | {s.seconds:,.0f} | {s.memory:.1f} |" for s in found]
+    rows = [f"| {s.name} | {s.seconds:,.0f} | {s.cpu:,.0f} | {s.memory:.1f} |" for s in found]
     head = (
         f"{pictures:,} pictures of {SIDE}×{SIDE} ({counts['trainA']:,} training and "
         f"{counts['testA']:,} test pictures a domain), {os.cpu_count()} CPU cores:"
     )
-    return "\n".join([head, "", "| step | seconds | memory, GB |", "|---|---|---|", *rows])
+    return "\n".join(
+        [head, "", "| step | seconds | CPU seconds | memory, GB |", "|---|---|---|---|", *rows]
+    )
 
 
 def into(page: Path, text: str) -> None:
@@ -229,7 +236,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         work = options.work or Path(temporary)
         found = []
         for stage in measure(work, options.pictures, options.steps.split(","), options.metrics):
-            print(f"{stage.name:<12} {stage.seconds:8.1f} s  {stage.memory:6.2f} GB", flush=True)
+            said = f"{stage.seconds:8.1f} s {stage.cpu:8.1f} s CPU {stage.memory:6.2f} GB"
+            print(f"{stage.name:<12} {said}", flush=True)
             found.append(stage)
     if options.docs:
         into(options.docs, table(options.pictures, found))

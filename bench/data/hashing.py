@@ -44,23 +44,23 @@ def digests_of(
         return by_threads(lambda path: _digest(path, check), paths)
     kept = memory / f"{_PREFIX}{hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:16]}.json"
     known, begun = _read(kept), time.time_ns()
-
-    def look(path: Path) -> tuple[str, Stamp, str]:
-        name, stamp = path.relative_to(root).as_posix(), _stamp(path)
-        told = known.get(name)
-        if told is not None and tuple(told[1:]) == stamp:
-            return name, stamp, str(told[0])
-        return name, stamp, _digest(path, check)
-
-    found = by_threads(look, paths)
-    settled = {
-        name: (digest, *stamp)
-        for name, stamp, digest in found
-        if max(stamp[1:]) < begun - _SETTLED_NS
-    }
-    if settled.keys() != known.keys() or any(known[n] != [*told] for n, told in settled.items()):
+    names, stamps = names_below(root, paths), [_stamp(path) for path in paths]
+    digests = [_told(known.get(name), stamp) for name, stamp in zip(names, stamps, strict=True)]
+    unknown = [index for index, digest in enumerate(digests) if digest is None]
+    read = by_threads(lambda index: _digest(paths[index], check), unknown)
+    for index, digest in zip(unknown, read, strict=True):
+        digests[index] = digest
+    if unknown or len(known) != len(names):
+        rows = zip(names, digests, stamps, strict=True)
+        settled = {n: (d, *s) for n, d, s in rows if max(s[1:]) < begun - _SETTLED_NS}
         _write(kept, settled)
-    return [digest for _, _, digest in found]
+    return [digest for digest in digests if digest is not None]
+
+
+def names_below(root: Path, paths: Sequence[Path]) -> list[str]:
+    """Return what files are called from a folder on, with ``/`` between the parts."""
+    begin = len(str(root)) + 1
+    return [str(path)[begin:].replace(os.sep, "/") for path in paths]
 
 
 def forget(memory: Path) -> None:
@@ -71,6 +71,11 @@ def forget(memory: Path) -> None:
 
 
 _PREFIX = "hashes-"
+
+
+def _told(kept: Any, stamp: Stamp) -> str | None:
+    """The hash of a file that has not changed since; None where nothing is known."""
+    return str(kept[0]) if kept is not None and tuple(kept[1:]) == stamp else None
 
 
 def _digest(path: Path, check: Callable[[Path], None]) -> str:

@@ -8,6 +8,7 @@ brought to a square of the asked size by one stated resampling; every output is 
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import warnings
 from collections import deque
@@ -71,11 +72,28 @@ def read_image(path: Path) -> Pixels:
     BenchError
         When the file is missing, empty, truncated, no image, or over `MAX_PIXELS`.
     """
+    return _decode(path, path)
+
+
+def read_encoded(content: bytes, name: str) -> Pixels:
+    """Decode a picture that lies in no file of its own, as :func:`read_image` does.
+
+    Parameters
+    ----------
+    content
+        What its file would hold.
+    name
+        What messages call it.
+    """
+    return _decode(io.BytesIO(content), Path(name), empty=not content)
+
+
+def _decode(source: Path | io.BytesIO, path: Path, *, empty: bool = False) -> Pixels:
     try:
         with warnings.catch_warnings():
             # Pillow only warns of bombs, and Python turns its notes on odd EXIF into noise.
             warnings.simplefilter("ignore")
-            with Image.open(path, formats=FORMATS) as image:
+            with Image.open(source, formats=FORMATS) as image:
                 width, height = image.size
                 if width * height > MAX_PIXELS:
                     raise BenchError(
@@ -92,11 +110,8 @@ def read_image(path: Path) -> Pixels:
         raise BenchError(f"{path}: the pixels are too many (over {MAX_PIXELS:,})") from None
     except Exception as error:
         # Pillow's decoders raise anything from OSError to struct.error on damaged files.
-        reason = (
-            "it is empty"
-            if path.is_file() and path.stat().st_size == 0
-            else "it is damaged or no image"
-        )
+        empty = empty or (source is path and path.is_file() and path.stat().st_size == 0)
+        reason = "it is empty" if empty else "it is damaged or no image"
         raise BenchError(f"{path} cannot be decoded: {reason}") from error
 
 
