@@ -32,7 +32,7 @@ from PIL import Image, ImageDraw
 from bench.data.images import by_threads
 from bench.storage.files import write_atomic
 
-SIDE, BATCH = 64, 64
+SIDE, BATCH = 64, 256
 TESTED = 0.01
 """Share of a domain's pictures that is for testing."""
 COPIES = 10
@@ -42,9 +42,9 @@ METHOD = {
     "ngf": 4,
     "ndf": 4,
     "n_blocks": 1,
-    "n_layers_d": 2,
+    "n_layers_d": 1,
     "load": SIDE,
-    "crop": 32,
+    "crop": 16,
     "batch_size": BATCH,
 }
 BEGIN, END = "<!-- made by: python -m tests.scale_images -->", "<!-- end -->"

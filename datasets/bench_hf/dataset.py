@@ -151,7 +151,7 @@ def _load(library: Any, config: HfConfig, local: Path | None, title: str, cache:
 @contextmanager
 def _quiet(library: Any, *, offline: bool) -> Iterator[None]:
     """Keep the library off the network where it is not needed, and its bars off the screen."""
-    hub = importlib.import_module("huggingface_hub.constants")
+    hub: Any = importlib.import_module("huggingface_hub.constants")
     before = [(place, place.HF_HUB_OFFLINE) for place in (hub, library.config)]
     bars = library.is_progress_bar_enabled()
     library.disable_progress_bars()

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import importlib
 import io
-import json
-import tarfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,19 +18,7 @@ from bench.plugins import make_config, resolve
 from bench.testing import check_dataset
 from bench_hf import SPEC as HF
 from bench_webdataset import SPEC as WEBDATASET
-
-COUNTS = {"train": 3, "test": 2}
-
-
-def png(*seed: int) -> bytes:
-    pixels = np.random.default_rng(seed).integers(0, 256, (8, 8, 3), dtype=np.uint8)
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG")
-    return buffer.getvalue()
-
-
-def pictures(split: str, domain: int) -> list[bytes]:
-    return [png(domain, index, split == "test") for index in range(COUNTS[split])]
+from tests.tables import COUNTS, by_label, pictures, png, shard, shards, table
 
 
 def opened(spec: DatasetSpec, cache: Path, **config: Any) -> Dataset:
@@ -63,29 +49,6 @@ def _home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HF_HOME", str(tmp_path_factory.mktemp("hf-home")))
         yield
-
-
-def table(columns: Mapping[str, Sequence[Any]], **features: Any) -> Any:
-    datasets = importlib.import_module("datasets")
-    kinds = {name: datasets.Image() for name in columns if name not in features}
-    return datasets.Dataset.from_dict(dict(columns), datasets.Features(kinds | features))
-
-
-def by_label(root: Path) -> Path:
-    datasets = importlib.import_module("datasets")
-    classes = datasets.ClassLabel(names=["winter", "summer"])
-    splits = {
-        split: table(
-            {
-                "image": [*pictures(split, 0), *pictures(split, 1)],
-                "season": [1] * COUNTS[split] + [0] * COUNTS[split],
-            },
-            season=classes,
-        )
-        for split in COUNTS
-    }
-    datasets.DatasetDict(splits).save_to_disk(str(root))
-    return root
 
 
 def test_a_saved_dataset_by_its_label(tmp_path: Path) -> None:
@@ -213,31 +176,6 @@ def test_a_broken_picture_is_named(tmp_path: Path) -> None:
 
 
 # ------------------------------------------------------------------ WebDataset
-
-
-def shard(path: Path, files: Mapping[str, bytes], mode: str = "w") -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tarfile.open(path, mode) as archive:
-        for name, content in files.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(content)
-            archive.addfile(info, io.BytesIO(content))
-    return path
-
-
-def shards(root: Path, *, ending: str = "cls") -> Path:
-    """Two shards for training and one for testing, whose samples say their season."""
-    for split, files in (("train", ("train-0", "train-1")), ("test", ("test",))):
-        for number, (domain, name) in enumerate(
-            zip(("summer", "winter"), files * (3 - len(files)), strict=True)
-        ):
-            said = domain if ending == "cls" else json.dumps({"season": domain})
-            content = {}
-            for index, one in enumerate(pictures(split, number)):
-                content[f"{domain}/{index:03d}.png"] = one
-                content[f"{domain}/{index:03d}.{ending}"] = f"{said}\n".encode()
-            shard(root / f"{name}.tar", content, "a")
-    return root
 
 
 @pytest.mark.parametrize("ending", ["cls", "json"])
