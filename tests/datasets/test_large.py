@@ -16,8 +16,11 @@ from bench.data.decoded import decode
 from bench.data.folder import load_folder
 from bench.data.images import load_tensor
 from bench.data.verbs import verify
-from bench.metrics import audit, context
+from bench.metrics import audit, context, fid
 from bench.metrics.audit import alike
+from bench.metrics.declared.extractors import EXTRACTORS
+from bench.metrics.networks import Networks
+from bench.metrics.plugin import METRICS
 from bench.storage.store import Store
 from bench.storage.upkeep import push, usage
 from bench.testing.metrics import toy_scoring_data
@@ -270,3 +273,50 @@ def test_of_many_training_pictures_some_are_looked_at_and_all_are_known(
     assert [fewer.source_train.index(one) for one in some] == [0, 2, 4, 7, 9]
     assert fewer.digests("source_train") == {one.digest for one in fewer.source_train}
     assert len(fewer.pictures("reference")) == 12
+
+
+def test_large_samples_have_the_fid_of_their_features(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(0, 1, (90, 8)), rng.normal(0.3, 1.2, (70, 8))
+    plain = fid.grams(x, y)
+    assert plain.x is None
+    monkeypatch.setattr(fid, "LARGE", 50)
+    large = fid.grams(x, y)
+    assert large.x is not None
+    some = np.arange(60)
+    for few, many in ((plain, large), (plain.subset(some, some), large.subset(some, some))):
+        one, other = fid.moved(few), fid.moved(many)
+        assert other.value == pytest.approx(one.value, rel=1e-10)
+        np.testing.assert_allclose(other.x, one.x, rtol=1e-8, atol=1e-10)
+        np.testing.assert_allclose(other.y, one.y, rtol=1e-8, atol=1e-10)
+    # Fewer pictures than features: as small samples are.
+    tiny = np.arange(6)
+    assert fid.fid(large.subset(tiny, tiny)) == fid.fid(plain.subset(tiny, tiny))
+
+
+def test_large_inner_products_are_not_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made: list[int] = []
+    shared: dict[str, object] = {}
+    data = toy_scoring_data(count=12, samples=1)
+    networks = Networks(
+        {spec.name: spec for spec in EXTRACTORS},
+        device=torch.device("cpu"),
+        weights_dir=None,
+        offline=True,
+        cache=None,
+        emit=lambda event: None,
+    )
+    (spec,) = (one for one in METRICS if one.name == "kid")
+    one = context.ScoringContext(data, spec, spec.config(), networks, "all", shared)
+    monkeypatch.setattr(one, "features", lambda which, side=None: made.append(1) or np.eye(12))
+    fid.grams_of(one, "outputs", "reference", at_least=2)
+    fid.grams_of(one, "outputs", "reference", at_least=2)
+    assert len(made) == 2
+    assert len(shared) == 1
+    monkeypatch.setattr(fid, "LARGE", 10)
+    fid.grams_of(one, "outputs", "reference_train", at_least=2)
+    fid.grams_of(one, "outputs", "reference_train", at_least=2)
+    assert len(made) == 6
+    assert len(shared) == 1
