@@ -174,7 +174,11 @@ class MetricContext(Protocol):
         ...
 
     def pictures(self, which: Which) -> Sequence[Picture]:
-        """Return one of the sets."""
+        """Return one of the sets; of training pictures 5,000 at most, or some more than inputs."""
+        ...
+
+    def digests(self, which: Which) -> frozenset[str]:
+        """Return the digests of all pictures of a set, also of those that are not looked at."""
         ...
 
     def features(

@@ -1,7 +1,8 @@
 """What datasets share: folders of pictures, fingerprints, downloads, archives.
 
 A folder dataset holds four parts, ``trainA``, ``trainB``, ``testA`` and ``testB``, the
-layout of the field. :class:`FolderDataset` reads one; :func:`fetch` and
+layout of the field. :class:`FolderDataset` reads one; :func:`read_parts` makes them of tables;
+:func:`fetch` and
 :func:`unpack_zip` bring one in from the network without trusting it;
 :func:`verify` and :func:`make_folder` are what ``bench data verify`` and
 ``bench data make`` do.
@@ -18,6 +19,8 @@ from bench.data.content import (
     safe_ids,
 )
 from bench.data.folder import FolderDataset, find_root, load_folder
+from bench.data.rows import Layout, Table, read_parts
+from bench.data.splits import SplitDataset
 from bench.data.verbs import Verification, check_new, make_folder, verify
 from bench.storage.download import fetch
 from bench.storage.locks import locked
@@ -27,7 +30,10 @@ __all__ = [
     "Contents",
     "Differences",
     "FolderDataset",
+    "Layout",
     "NoRoom",
+    "SplitDataset",
+    "Table",
     "Verification",
     "check_new",
     "compare_contents",
@@ -38,6 +44,7 @@ __all__ = [
     "locked",
     "make_folder",
     "read_contents",
+    "read_parts",
     "safe_ids",
     "unpack_zip",
     "verify",

@@ -8,12 +8,14 @@ brought to a square of the asked size by one stated resampling; every output is 
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -33,6 +35,9 @@ R = TypeVar("R")
 
 THREADS = os.cpu_count() or 1
 """Pictures that are decoded or encoded at once: Pillow does it outside the interpreter lock."""
+
+_WAITING = 4096
+"""Calls that wait for a thread."""
 
 MAX_PIXELS = 100_000_000
 """Larger pictures are refused: a decompression bomb, or a mistake."""
@@ -67,11 +72,28 @@ def read_image(path: Path) -> Pixels:
     BenchError
         When the file is missing, empty, truncated, no image, or over `MAX_PIXELS`.
     """
+    return _decode(path, path)
+
+
+def read_encoded(content: bytes, name: str) -> Pixels:
+    """Decode a picture that lies in no file of its own, as :func:`read_image` does.
+
+    Parameters
+    ----------
+    content
+        What its file would hold.
+    name
+        What messages call it.
+    """
+    return _decode(io.BytesIO(content), Path(name), empty=not content)
+
+
+def _decode(source: Path | io.BytesIO, path: Path, *, empty: bool = False) -> Pixels:
     try:
         with warnings.catch_warnings():
             # Pillow only warns of bombs, and Python turns its notes on odd EXIF into noise.
             warnings.simplefilter("ignore")
-            with Image.open(path, formats=FORMATS) as image:
+            with Image.open(source, formats=FORMATS) as image:
                 width, height = image.size
                 if width * height > MAX_PIXELS:
                     raise BenchError(
@@ -88,11 +110,8 @@ def read_image(path: Path) -> Pixels:
         raise BenchError(f"{path}: the pixels are too many (over {MAX_PIXELS:,})") from None
     except Exception as error:
         # Pillow's decoders raise anything from OSError to struct.error on damaged files.
-        reason = (
-            "it is empty"
-            if path.is_file() and path.stat().st_size == 0
-            else "it is damaged or no image"
-        )
+        empty = empty or (source is path and path.is_file() and path.stat().st_size == 0)
+        reason = "it is empty" if empty else "it is damaged or no image"
         raise BenchError(f"{path} cannot be decoded: {reason}") from error
 
 
@@ -145,8 +164,13 @@ def load_item(item: ImageItem, size: int | None) -> Pixels:
 
 def by_threads(act: Callable[[T], R], items: Iterable[T]) -> list[R]:
     """Return what `act` gives of each item, a picture to be read say; as many at once as cores."""
+    found: list[R] = []
+    rest = iter(items)
     with ThreadPoolExecutor(THREADS) as pool:
-        return list(pool.map(act, items))
+        # In parts: a hundred thousand calls that wait take more memory than what they give.
+        while part := list(islice(rest, _WAITING)):
+            found += pool.map(act, part)
+    return found
 
 
 def load_tensor(items: Sequence[ImageItem], size: int) -> torch.Tensor:

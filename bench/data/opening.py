@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from bench.api import BenchError, Dataset, Direction, ImageItem
+from bench.api import BenchError, Dataset, Direction
 from bench.plugins import make_config, resolve
 
 if TYPE_CHECKING:
     from bench.api import DatasetSpec
+
+T = TypeVar("T")
 
 
 def open_dataset(
@@ -59,7 +61,7 @@ def _instance(spec: DatasetSpec, values: dict[str, Any]) -> Dataset:
     return dataset
 
 
-def select(items: Sequence[ImageItem], limit: int | None) -> list[ImageItem]:
+def select(items: Sequence[T], limit: int | None) -> list[T]:
     """At most `limit` items, spread evenly over all, in order."""
     if limit is None or limit >= len(items):
         return list(items)

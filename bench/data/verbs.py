@@ -14,6 +14,7 @@ from PIL import Image
 
 from bench.api import A2B, B2A, BenchError, Dataset, ImageItem, LayeredDataset
 from bench.data.content import PARTS, Contents, Differences, compare_contents
+from bench.data.hashing import forget
 from bench.storage.files import filling
 
 
@@ -80,6 +81,7 @@ def verify(
     BenchError
         When the dataset cannot even be prepared.
     """
+    forget(cache)  # verified is what was read now
     dataset.prepare(cache, offline=offline, progress=progress)
     broken: list[tuple[str, str]] = []
     items = {part: dataset.split(*key) for part, key in PARTS.items()}

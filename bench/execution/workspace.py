@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from bench.api import (
@@ -24,7 +25,8 @@ from bench.api import (
     Split,
     TrainData,
 )
-from bench.data.images import Pixels, load_tensor, pixel_digest
+from bench.data.decoded import decode
+from bench.data.images import Pixels, by_threads, pixel_digest
 from bench.data.opening import open_dataset, select
 from bench.data.precomputed import Precomputed, match_precomputed
 from bench.devices import choose_device, choose_precision
@@ -97,6 +99,7 @@ class Workspace:
         self._pixels: Decoded = {} if decoded is None else decoded
         self._dataset = dataset
         self._precomputed = precomputed
+        self._digests: dict[tuple[Split, Domain], list[str]] = {}
 
     def of(self, job: Job) -> Workspace:
         """Return the surroundings of another job on the same data."""
@@ -167,15 +170,19 @@ class Workspace:
         """Return a whole split as uint8 ``(N, 3, size, size)`` on the CPU, decoded once."""
         if (split, domain) not in self._pixels:
             items = self.dataset.split(split, domain)
-            self._pixels[split, domain] = load_tensor(items, self.job.size)
+            self._pixels[split, domain] = decode(items, self.job.size, self.cache.root)
         return self._pixels[split, domain]
 
     def pictures(self, split: Split, domain: Domain) -> list[Picture]:
-        """Return the same split for scoring."""
-        pixels = self.pixels(split, domain).permute(0, 2, 3, 1).contiguous().numpy()
+        """Return the same split for scoring; each picture is copied when it is looked at."""
+        pixels = self.pixels(split, domain).numpy()
+        if (split, domain) not in self._digests:
+            views = (partial(_upright, array) for array in pixels)
+            self._digests[split, domain] = by_threads(lambda look: pixel_digest(look()), views)
+        items, digests = self.dataset.split(split, domain), self._digests[split, domain]
         return [
-            Picture(item.id, pixel_digest(array), partial(_itself, array), item.factors)
-            for item, array in zip(self.dataset.split(split, domain), pixels, strict=True)
+            Picture(item.id, digest, partial(_upright, array), item.factors)
+            for item, digest, array in zip(items, digests, pixels, strict=True)
         ]
 
     @cached_property
@@ -219,5 +226,6 @@ class Workspace:
         return self.run / part / folder_name(self.job.dataset_label) / direction.name
 
 
-def _itself(pixels: Pixels) -> Pixels:
-    return pixels
+def _upright(pixels: Pixels) -> Pixels:
+    """``(3, H, W)`` as ``(H, W, 3)``, in memory of its own."""
+    return np.ascontiguousarray(pixels.transpose(1, 2, 0))

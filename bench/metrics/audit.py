@@ -7,8 +7,10 @@ then held against each other with deep features, so that two skies are no duplic
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +19,7 @@ import pandas as pd
 import torch
 from PIL import Image
 
-from bench.api import Dataset, Domain, Event, ImageItem, Picture, Split
+from bench.api import BenchError, Dataset, Domain, Event, ImageItem, Picture, Split
 from bench.data.images import Pixels, by_threads, load_item, pixel_digest, write_png
 from bench.metrics.declared.extractors import EXTRACTORS, FEATURES
 from bench.metrics.networks import Networks
@@ -31,6 +33,18 @@ SIMILAR = 0.96
 On Yosemite re-encoded and re-toned copies reach 0.98 and more; different photographs from the
 same viewpoint stay below 0.945.
 """
+
+_ALL_PAIRS = 50
+"""Copies of one picture up to which each pair of them is listed."""
+_MOST_PAIRS = 20_000_000
+_AT_ONCE = 1 << 22
+"""Pairs that are compared at once: bounds the memory."""
+
+Index = npt.NDArray[np.intp]
+Pairs = tuple[Index, Index, Index]
+_ONES = np.array([value.bit_count() for value in range(1 << 16)], np.uint8)
+_CLOSE = np.flatnonzero(_ONES <= 2).astype(np.uint16)
+"""What may be changed in a band."""
 
 _SPLITS: tuple[tuple[Split, Domain], ...] = (
     ("train", "a"),
@@ -226,49 +240,116 @@ def write_findings(found: Audit, dataset: Dataset, out: Path, *, size: int = 160
     return [table, sheet]
 
 
-def _exact(places: Sequence[Place]) -> list[tuple[int, int]]:
+def _exact(places: Sequence[Place]) -> Iterator[tuple[int, int]]:
     groups: defaultdict[str, list[int]] = defaultdict(list)
     for index, place in enumerate(places):
         groups[place.item.digest].append(index)
-    return [
-        (group[i], group[j])
-        for group in groups.values()
-        for i in range(len(group))
-        for j in range(i + 1, len(group))
-    ]
+    for group in groups.values():
+        if len(group) <= _ALL_PAIRS:
+            yield from combinations(group, 2)
+            continue
+        # What one picture is a copy of is said by the first copy in each split of each domain.
+        first: dict[tuple[Split, Domain], int] = {}
+        for index in group:
+            yield from ((other, index) for other in first.values())
+            first.setdefault((places[index].split, places[index].domain), index)
+
+
+def alike(hashes: npt.NDArray[np.bool_], apart: int = HASH_BITS_APART) -> Pairs:
+    """Return all pairs of rows of ``(n, 64)`` that differ in at most `apart` bits, up to 11.
+
+    Multi-index hashing (Norouzi et al. 2012): hashes that differ in at most 11 bits differ in at
+    most 2 in one of four bands of 16 bits. So each band is looked up among those at most 2 bits
+    away, and whole hashes are compared only where one band is close.
+
+    Returns
+    -------
+    tuple
+        First rows, second rows and bits apart, each ``(k,)``; sorted by the rows.
+
+    Raises
+    ------
+    BenchError
+        When there are more than `_MOST_PAIRS` of them.
+    """
+    n = len(hashes)
+    words = np.packbits(hashes, axis=1).view(np.uint64).ravel()
+    found = [np.empty(0, np.intp)]
+    for values in words.view(np.uint16).reshape(n, 4).T:
+        order = np.argsort(values, kind="stable")
+        counts = np.bincount(values, minlength=1 << 16)
+        starts = np.cumsum(counts) - counts
+        for mask in _CLOSE:
+            other = values ^ mask
+            rows = np.flatnonzero(
+                (values <= other) & (counts[other] > 0)
+            )  # each pair from one side
+            for first, place in _expanded(rows, starts[other], counts[other]):
+                second = order[place]
+                close = _bits_apart(words[first], words[second]) <= apart
+                low, high = np.minimum(first, second)[close], np.maximum(first, second)[close]
+                found.append((low * n + high)[low < high])
+        if sum(map(len, found)) > _MOST_PAIRS:
+            raise BenchError(
+                f"more than {_MOST_PAIRS:,} pairs of these pictures look alike at a glance: most "
+                "show the same; look for exact copies alone (--exact)"
+            )
+    first, second = np.divmod(np.unique(np.concatenate(found)), max(n, 1))
+    return first, second, _bits_apart(words[first], words[second]).astype(np.intp)
+
+
+def _expanded(rows: Index, starts: Index, counts: Index) -> Iterator[tuple[Index, Index]]:
+    """Yield each row with each place of its range, a bounded number at once."""
+    ends = np.cumsum(counts[rows])
+    begin = 0
+    while begin < len(rows):
+        taken = ends[begin - 1] if begin else 0
+        end = max(begin + 1, int(np.searchsorted(ends, taken + _AT_ONCE, "right")))
+        some = rows[begin:end]
+        # Where a range begins in what is yielded, taken off its first place.
+        shift = starts[some] - (ends[begin:end] - counts[some] - taken)
+        yield (
+            np.repeat(some, counts[some]),
+            np.repeat(shift, counts[some]) + np.arange(ends[end - 1] - taken),
+        )
+        begin = end
+
+
+def _bits_apart(a: npt.NDArray[np.uint64], b: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint8]:
+    ones = _ONES[(a ^ b).view(np.uint16)].reshape(-1, 4)
+    return np.asarray(ones[:, 0] + ones[:, 1] + ones[:, 2] + ones[:, 3])
 
 
 def _near(places: Sequence[Place], networks: Networks, size: int) -> list[dict[str, object]]:
     def look(place: Place) -> npt.NDArray[np.bool_]:
         return perceptual_hash(load_item(place.item, size))
 
-    bits = np.stack(by_threads(look, places)).astype(np.float32)
-    same = bits @ bits.T + (1 - bits) @ (1 - bits).T
-    apart = np.rint(bits.shape[1] - same).astype(np.intp)
-    first, second = np.nonzero(np.triu(apart <= HASH_BITS_APART, 1))
+    hashes = np.stack(by_threads(look, places))
     candidates = [
-        (i, j)
-        for i, j in zip(first.tolist(), second.tolist(), strict=True)
+        (i, j, bits)
+        for i, j, bits in zip(*map(np.ndarray.tolist, alike(hashes)), strict=True)
         if places[i].item.digest != places[j].item.digest
     ]
     if not candidates:
         return []
-    seen = sorted({index for pair in candidates for index in pair})
+    seen = sorted({index for pair in candidates for index in pair[:2]})
     chosen = networks.choose(FEATURES)
-    described = networks.described([_picture(places[i].item, size) for i in seen], chosen)
+    described = networks.described(
+        by_threads(lambda index: _picture(places[index].item, size), seen), chosen
+    )
     rows = np.stack([row for row, _ in described]).astype(np.float64)
     features = dict(zip(seen, rows / np.linalg.norm(rows, axis=1, keepdims=True), strict=True))
     found = []
-    for i, j in candidates:
+    for i, j, bits in candidates:
         similarity = float(features[i] @ features[j])
         if similarity >= SIMILAR:
-            found.append(_row("near", places[i], places[j], int(apart[i, j]), similarity))
+            found.append(_row("near", places[i], places[j], bits, similarity))
     return found
 
 
 def _picture(item: ImageItem, size: int) -> Picture:
-    pixels = load_item(item, size)
-    return Picture(item.id, pixel_digest(pixels), lambda: pixels)
+    load = partial(load_item, item, size)
+    return Picture(item.id, pixel_digest(load()), load)
 
 
 def _row(kind: str, a: Place, b: Place, bits: int, similarity: float) -> dict[str, object]:

@@ -105,7 +105,7 @@ def _assignment(ids: Sequence[str], squared: Floats) -> str:
 def memorised(context: MetricContext) -> Iterator[Measurement]:
     """``memorised``: share of outputs closer to a training image than real test images are."""
     context.need("reference_train", 2)
-    trained = {p.digest for p in context.pictures("reference_train")}
+    trained = context.digests("reference_train")
     fresh = [p for p in context.pictures("reference") if p.digest not in trained]
     if len(fresh) < 2:
         raise NotMeasurable("memorised needs two test images that are no training images")

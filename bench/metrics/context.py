@@ -25,8 +25,15 @@ from bench.api import (
     Which,
     find_column,
 )
+from bench.data.opening import select
 from bench.metrics.networks import Chosen, Networks, Progress
 from bench.stats import Floats
+
+TRAINING = 5_000
+"""Training pictures of a domain that are looked at, at most: so many, or the next multiple that is
+no less than the inputs. They serve the floors, the judge of the seasons and the search for copies.
+What more of them would add lies far below what as many test pictures leave open, and each costs a
+pass of a network at each scale."""
 
 Layers = Mapping[str, npt.NDArray[np.uint8 | np.uint16]]
 T = TypeVar("T")
@@ -103,26 +110,35 @@ class ScoringData:
         return hashlib.sha256("\n".join([*named, *digests]).encode()).hexdigest()[:16]
 
     def pictures(self, which: Which) -> Sequence[Picture]:
-        """Return one of the sets; ``outputs`` is the first sample of every input."""
+        """Return one of the sets; ``outputs`` is the first sample of every input.
+
+        Of training pictures a few thousand, spread evenly; see `TRAINING`.
+        """
         if which == "outputs":
             return [samples[0] for samples in self.outputs.values()]
         if which == "all_outputs":
             return [picture for samples in self.outputs.values() for picture in samples]
         if which == "inputs":
             return [self.inputs[key] for key in self.outputs]
-        sets: dict[Which, Sequence[Picture]] = {
-            "reference": self.reference,
-            "reference_train": self.reference_train,
-            "source_train": self.source_train,
-        }
-        return sets[which]
+        if which == "reference":
+            return self.reference
+        # In whole thousands: the clean inputs are fewer, and would ask for other pictures.
+        return select(self._trained(which), -(-len(self.outputs) // TRAINING) * TRAINING)
+
+    def digests(self, which: Which) -> frozenset[str]:
+        """Return the digests of all pictures of a set, also of those that are not looked at."""
+        training = which in ("reference_train", "source_train")
+        return frozenset(p.digest for p in (self._trained if training else self.pictures)(which))
+
+    def _trained(self, which: Which) -> Sequence[Picture]:
+        return self.reference_train if which == "reference_train" else self.source_train
 
     def clean(self) -> ScoringData:
         """Return the same without the pictures that are training images, on either side.
 
         Inputs go by `contaminated`, references by their pixels.
         """
-        trained = {p.digest for p in (*self.reference_train, *self.source_train)}
+        trained = self.digests("reference_train") | self.digests("source_train")
         kept = [key for key in self.outputs if key not in self.contaminated]
         return replace(
             self,
@@ -182,6 +198,10 @@ class ScoringContext:
     def pictures(self, which: Which) -> Sequence[Picture]:
         """Return one of the sets; ``outputs`` is the first sample of every input."""
         return self._data.pictures(which)
+
+    def digests(self, which: Which) -> frozenset[str]:
+        """Return the digests of all pictures of a set, also of those that are not looked at."""
+        return self._data.digests(which)
 
     # ------------------------------------------------------------------- networks
 

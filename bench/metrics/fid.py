@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import linalg, special
 
-from bench.api import Interval, Measurement, MetricContext, Which
+from bench.api import Interval, Measurement, MetricContext, Picture, Which
 from bench.stats import Floats
 
 Index = npt.NDArray[np.intp]
@@ -30,28 +30,44 @@ _HALVINGS = 2
 """How often samples are halved to learn the jackknife's excess."""
 
 
+LARGE = 2_000
+"""Pictures on either side from which on inner products are made anew for each metric, and few
+numbers of a picture do for the many it has with all others."""
+
+
 @dataclass(frozen=True)
 class Grams:
-    """Inner products of two sets of features: ``(n, n)``, ``(m, m)`` and ``(n, m)``."""
+    """Inner products of two sets of features: ``(n, n)``, ``(m, m)`` and ``(n, m)``.
+
+    `x` and `y` are the features themselves where both sets are large.
+    """
 
     xx: Floats
     yy: Floats
     xy: Floats
     dimension: int
+    x: Floats | None = None
+    y: Floats | None = None
 
     def subset(self, x: Index | None = None, y: Index | None = None) -> Grams:
         """The same for some of the pictures."""
         x = np.arange(len(self.xx)) if x is None else x
         y = np.arange(len(self.yy)) if y is None else y
         return Grams(
-            self.xx[np.ix_(x, x)], self.yy[np.ix_(y, y)], self.xy[np.ix_(x, y)], self.dimension
+            self.xx[np.ix_(x, x)],
+            self.yy[np.ix_(y, y)],
+            self.xy[np.ix_(x, y)],
+            self.dimension,
+            None if self.x is None else self.x[x],
+            None if self.y is None else self.y[y],
         )
 
 
 def grams(x: npt.ArrayLike, y: npt.ArrayLike) -> Grams:
     """Inner products, in float64, of features ``(n, d)`` and ``(m, d)``."""
     a, b = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
-    return Grams(a @ a.T, b @ b.T, a @ b.T, a.shape[1])
+    kept = (a, b) if min(len(a), len(b)) > LARGE else (None, None)
+    return Grams(a @ a.T, b @ b.T, a @ b.T, a.shape[1], *kept)
 
 
 def grams_of(context: MetricContext, x: Which, y: Which, *, at_least: int) -> Grams:
@@ -64,11 +80,20 @@ def grams_of(context: MetricContext, x: Which, y: Which, *, at_least: int) -> Gr
     """
     for which in (x, y):
         context.need(which, at_least)
+    return _grams(context, f"{x}/{y}", x, y)
+
+
+def _grams(
+    context: MetricContext, name: str, x: Which | Sequence[Picture], y: Which | Sequence[Picture]
+) -> Grams:
     side = context.side
-    return context.once(
-        f"grams/{x}/{y}/{side}",
-        lambda: grams(context.features(x, side=side), context.features(y, side=side)),
-    )
+
+    def make() -> Grams:
+        return grams(context.features(x, side=side), context.features(y, side=side))
+
+    counts = [len(context.pictures(one) if isinstance(one, str) else one) for one in (x, y)]
+    # Large ones of all metrics, sides and subsets together would fill the memory.
+    return make() if max(counts) > LARGE else context.once(f"grams/{name}/{side}", make)
 
 
 def real_grams(context: MetricContext) -> Grams | None:
@@ -76,15 +101,11 @@ def real_grams(context: MetricContext) -> Grams | None:
 
     As :func:`grams_of`, and None where there are none.
     """
-    side = context.side
     tested = {picture.digest for picture in context.pictures("reference")}
     fresh = [p for p in context.pictures("reference_train") if p.digest not in tested]
     if not fresh:
         return None
-    return context.once(
-        f"grams/real/{side}",
-        lambda: grams(context.features(fresh, side=side), context.features("reference", side=side)),
-    )
+    return _grams(context, "real", fresh, "reference")
 
 
 @dataclass(frozen=True)
@@ -106,9 +127,7 @@ class Moved:
 
 def moved(g: Grams) -> Moved:
     """Return FID with its derivatives from inner products; n and m at least 2."""
-    n, m = len(g.xx), len(g.yy)
-    centred = g.xy - g.xy.mean(0, keepdims=True) - g.xy.mean(1, keepdims=True) + g.xy.mean()
-    u, roots, vt = linalg.svd(centred / np.sqrt((n - 1.0) * (m - 1.0)), full_matrices=False)
+    u, roots, vt = _centred_svd(g)
     means = float(g.xx.mean() + g.yy.mean() - 2.0 * g.xy.mean())
     traces = sum(float(_squares(own).sum() / (len(own) - 1)) for own in (g.xx, g.yy))
     return Moved(
@@ -116,6 +135,20 @@ def moved(g: Grams) -> Moved:
         _by_weight(g.xx, g.xy, u**2 @ roots),
         _by_weight(g.yy, g.xy.T, vt.T**2 @ roots),
     )
+
+
+def _centred_svd(g: Grams) -> tuple[Floats, Floats, Floats]:
+    """Return the singular value decomposition of ``X Y' / sqrt((n - 1)(m - 1))``, both centred."""
+    n, m = len(g.xx), len(g.yy)
+    scale = np.sqrt((n - 1.0) * (m - 1.0))
+    if g.x is not None and g.y is not None and g.dimension < min(n, m):
+        # Of no more rank than features: that of the small factor, turned by the large ones.
+        (qx, rx), (qy, ry) = (linalg.qr(f - f.mean(0), mode="economic") for f in (g.x, g.y))
+        u, roots, vt = linalg.svd(rx @ ry.T / scale)
+        return qx @ u, roots, vt @ qy.T
+    centred = g.xy - g.xy.mean(0, keepdims=True) - g.xy.mean(1, keepdims=True) + g.xy.mean()
+    found: tuple[Floats, Floats, Floats] = linalg.svd(centred / scale, full_matrices=False)
+    return found
 
 
 def fid(g: Grams) -> float:

@@ -91,10 +91,13 @@ def _measure(
         pictures = min(len(context.outputs), len(context.pictures("reference")))
         if k != NEIGHBOURS[0] and pictures <= k:
             continue
-        g = grams_of(context, "outputs", "reference", at_least=k + 1)
-        made = context.once(f"balls/{k}", partial(balls, g, k))
+        made = context.once(f"balls/{k}", partial(_balls, context, k))
         suffix = "" if k == NEIGHBOURS[0] else f"_k{k}"
-        yield context.measurement(f"{name}{suffix}", value(made), n=len(g.xx))
+        yield context.measurement(f"{name}{suffix}", value(made), n=len(context.outputs))
+
+
+def _balls(context: MetricContext, k: int) -> Balls:
+    return balls(grams_of(context, "outputs", "reference", at_least=k + 1), k)
 
 
 def precision(context: MetricContext) -> Iterator[Measurement]:

@@ -195,8 +195,7 @@ def _judge(context: MetricContext) -> _Verdict:
         context.features("source_train", side=side), context.features("reference_train", side=side)
     )
     # Held out means held out: a test image that is also a training image does not count.
-    train_sets = (*context.pictures("source_train"), *context.pictures("reference_train"))
-    trained = {p.digest for p in train_sets}
+    trained = context.digests("source_train") | context.digests("reference_train")
     sources = [p for p in context.pictures("inputs") if p.digest not in trained]
     targets = [p for p in context.pictures("reference") if p.digest not in trained]
     if not sources or not targets:

@@ -22,6 +22,8 @@ from bench.storage.files import replacing, write_json
 from bench.storage.store import Store
 
 _DAY = 86400.0
+LOCAL = frozenset({"pixels"})
+"""Entries that no store gets: large, and made again in less time than they take to travel."""
 _RUNS = "runs"
 _ENTRIES = "stages/*/*/*/" + MANIFEST
 _FEATURES = "features/*/*"
@@ -125,6 +127,8 @@ def push(cache: Path, store: Store) -> list[Part]:
     given = {"features": Part("features")}
     for entry in _entries(cache):
         kind, key = entry.parts[-3], entry.name
+        if kind in LOCAL:
+            continue
         if object_name(kind, key) not in there and mine.get(kind, key) is not None:
             mine.give(store, kind, key)
             given.setdefault(kind, Part(kind)).add(entry)

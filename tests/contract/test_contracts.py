@@ -24,7 +24,7 @@ from bench.testing import (
     check_report,
     check_spec,
 )
-from tests import toys
+from tests import tables, toys
 from tests.factories import make_run
 
 REGISTRY: Registry = load_plugins()
@@ -110,6 +110,12 @@ def test_dataset(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> N
         config = {"root": str(request.getfixturevalue("yosemite_root"))}
     elif name == "seasons":
         config = {"size": 32, "train": 3, "test": 2}
+    elif name == "hf":
+        config = {"root": str(tables.by_label(tmp_path / "data")), "label": "season"}
+        config["domains"] = ("summer", "winter")
+    elif name == "webdataset":
+        config = {"root": str(tables.shards(tmp_path / "data")), "label": "cls"}
+        config |= {"train_shards": "train-{0..1}.tar", "domains": ("summer", "winter")}
     check_dataset(REGISTRY.datasets[name], tmp_path / "cache", config=config)
 
 
