@@ -177,6 +177,10 @@ class MetricContext(Protocol):
         """Return one of the sets."""
         ...
 
+    def seen_by(self, extractor: str) -> MetricContext:
+        """Return the same pictures for the same metric, as another network sees them."""
+        ...
+
     def features(
         self, which: Which | Sequence[Picture], *, side: int | None = None
     ) -> npt.NDArray[np.float32]:
