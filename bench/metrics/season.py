@@ -27,6 +27,8 @@ _NATS = (0.0, float(np.log(2)))
 """Between what a divergence from the mean of two-class posteriors lies, averaged."""
 _LEAST = 8
 """Training images of either domain below which no classifier is trained."""
+_NEAR = 0.995
+"""Share of training pictures whose nearest other is near enough: few of a large set are odd."""
 SURE = 0.9
 """Probability of either domain from which on the judge is sure."""
 
@@ -177,7 +179,7 @@ class Known:
     features
         Of training pictures, ``(n, d)``, each of length 1.
     reach
-        How far one of them is from its nearest other, at most.
+        How far from its nearest other nearly each of them is, at most.
     """
 
     features: Floats
@@ -189,10 +191,10 @@ class Known:
         x = _unit(features)
         products = x @ x.T
         np.fill_diagonal(products, -1.0)
-        return cls(x, _apart(float(products.max(1).min())))
+        return cls(x, _apart(float(np.quantile(products.max(1), 1.0 - _NEAR))))
 
     def far(self, features: npt.ArrayLike) -> Flags:
-        """Return which of ``(n, d)`` are farther from all than any of these is from the others."""
+        """Return which of ``(n, d)`` are out of reach of all of them."""
         nearest = (_unit(features) @ self.features.T).max(1)
         return np.asarray([_apart(float(cosine)) > self.reach for cosine in nearest])
 
