@@ -14,7 +14,7 @@ from torch_fidelity.metric_isc import isc_features_to_metric
 from torch_fidelity.metric_kid import kid_features_to_metric
 from torch_fidelity.metric_prc import prc_features_to_metric
 
-from bench.metrics import content, prc, season
+from bench.metrics import cmmd, content, prc, season
 from bench.metrics.fid import fid, fid_interval, grams
 from bench.metrics.kid import kernel, kid, kid_interval
 
@@ -148,6 +148,25 @@ def test_kid_of_halves_of_one_set_is_zero_on_average():
         x = rng.normal(size=(30, 16))
         values.append(kid(*kernels(x[:15], x[15:])))
     assert abs(np.mean(values)) < 4 * np.std(values) / np.sqrt(300)
+
+
+def test_cmmd_is_its_definition_written_out(clouds):
+    x, y = (part / np.linalg.norm(part, axis=1, keepdims=True) for part in clouds(13, 9))
+    x, y = x.astype(np.float64), y.astype(np.float64)
+
+    def mean(a, b, apart):
+        return np.mean(
+            [
+                np.exp(-((p - q) ** 2).sum() / (2 * 10.0**2))
+                for i, p in enumerate(a)
+                for j, q in enumerate(b)
+                if not apart or i != j
+            ]
+        )
+
+    want = 1000 * (mean(x, x, True) + mean(y, y, True) - 2 * mean(x, y, False))
+    assert want > 0.05
+    assert kid(*cmmd.kernels(grams(x, y))) == pytest.approx(want, abs=1e-9)
 
 
 def test_fid_of_the_same_distribution_is_far_from_zero():
