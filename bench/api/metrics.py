@@ -181,6 +181,10 @@ class MetricContext(Protocol):
         """Return the digests of all pictures of a set, also of those that are not looked at."""
         ...
 
+    def seen_by(self, extractor: str) -> MetricContext:
+        """Return the same pictures for the same metric, as another network sees them."""
+        ...
+
     def features(
         self, which: Which | Sequence[Picture], *, side: int | None = None
     ) -> npt.NDArray[np.float32]:

@@ -144,6 +144,11 @@ def reduce_detail(pixels: Pixels, side: int) -> Pixels:
     return np.array(small.resize((width, height), Image.Resampling.BICUBIC), dtype=np.uint8)
 
 
+def holds_detail_of(size: int, side: int) -> bool:
+    """Whether pictures of `size` pixels are worth reducing to `side`: by a half to an eighth."""
+    return 2 * side <= size <= 8 * side
+
+
 def pixel_digest(pixels: Pixels) -> str:
     """SHA-256 of shape and pixels: what a picture *is*, wherever it is kept."""
     digest = hashlib.sha256(repr(pixels.shape).encode())

@@ -216,6 +216,17 @@ class ScoringContext:
         """The name of the network behind this metric; None for a metric that uses none."""
         return self._chosen.name if self._spec.extractors else None
 
+    def seen_by(self, extractor: str) -> ScoringContext:
+        """Return the same pictures for the same metric, as another network sees them."""
+        return ScoringContext(
+            self._data,
+            replace(self._spec, extractors=(extractor,)),
+            self.config,
+            self._networks,
+            self.subset,
+            self._shared,
+        )
+
     def features(
         self, which: Which | Sequence[Picture], *, side: int | None = None
     ) -> npt.NDArray[np.float32]:

@@ -72,6 +72,14 @@ DINOV2_VITS14 = WeightFile(
     url="https://dl.fbaipublicfiles.com/dinov2/dinov2_vits14/dinov2_vits14_pretrain.pth",
     license="Apache-2.0",
 )
+CLIP_VITL14_336 = WeightFile(
+    name="clip-vit-large-patch14-336.bin",
+    sha256="c6032c2e0caae3dc2d4fba35535fa6307dbb49df59c7e182b1bc4b3329b81801",
+    used_for="CLIP's image embeddings (ViT-L/14 at 336 pixels)",
+    url="https://huggingface.co/openai/clip-vit-large-patch14-336/resolve/"
+    "ce19dc912ca5cd21c8a653c79e251e808ccabcd1/pytorch_model.bin",
+    license="MIT",
+)
 
 
 def _head(version: str, net: str, sha256: str) -> WeightFile:

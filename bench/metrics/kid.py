@@ -8,7 +8,7 @@ pair with itself.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -71,24 +71,40 @@ def kid_interval(
     return Interval(value, float(low), float(high), "weighted U-statistic bootstrap"), values
 
 
+Kernels = Callable[[Grams], tuple[Floats, Floats, Floats]]
+"""Inner products to the kernel's values within, within, and between two sets."""
+
+
+def _polynomial(g: Grams) -> tuple[Floats, Floats, Floats]:
+    return kernel(g.xx, g.dimension), kernel(g.yy, g.dimension), kernel(g.xy, g.dimension)
+
+
 def measure(context: MetricContext) -> Iterator[Measurement]:
     """``kid`` to the target's test images, its real floor, and ``kid_train``.
 
     Under the metric's own name, at its side: ``kid_32`` is of the pictures reduced to 32 pixels.
-    One output per input throughout. ``kid_floor`` is what the target's real training
-    images score against its test images: what is left of KID when nothing is wrong.
-    ``kid_train`` holds the outputs against the training images, as some papers do.
     """
+    return discrepancies(context, _polynomial)
+
+
+def discrepancies(context: MetricContext, kernels: Kernels) -> Iterator[Measurement]:
+    """Measure the squared maximum mean discrepancy under a kernel, by the metric's own name.
+
+    One output per input throughout. ``…_floor`` is what the target's real training
+    images score against its test images: what is left when nothing is wrong.
+    ``…_train`` holds the outputs against the training images, as some papers do.
+    """
+    name = context.name
     g = grams_of(context, "outputs", "reference", at_least=2)
-    yield _measured(context, context.name, g)
+    yield _measured(context, name, g, kernels)
     real = real_grams(context)
     if real is not None and len(real.xx) >= 2:
-        yield _measured(context, f"{context.name}_floor", real)
+        yield _measured(context, f"{name}_floor", real, kernels)
     if context.side is None and len(context.pictures("reference_train")) >= 2:
         g = grams_of(context, "outputs", "reference_train", at_least=2)
-        yield _measured(context, "kid_train", g)
+        yield _measured(context, f"{name}_train", g, kernels)
 
 
-def _measured(context: MetricContext, name: str, g: Grams) -> Measurement:
-    found, values = kid_interval(*(kernel(k, g.dimension) for k in (g.xx, g.yy, g.xy)))
+def _measured(context: MetricContext, name: str, g: Grams, kernels: Kernels) -> Measurement:
+    found, values = kid_interval(*kernels(g))
     return context.measurement(name, found, n=len(g.xx), resampled=tuple(values))

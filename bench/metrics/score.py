@@ -19,6 +19,7 @@ from bench.api import (
     NotMeasurable,
     Subset,
 )
+from bench.data.images import holds_detail_of
 from bench.metrics.context import ScoringContext, ScoringData
 from bench.metrics.networks import MissingWeights, Networks, Options, choose
 from bench.plugins import Registry, make_config, resolve
@@ -183,8 +184,9 @@ def _unmet(spec: MetricSpec, data: ScoringData) -> str | None:
         return "true translations, this dataset has none"
     if "layers" in spec.needs and not data.layers:
         return "to know what each pixel shows, this dataset does not"
-    if spec.side and not 2 * spec.side <= (side := data.side) <= 8 * spec.side:
-        return f"pictures of {2 * spec.side} to {8 * spec.side} pixels a side, these have {side}"
+    if spec.side and not holds_detail_of(data.side, spec.side):
+        sides = f"{2 * spec.side} to {8 * spec.side}"
+        return f"pictures of {sides} pixels a side, these have {data.side}"
     if "factors" in spec.needs and not any(p.factors for p in data.reference):
         return "the factors behind the pictures, this dataset has none"
     return None

@@ -1,8 +1,9 @@
-"""A classifier of the two domains, and what it makes of the translations.
+"""A judge of the two domains, and what it makes of the translations.
 
 Logistic regression on the features of real *training* images; how right and how calibrated
 it is on real *test* images is measured first, since no statement it makes about
-translations is better than that.
+translations is better than that. A regression has an answer to everything, to noise as well: a
+picture that is far from every training picture is *neither*.
 """
 
 from __future__ import annotations
@@ -14,7 +15,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy import optimize, special, stats
 
-from bench.api import Interval, Measurement, MetricContext, NotMeasurable
+from bench.api import Interval, Measurement, MetricContext, NotMeasurable, Picture
+from bench.data.images import holds_detail_of
+from bench.metrics.declared.features import SIDES
+from bench.metrics.declared.season import AgreementConfig
 from bench.stats import Floats, bootstrap_mean, mean_of_two, wilson
 
 _PENALTIES = (0.01, 0.1, 1.0)
@@ -23,6 +27,12 @@ _NATS = (0.0, float(np.log(2)))
 """Between what a divergence from the mean of two-class posteriors lies, averaged."""
 _LEAST = 8
 """Training images of either domain below which no classifier is trained."""
+_NEAR = 0.995
+"""Share of training pictures whose nearest other is near enough: few of a large set are odd."""
+SURE = 0.9
+"""Probability of either domain from which on the judge is sure."""
+
+Flags = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -125,6 +135,81 @@ def area_under_curve(scores: Floats, labels: Floats) -> float:
     return above / (ones * (len(labels) - ones))
 
 
+def label_ceiling(probabilities: Floats, labels: Floats) -> tuple[Interval, int]:
+    """Return how often a judge that is always right would agree with the labels of these images.
+
+    Confident learning (Northcutt et al. 2021, JAIR, section 3): an image belongs for sure to a
+    domain whose probability is at least the mean over the images labelled so. The share of those
+    that are labelled otherwise is the noise of a label; both labels count half. Of a judge whose
+    verdicts are those of the truth, the area under the curve is bounded by the same number.
+
+    Parameters
+    ----------
+    probabilities
+        Of label 1, ``(n,)``, by a judge that was not trained on these images.
+    labels
+        0 or 1, ``(n,)``; both are there.
+
+    Returns
+    -------
+    Interval, int
+        In ``[0, 1]``; and how many images belong to a domain for sure.
+    """
+    p = np.stack([1.0 - probabilities, probabilities], axis=-1)
+    usual = np.array([p[labels == label, label].mean() for label in (0, 1)])
+    within = p >= usual - 1e-12  # a mean of equal numbers may lie above them
+    belongs = np.where(within, p, -1.0).argmax(-1)
+    counted = within.any(-1)
+    shares = []
+    for label in (0, 1):
+        own = belongs[counted & (labels == label)]
+        shares.append(wilson(int((own == label).sum()), len(own)))
+    return mean_of_two(*shares), int(counted.sum())
+
+
+@dataclass(frozen=True)
+class Known:
+    """What training pictures look like, and how far apart they are.
+
+    The distance to the nearest of them tells pictures of another kind, with features scaled to
+    length 1 (Sun et al. 2022, ICML: nearest neighbours out of distribution).
+
+    Parameters
+    ----------
+    features
+        Of training pictures, ``(n, d)``, each of length 1.
+    reach
+        How far from its nearest other nearly each of them is, at most.
+    """
+
+    features: Floats
+    reach: float
+
+    @classmethod
+    def of(cls, features: npt.ArrayLike) -> Known:
+        """Learn from features ``(n, d)`` of real pictures; n at least 2."""
+        x = _unit(features)
+        products = x @ x.T
+        np.fill_diagonal(products, -1.0)
+        return cls(x, _apart(float(np.quantile(products.max(1), 1.0 - _NEAR))))
+
+    def far(self, features: npt.ArrayLike) -> Flags:
+        """Return which of ``(n, d)`` are out of reach of all of them."""
+        nearest = (_unit(features) @ self.features.T).max(1)
+        return np.asarray([_apart(float(cosine)) > self.reach for cosine in nearest])
+
+
+def _unit(features: npt.ArrayLike) -> Floats:
+    x = np.asarray(features, dtype=np.float64)
+    return np.asarray(x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12))
+
+
+def _apart(cosine: float) -> float:
+    # To 9 digits: those after them depend on which pictures are multiplied together, and equal
+    # pictures must have equal verdicts.
+    return round(1.0 - cosine, 9)
+
+
 def divergence(p: Floats, q: Floats) -> Floats:
     """KL(p || q) along the last axis, in nats; 0 log 0 is 0."""
     return np.asarray(special.rel_entr(p, q).sum(-1))
@@ -173,28 +258,73 @@ def inception_scores(posteriors: Floats) -> Divergences:
 
 
 @dataclass(frozen=True)
-class _Verdict:
-    classifier: Classifier
-    accuracy: Interval
-    auc: float
-    calibration: float
-    tested: int
+class _Opinion:
+    """What a judge makes of some pictures.
+
+    Parameters
+    ----------
+    posteriors
+        Probability of the target domain.
+    far
+        Whether a picture is far from every training picture.
+    """
+
     posteriors: Floats
-    """Probability of the target domain, ``(N, K)``."""
+    far: Flags
+
+    @property
+    def taken(self) -> Flags:
+        """Whether a picture is taken for the target domain."""
+        return np.asarray((self.posteriors >= 0.5) & ~self.far)
+
+    @property
+    def verdicts(self) -> npt.NDArray[np.intp]:
+        """1 for the target domain, 0 for the source, -1 for neither."""
+        return np.where(self.far, -1, self.posteriors >= 0.5)
+
+    @property
+    def sure(self) -> Flags:
+        """Whether the judge is sure of its verdict."""
+        sure = np.maximum(self.posteriors, 1.0 - self.posteriors) >= SURE
+        return np.asarray(sure & ~self.far)
 
 
-def _verdict(context: MetricContext) -> _Verdict:
-    return context.once(f"season/{context.side}", lambda: _judge(context))
+@dataclass(frozen=True)
+class _Judged:
+    """Opinions of the outputs ``(N, K)`` and of real test images ``(n,)`` with their labels."""
+
+    outputs: _Opinion
+    real: _Opinion
+    labels: Floats
 
 
-def _judge(context: MetricContext) -> _Verdict:
+def _judged(context: MetricContext, side: int | None) -> _Judged:
+    return context.once(f"season/{side}", lambda: _judge(context, side))
+
+
+def _judge(context: MetricContext, side: int | None) -> _Judged:
     context.need("source_train", _LEAST)
     context.need("reference_train", _LEAST)
-    side = context.side
-    classifier = train(
-        context.features("source_train", side=side), context.features("reference_train", side=side)
+    trained = [context.features(which, side=side) for which in ("source_train", "reference_train")]
+    classifier, known = train(*trained), Known.of(np.concatenate(trained))
+
+    def opinion(features: npt.ArrayLike) -> _Opinion:
+        return _Opinion(classifier.probabilities(features), known.far(features))
+
+    sources, targets = _held_out(context)
+    real = opinion(context.features([*sources, *targets], side=side))
+    # Samples differ in what a glance sees as much as in detail; one of each input must do there.
+    outputs = opinion(context.features("all_outputs" if side is None else "outputs", side=side))
+    shape = (len(context.outputs), -1)
+    return _Judged(
+        _Opinion(outputs.posteriors.reshape(shape), outputs.far.reshape(shape)),
+        real,
+        np.r_[np.zeros(len(sources)), np.ones(len(targets))],
     )
-    # Held out means held out: a test image that is also a training image does not count.
+
+
+def _held_out(context: MetricContext) -> tuple[list[Picture], list[Picture]]:
+    """Return test images of source and target; one that is a training image does not count."""
     trained = context.digests("source_train") | context.digests("reference_train")
     sources = [p for p in context.pictures("inputs") if p.digest not in trained]
     targets = [p for p in context.pictures("reference") if p.digest not in trained]
@@ -204,52 +334,88 @@ def _judge(context: MetricContext) -> _Verdict:
             f"{context.name} has no test image of the {which} domain that is not also a "
             "training image"
         )
-    labels = np.r_[np.zeros(len(sources)), np.ones(len(targets))]
-    held_out = classifier.probabilities(context.features([*sources, *targets], side=side))
-    right = (held_out >= 0.5) == (labels >= 0.5)
-    # Each domain counts half, as in training: else the larger one would decide, and the same
-    # judge would look better in one direction than in the other.
-    accuracy = mean_of_two(
-        *(
-            wilson(int(right[labels == label].sum()), int((labels == label).sum()))
-            for label in (0, 1)
-        )
-    )
-    # Samples differ in what a glance sees as much as in detail; one of each input must do there.
-    outputs = classifier.probabilities(
-        context.features("all_outputs" if side is None else "outputs", side=side)
-    )
-    return _Verdict(
-        classifier,
-        accuracy,
-        area_under_curve(held_out, labels),
-        calibration_error(held_out, labels, balanced=True),
-        len(labels),
-        outputs.reshape(len(context.outputs), -1),
-    )
+    return sources, targets
+
+
+def _balanced(right: Flags, labels: Floats) -> Interval:
+    """Return how often a judge is right.
+
+    Each domain counts half, as in training: else the larger one would decide, and the same
+    judge would look better in one direction than in the other.
+    """
+    halves = [right[labels == label] for label in (0, 1)]
+    return mean_of_two(*(wilson(int(half.sum()), len(half)) for half in halves))
+
+
+def _share(flags: Flags) -> Interval:
+    return wilson(int(flags.sum()), len(flags))
 
 
 def target_rate(context: MetricContext) -> Iterator[Measurement]:
-    """``target_rate``, with the classifier's own accuracy and calibration error."""
-    verdict = _verdict(context)
-    first = verdict.posteriors[:, 0] >= 0.5
+    """``target_rate``, and how good the judge is; at full size also what it abstains from."""
+    judged = _judged(context, context.side)
+    outputs, real, labels = judged.outputs, judged.real, judged.labels
+    first = _Opinion(outputs.posteriors[:, 0], outputs.far[:, 0])
     yield context.measurement(
         context.name,
-        wilson(int(first.sum()), len(first)),
-        n=len(first),
-        per_sample=context.per_sample(verdict.posteriors),
+        _share(first.taken),
+        n=len(first.far),
+        per_sample=context.per_sample(np.where(outputs.far, 0.0, outputs.posteriors)),
     )
     judge = "classifier" if context.side is None else f"classifier_{context.side}"
-    yield context.measurement(f"{judge}_accuracy", verdict.accuracy, n=verdict.tested)
-    yield context.measurement(f"{judge}_auc", verdict.auc, n=verdict.tested)
-    if context.side is None:
-        yield context.measurement(
-            f"{judge}_calibration_error", verdict.calibration, n=verdict.tested
+    right = (real.posteriors >= 0.5) == (labels >= 0.5)
+    n = len(labels)
+    yield context.measurement(f"{judge}_accuracy", _balanced(right, labels), n=n)
+    yield context.measurement(f"{judge}_auc", area_under_curve(real.posteriors, labels), n=n)
+    if context.side is not None:
+        return
+    error = calibration_error(real.posteriors, labels, balanced=True)
+    yield context.measurement("classifier_calibration_error", error, n=n)
+    ceiling, counted = label_ceiling(real.posteriors, labels)
+    yield context.measurement("classifier_ceiling", ceiling, n=counted)
+    yield context.measurement("classifier_neither", _share(real.far), n=n)
+    yield context.measurement("classifier_sure", _share(real.sure), n=n)
+    if len(np.unique(labels[real.sure])) == 2:
+        accuracy = _balanced(right[real.sure], labels[real.sure])
+        yield context.measurement("classifier_sure_accuracy", accuracy, n=int(real.sure.sum()))
+    yield context.measurement("neither_rate", _share(first.far), n=len(first.far))
+    yield context.measurement("sure_rate", _share(first.sure), n=len(first.far))
+    if first.sure.any():
+        sure = first.taken[first.sure]
+        yield context.measurement("target_rate_sure", _share(sure), n=len(sure))
+
+
+def agreement(context: MetricContext) -> Iterator[Measurement]:
+    """``judge_agreement``: do judges that look at other scales, by other networks, say the same."""
+    config = context.config
+    assert isinstance(config, AgreementConfig)
+    own = _judged(context, None)
+    height, width, _ = context.pictures("outputs")[0].load().shape
+    others = {
+        str(side): _judged(context, side)
+        for side in SIDES
+        if holds_detail_of(min(height, width), side)
+    }
+    for name in config.networks:
+        if (seen := context.seen_by(name)).extractor != context.extractor:
+            others[name.replace("-", "_")] = _judged(seen, None)
+    if not others:
+        raise NotMeasurable(
+            f"{context.name} has one judge only: no scale below {min(height, width)} px, and its "
+            "option networks names no other network"
         )
+    outputs, real = own.outputs.verdicts[:, 0], own.real.verdicts
+    same = {name: outputs == other.outputs.verdicts[:, 0] for name, other in others.items()}
+    all_same = np.logical_and.reduce(list(same.values()))
+    yield context.measurement(context.name, _share(all_same), n=len(all_same))
+    for name, flags in same.items():
+        yield context.measurement(f"{context.name}_{name}", _share(flags), n=len(flags))
+    of_real = np.logical_and.reduce([real == other.real.verdicts for other in others.values()])
+    yield context.measurement(f"{context.name}_real", _share(of_real), n=len(of_real))
 
 
 def _divergences(context: MetricContext) -> Divergences:
-    p = _verdict(context).posteriors
+    p = _judged(context, context.side).outputs.posteriors
     return inception_scores(np.stack([p, 1.0 - p], axis=-1))
 
 

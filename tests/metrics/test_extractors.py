@@ -22,6 +22,7 @@ from bench.metrics.extractors.similarity import self_similarity
 from bench.metrics.networks import MissingWeights, Networks, squared_distances
 from bench.storage import weights
 from tests import networks
+from tests.metrics import clip_golden
 
 CPU = torch.device("cpu")
 
@@ -436,6 +437,29 @@ def test_a_given_dinov2_is_chosen_by_its_hash_and_read(tmp_path, monkeypatch):
     assert chosen.name == "dinov2-vits14"
     assert chosen.digest == files.DINOV2_VITS14.sha256
     assert chosen.build(CPU).describe(images(1))[0].shape == (1, 128)
+
+
+def test_clips_image_embeddings_are_those_of_hugging_face(tmp_path):
+    torch.save(clip_golden.state(), tmp_path / "clip.bin")
+    network = vit.CLIPImages(Config(), [tmp_path / "clip.bin"], CPU)
+    features, structure = network.describe(clip_golden.pictures())
+    want = torch.from_numpy(np.load(clip_golden.RECORDED))
+    assert torch.allclose(features, want, atol=1e-5)
+    assert structure.shape == (2, 49 * 48 // 2)
+    # Pictures of another size are brought to the network's own.
+    small = F.interpolate(clip_golden.pictures().float(), scale_factor=0.5, mode="area").byte()
+    assert float((network.features(small) * want).sum(1).min()) > 0.9
+
+
+def test_another_files_weights_are_no_clip(tmp_path):
+    state = clip_golden.state()
+    del state["vision_model.encoder.layers.1.self_attn.k_proj.bias"]
+    torch.save(state, tmp_path / "clip.bin")
+    with pytest.raises(BenchError, match=r"no CLIP vision transformer: .*layers\.1.*k_proj\.bias"):
+        vit.CLIPImages(Config(), [tmp_path / "clip.bin"], CPU)
+    torch.save(vit_state(), tmp_path / "clip.bin")
+    with pytest.raises(BenchError, match="no CLIP vision transformer"):
+        vit.CLIPImages(Config(), [tmp_path / "clip.bin"], CPU)
 
 
 # ------------------------------------------------------------------------------ choosing

@@ -7,12 +7,14 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import spatial, special
+from sklearn import metrics
 from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
 from torch_fidelity.metric_isc import isc_features_to_metric
 from torch_fidelity.metric_kid import kid_features_to_metric
 from torch_fidelity.metric_prc import prc_features_to_metric
 
-from bench.metrics import content, prc, season
+from bench.metrics import cmmd, content, prc, season
 from bench.metrics.fid import fid, fid_interval, grams
 from bench.metrics.kid import kernel, kid, kid_interval
 
@@ -148,6 +150,25 @@ def test_kid_of_halves_of_one_set_is_zero_on_average():
     assert abs(np.mean(values)) < 4 * np.std(values) / np.sqrt(300)
 
 
+def test_cmmd_is_its_definition_written_out(clouds):
+    x, y = (part / np.linalg.norm(part, axis=1, keepdims=True) for part in clouds(13, 9))
+    x, y = x.astype(np.float64), y.astype(np.float64)
+
+    def mean(a, b, apart):
+        return np.mean(
+            [
+                np.exp(-((p - q) ** 2).sum() / (2 * 10.0**2))
+                for i, p in enumerate(a)
+                for j, q in enumerate(b)
+                if not apart or i != j
+            ]
+        )
+
+    want = 1000 * (mean(x, x, True) + mean(y, y, True) - 2 * mean(x, y, False))
+    assert want > 0.05
+    assert kid(*cmmd.kernels(grams(x, y))) == pytest.approx(want, abs=1e-9)
+
+
 def test_fid_of_the_same_distribution_is_far_from_zero():
     # Why FID never stands without its floor.
     rng = np.random.default_rng(0)
@@ -230,6 +251,54 @@ def test_balanced_calibration_error_by_hand():
     # Three sources at confidence 0.95, all right; one target at 0.95, wrong.
     p, labels = np.array([0.05, 0.05, 0.05, 0.05]), np.array([0.0, 0.0, 0.0, 1.0])
     assert season.calibration_error(p, labels, balanced=True) == pytest.approx(0.95 - 0.5)
+
+
+def test_the_area_under_the_curve_is_scikit_learns():
+    rng = np.random.default_rng(0)
+    labels = (rng.random(90) < 0.3).astype(float)
+    scores = np.round(labels + rng.normal(size=90), 1)  # some are equal
+    assert season.area_under_curve(scores, labels) == pytest.approx(
+        metrics.roc_auc_score(labels, scores), abs=1e-12
+    )
+
+
+def test_the_ceiling_by_hand():
+    p = np.array([0.9, 0.8, 0.7, 0.1, 0.2, 0.1, 0.3, 0.95])
+    labels = np.array([1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0])
+    # Usual probabilities are 0.625 of label 1 and 0.6125 of label 0: all eight belong for sure.
+    found, n = season.label_ceiling(p, labels)
+    assert (found.value, n) == (pytest.approx((3 / 4 + 3 / 4) / 2), 8)
+    assert found.low < found.value < found.high
+    # One in between belongs to neither for sure, and is not counted.
+    found, n = season.label_ceiling(np.r_[p, 0.5], np.r_[labels, 1.0])
+    assert (found.value, n) == (pytest.approx((3 / 4 + 3 / 4) / 2), 8)
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.1, 0.25])
+def test_the_ceiling_is_the_share_of_right_labels(noise):
+    rng = np.random.default_rng(1)
+    truth = np.repeat([0.0, 1.0], 1000)
+    p = special.expit(rng.normal(np.where(truth == 1, 4.0, -4.0), 1.0))
+    labels = np.where(rng.random(2000) < noise, 1.0 - truth, truth)
+    found, _ = season.label_ceiling(p, labels)
+    assert found.value == pytest.approx(1.0 - noise, abs=0.02)
+    # A judge that is always right reaches no larger area under the curve.
+    assert metrics.roc_auc_score(labels, truth) == pytest.approx(found.value, abs=0.02)
+
+
+def test_what_is_out_of_reach_of_all_training_pictures_is_found():
+    rng = np.random.default_rng(0)
+    train, fresh = (1.0 + 0.1 * rng.normal(size=(n, 30)) for n in (200, 400))
+    known = season.Known.of(train)
+    assert known.far(fresh).mean() < 0.05
+    assert not known.far(train).any()
+    assert known.far(rng.normal(size=(50, 30))).all()
+    # By the definition: farther than the 99.5th percentile of nearest others.
+    unit = fresh / np.linalg.norm(fresh, axis=1, keepdims=True)
+    seen = train / np.linalg.norm(train, axis=1, keepdims=True)
+    others = np.sort(spatial.distance.cdist(seen, seen, "cosine"), axis=1)[:, 1]
+    nearest = spatial.distance.cdist(unit, seen, "cosine").min(1)
+    assert (known.far(fresh) == (nearest > np.quantile(others, 0.995))).all()
 
 
 def test_nearest_by_hand():

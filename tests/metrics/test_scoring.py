@@ -20,6 +20,7 @@ from bench.metrics.score import available, score
 from bench.plugins import Registry
 from bench.storage import weights
 from bench.testing.metrics import toy_scoring_data
+from tests.metrics import clip_golden
 from tests.metrics.test_extractors import vit_state
 
 CPU = torch.device("cpu")
@@ -117,6 +118,24 @@ def test_dinov2_is_left_out_until_its_weights_are_given(make_data, measure, tmp_
     }
     assert {m.extractor for m in found.values()} == {"dinov2-vits14"}
     assert found["structure_distance_dino", "all"].value == pytest.approx(0, abs=1e-9)
+
+
+def test_cmmd_is_left_out_until_its_weights_are_given(make_data, measure, tmp_path, monkeypatch):
+    assert not measure(make_data(n=3), "cmmd")
+    (told,) = [e.message for e in measure.events if e.kind == "warning"]
+    assert told.startswith("cmmd is left out: ") and files.CLIP_VITL14_336.url in told
+    assert files.CLIP_VITL14_336.sha256 in told and "--weights-dir" in told
+    torch.save(clip_golden.state(), tmp_path / files.CLIP_VITL14_336.name)
+    monkeypatch.setattr(weights, "sha256_of", lambda path: files.CLIP_VITL14_336.sha256)
+    data = make_data(n=4, train=4)
+    real = dict(zip(data.inputs, ([one] for one in data.reference), strict=False))
+    found, best = (
+        measure(given, "cmmd", weights_dir=tmp_path, cache=None)
+        for given in (data, make_data(n=4, train=4, outputs=real))
+    )
+    assert {metric for metric, _ in found} == {"cmmd", "cmmd_floor", "cmmd_train"}
+    assert {m.extractor for m in found.values()} == {"clip-vitl14-336"}
+    assert best["cmmd", "all"].value < found["cmmd", "all"].value
 
 
 def test_available_names_the_network_or_the_reason():

@@ -43,6 +43,13 @@ EXTRACTORS: tuple[ExtractorSpec, ...] = (
         source=_DINOV2,
     ),
     ExtractorSpec(
+        name="clip-vitl14-336",
+        summary="image embeddings learned from captions, by CLIP's ViT-L/14 at 336 pixels",
+        implementation=f"{_HERE}.vit:CLIPImages",
+        weights=(files.CLIP_VITL14_336,),
+        source="Radford et al. 2021, CLIP",
+    ),
+    ExtractorSpec(
         name="st-lpips-alex",
         summary="shift-tolerant LPIPS on AlexNet, which comes in a wheel",
         implementation=f"{_HERE}.perceptual:st_alex",
@@ -81,3 +88,5 @@ PERCEPTUAL_VGG = ("lpips-0.1-vgg", "st-lpips-vgg")
 """The same with a VGG-16 trunk: slower, closer to what people see."""
 DINO = ("dinov2-vitb14", "dinov2-vits14")
 """Self-supervised features, best first; not trained on ImageNet's labels."""
+CLIP = ("clip-vitl14-336",)
+"""Embeddings that know what captions say of pictures."""

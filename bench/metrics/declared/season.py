@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
-from bench.api import Column, MetricSpec
+from pydantic import Field
+
+from bench.api import Alarm, Column, Config, MetricSpec
 from bench.metrics.declared.extractors import FEATURES
 from bench.metrics.declared.features import SIDES
 
 _HERE = "bench.metrics"
+
+
+class AgreementConfig(Config):
+    """Which judges are asked.
+
+    Parameters
+    ----------
+    networks
+        Networks beside the usual one, by name, for a further judge each.
+    """
+
+    networks: tuple[str, ...] = Field(default=())
+
 
 METRICS: tuple[MetricSpec, ...] = (
     MetricSpec(
@@ -17,9 +32,14 @@ METRICS: tuple[MetricSpec, ...] = (
         explanation=(
             "A logistic regression on features, trained on real training images of both domains, "
             "decides whether the first output of each input belongs to the target domain: 0 to 1. "
-            "classifier_accuracy and classifier_calibration_error say how far it can be trusted "
-            "on real test images that it never saw, both domains counting half. An input may "
-            "already look like the target: the identity shows how often."
+            "One that is farther from every training image than 99.5% of these are from their "
+            "nearest other belongs to neither. classifier_accuracy, classifier_auc and "
+            "classifier_calibration_error say how far the judge can be trusted on real test images "
+            "that it never saw, both domains counting half; classifier_ceiling how right it can "
+            "look at most, since some photographs carry the wrong label (what it gets wrong for "
+            "sure counts as such, so the ceiling may be higher). target_rate_sure is of those "
+            "outputs alone of which it is sure, at a probability of 0.9. An input may already look "
+            "like the target: the identity shows how often."
         ),
         extractors=FEATURES,
         gives=(
@@ -46,6 +66,41 @@ METRICS: tuple[MetricSpec, ...] = (
             Column(
                 "classifier_calibration_error",
                 meaning="how far its confidence is from how often it is right",
+            ),
+            Column(
+                "classifier_ceiling",
+                meaning="how often a judge that is always right would agree with the labels",
+            ),
+            Column(
+                "classifier_neither",
+                meaning="share of real test images that are far from every training image",
+            ),
+            Column(
+                "classifier_sure",
+                meaning="share of real test images of which the classifier is sure",
+            ),
+            Column(
+                "classifier_sure_accuracy",
+                meaning="how often the classifier is right where it is sure",
+            ),
+            Column(
+                "neither_rate",
+                meaning="share of outputs that are far from every training image",
+                higher_is_better=False,
+                alarm=Alarm(
+                    "looks like no training image of either domain",
+                    "outputs unlike any training image",
+                    above=0.25,
+                ),
+            ),
+            Column(
+                "sure_rate",
+                meaning="share of outputs of which the classifier is sure",
+            ),
+            Column(
+                "target_rate_sure",
+                meaning="share taken for the target of the outputs of which it is sure",
+                higher_is_better=True,
             ),
         ),
     ),
@@ -80,6 +135,27 @@ METRICS: tuple[MetricSpec, ...] = (
             ),
         )
         for side in SIDES
+    ),
+    MetricSpec(
+        name="judge_agreement",
+        summary="share of outputs on which judges of all scales say the same",
+        implementation=f"{_HERE}.season:agreement",
+        kind="quality",
+        explanation=(
+            "The judge of target_rate beside those of the reduced pictures: the share of first "
+            "outputs to which all give the same verdict, target, source or neither; 0 to 1. Where "
+            "they differ, texture and light tell different seasons, and target_rate is one "
+            "opinion. judge_agreement_real is the same of real test images: what to expect. The "
+            "option networks adds a judge for each other network it names "
+            "(judge_agreement.networks=dinov2-vitb14)."
+        ),
+        extractors=FEATURES,
+        config=AgreementConfig,
+        gives=(
+            Column("judge_agreement"),
+            Column("judge_agreement_*", meaning="with the judge of * alone: a scale, or a network"),
+            Column("judge_agreement_real", meaning="of real test images, all judges"),
+        ),
     ),
     MetricSpec(
         name="cis_proxy",
