@@ -20,7 +20,6 @@ app = typer.Typer(
 )
 
 
-
 def _say_version(asked: bool) -> None:
     if asked:
         from importlib.metadata import version
