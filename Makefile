@@ -10,7 +10,7 @@ QUICK := not browser and not gpu and not slow and not nightly and not slurm and 
 export MALLOC_MMAP_THRESHOLD_ ?= 1073741824
 export MALLOC_TRIM_THRESHOLD_ ?= 1073741824
 
-.PHONY: demo test study docs coverage slow clusters nightly speed gpu-check gate-record lint mypy browser hooks clean
+.PHONY: demo test study docs coverage slow clusters dist lowest pythons nightly speed gpu-check gate-record lint mypy browser hooks clean
 .DEFAULT_GOAL := demo
 
 $(STAMP): pyproject.toml constraints.txt
@@ -62,9 +62,38 @@ $(CLUSTERS): $(STAMP)
 clusters: $(CLUSTERS)
 	$(BIN)/python -m pytest -m "slurm or ray" tests/launchers
 
-# What takes minutes: oracles of whole datasets, trainings that must learn, and every speed run.
+# The wheel and the sdist, in dist/.
+dist: $(STAMP)
+	rm -rf build/lib dist
+	$(BIN)/python -m build --outdir dist .
+
+# The quick tests with the lowest versions that pyproject.toml allows; with the newest on the other
+# Pythons of this machine. Each in an environment of its own below ENVS.
+ENVS ?= build/envs
+TRIED := [embedded,s3,test,tensorboard]
+UV = $(BIN)/python -m uv
+lowest: $(STAMP)
+	$(BIN)/python -m pip install --quiet -c constraints.txt uv
+	$(UV) venv --quiet --clear --python $(BIN)/python $(ENVS)/lowest
+	$(UV) pip install --quiet --python $(ENVS)/lowest --resolution lowest-direct -e '.$(TRIED)'
+	OMP_NUM_THREADS=1 $(ENVS)/lowest/bin/python -m pytest -n auto --maxprocesses 8 -m "$(QUICK)"
+
+pythons: $(STAMP)
+	$(BIN)/python -m pip install --quiet -c constraints.txt uv
+	for version in 3.11 3.12 3.13; do \
+		$(UV) venv --quiet --clear --no-python-downloads --python $$version $(ENVS)/$$version || \
+			{ echo "Python $$version is not here: not tried"; continue; }; \
+		$(UV) pip install --quiet --python $(ENVS)/$$version -c constraints.txt -e '.$(TRIED)' && \
+		OMP_NUM_THREADS=1 $(ENVS)/$$version/bin/python -m pytest -n auto --maxprocesses 8 \
+			-m "$(QUICK)" || exit 1; \
+	done
+
+# What takes minutes: oracles of whole datasets, trainings that must learn, other versions, and every
+# speed run.
 nightly: $(STAMP)
 	$(BIN)/python -m pytest -m "nightly and not browser and not gpu and not slurm and not ray"
+	$(MAKE) lowest
+	$(MAKE) pythons
 	$(MAKE) speed
 
 browser: $(STAMP)

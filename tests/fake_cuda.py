@@ -17,6 +17,7 @@ from unittest import mock
 
 import torch
 from torch import Tensor, nn
+from torch._subclasses import fake_tensor
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode, unset_fake_temporarily
 from torch.autograd.function import BackwardCFunction
 from torch.utils import _pytree as pytree
@@ -357,6 +358,7 @@ def fake_cuda(memory: int = 80 << 30) -> Iterator[Recorder]:
         (torch.cuda, "manual_seed_all"): lambda *_: None,
         (torch.accelerator, "current_accelerator"): lambda *_, **__: torch.device("cuda"),
         (torch.accelerator, "current_stream"): lambda *_: stream,
+        (fake_tensor, "init_gpu_context"): lambda _: None,  # torch 2.11 would, for each tensor
         (torch.autograd, "backward"): _backward,
         (torch.autograd, "grad"): _grad,
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import signal
 import sys
+from typing import Annotated
 
 import typer
 
@@ -12,12 +13,30 @@ from bench.api import BenchError
 
 app = typer.Typer(
     name="bench",
-    help="Benchmark image-to-image translation: quality, diversity, content and speed.",
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _say_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"translation-bench {version('translation-bench')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _: Annotated[
+        bool,
+        typer.Option("--version", callback=_say_version, is_eager=True, help="Say which it is."),
+    ] = False,
+) -> None:
+    """Benchmark image-to-image translation: quality, diversity, content and speed."""
+
 
 # Each verb registers itself on the app.
 from bench.cli import (  # noqa: E402, F401

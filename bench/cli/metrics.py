@@ -80,7 +80,7 @@ def audit(
     given |= {"--test-limit": test_limit, "--metrics": metric_names}
     words = [f"{name} {shlex.quote(str(v))}" for name, v in given.items() if v is not None]
     words += [f"--set {shlex.quote(text)}" for text in setting or ()]
-    command = " ".join(["bench metrics audit", *words, f"--out {out.name}"])
+    command = " \\\n      ".join(["bench metrics audit", *words, f"--out {out.name}"])
     cards = _cards(suite, load_plugins(plugin or []))
     made = f"Written by\n\n    {command}\n\n(and `--data-root` where a dataset lies in a folder)."
     sections = (card.markdown() for card in cards)

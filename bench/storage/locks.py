@@ -35,8 +35,8 @@ def locked(folder: Path, *, wait: bool = True) -> Iterator[None]:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / LOCK, blocking=wait, poll_interval=0.02)
-        lock.acquire()
+        lock = FileLock(folder / LOCK, blocking=wait)
+        lock.acquire(poll_interval=0.02)
     except Timeout:
         raise BenchError(f"{folder} is in use by another bench run") from None
     except OSError as error:

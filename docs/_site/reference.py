@@ -6,7 +6,8 @@ import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import typer
 from griffe import Docstring
@@ -103,7 +104,7 @@ def _suite() -> str:
         ("An entry of `methods`", MethodEntry),
         ("An entry of `datasets`", DatasetEntry),
     ):
-        lines += [f"## {title}", "", "| key | type | default | |", "|---|---|---|---|"]
+        lines += [f"## {title}", "", "| key, type, default | |", "|---|---|"]
         lines += [*_keys(model), ""]
     return "\n".join(lines)
 
@@ -116,8 +117,23 @@ def _keys(model: type[BaseModel]) -> Iterator[str]:
                 for name in re.split(r",\s*", parameter.name):
                     said[name] = parameter.description
     for name, field in model.model_fields.items():
-        kind = re.sub(r"\w+\.|typing|Annotated\[([^,]+),.*\]", r"\1", str(field.annotation))
-        kind = re.sub(r"<class '([^']+)'>", r"\1", kind)
         default = field.get_default(call_default_factory=True)
         shown = "required" if default is PydanticUndefined else f"`{default!r}`"
-        yield f"| `{name}` | {_plain(kind)} | {_plain(shown)} | {_plain(said.get(name, ''))} |"
+        # One cell for all that is short: the table fits a phone.
+        first = f"`{name}`<br>{_plain(_kind(field.annotation))}<br>{_plain(shown)}"
+        yield f"| {first} | {_plain(said.get(name, ''))} |"
+
+
+def _kind(annotation: Any) -> str:
+    """A type as one writes it: without modules, and without what checks it."""
+    origin, inner = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _kind(inner[0])
+    if origin in (Union, UnionType):
+        return " or ".join(_kind(one) for one in inner)
+    if origin is Literal:
+        return " or ".join(f"`{one!r}`" for one in inner)
+    if origin is tuple and inner[-1] is Ellipsis:
+        return f"list of {_kind(inner[0])}"
+    name = getattr(annotation, "__name__", str(annotation))
+    return f"{name}[{', '.join(map(_kind, inner))}]" if inner else name.replace("NoneType", "none")

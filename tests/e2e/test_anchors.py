@@ -27,8 +27,8 @@ ANCHORS = (
 QUALITY = {"kid": 1, "fid": 1, "precision": -1, "density": -1, "coverage": -1}
 """Metrics of quality, and the sign that makes lower better.
 
-Not among them: ``target_rate``, whose judge must call noise one of two seasons; ``memorised``,
-which the real images here fail by being training images.
+Not among them: ``target_rate``, by which an untouched input may be as bad as noise;
+``memorised``, which the real images here fail by being training images.
 """
 
 

@@ -6,6 +6,8 @@ import ast
 import re
 import subprocess
 import sys
+import tarfile
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -71,10 +73,12 @@ def test_no_import_needs_posix(root: str) -> None:
     assert found == []
 
 
-@pytest.mark.slow
-def test_the_wheel_installs_only_our_names(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the sdist, and the wheel that is built from it."""
+    folder = tmp_path_factory.mktemp("built")
     # Built from a copy: setuptools leaves a build folder behind.
-    source = tmp_path / "source"
+    source = folder / "source"
     listed = subprocess.run(
         ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False
     )
@@ -87,19 +91,84 @@ def test_the_wheel_installs_only_our_names(tmp_path: Path) -> None:
     subprocess.run(
         [
             sys.executable,
-            *("-W", "ignore", "-m", "build", "--wheel", "--no-isolation"),
-            *("--outdir", tmp_path / "dist", source),
+            *("-W", "ignore", "-m", "build", "--no-isolation"),
+            *("--outdir", folder / "dist", source),
         ],
         capture_output=True,
         check=True,
     )
-    (wheel,) = (tmp_path / "dist").glob("*.whl")
+    return folder / "dist"
+
+
+@pytest.mark.slow
+def test_the_wheel_installs_only_our_names(built: Path) -> None:
+    (wheel,) = built.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
     tops = {name.partition("/")[0] for name in names} - {wheel.name.split("-py3")[0] + ".dist-info"}
     assert tops
     assert {top for top in tops if top != "bench" and not top.startswith("bench_")} == set()
     for carried in ("bench/py.typed", "bench_html/page.html.j2", "bench/testing/__init__.py"):
         assert carried in names
+
+
+@pytest.mark.slow
+def test_the_sdist_has_its_tests_and_pages(built: Path) -> None:
+    (sdist,) = built.glob("*.tar.gz")
+    with tarfile.open(sdist) as packed:
+        inside = {name.partition("/")[2] for name in packed.getnames()}
+    pages = {"mkdocs.yml", "docs/index.md", "CITATION.cff"}
+    tests = {"Makefile", "constraints.txt", "tests/conftest.py", "tests/gate/recorded.json"}
+    assert (pages | tests | {"suites/study.toml"}) - inside == set()
+
+
+@pytest.mark.slow
+def test_what_the_wheel_installs_runs_outside_the_checkout(built: Path, tmp_path: Path) -> None:
+    (wheel,) = built.glob("*.whl")
+    site = tmp_path / "site"
+    subprocess.run(
+        [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", site, wheel],
+        capture_output=True,
+        check=True,
+    )
+
+    def bench(*args: str | Path) -> str:
+        command = [sys.executable, "-P", "-m", "bench", *args]
+        env = toys.environment(tmp_path / "cache", PYTHONPATH=str(site))
+        done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr[-2000:]
+        return done.stdout
+
+    assert bench("--version").split() == ["translation-bench", _version()]
+    bench("run", "--methods", "color_transfer,identity", "--dataset", "seasons", "--size", "32",
+          "--set", "dataset.train=4", "--set", "dataset.test=3", "--preset", "demo",
+          "--metrics", "lpips_input", "--device", "cpu", "--offline", "--out", "run")  # fmt: skip
+    assert (tmp_path / "run" / "report" / "index.html").is_file()
+    assert len(list((tmp_path / "run" / "trials").glob("*/result.json"))) == 2
+    photo = next((tmp_path / "run" / "inputs").rglob("*.png"))
+    bench("translate", photo, "--to", "winter", "--device", "cpu", "--offline", "--out", "winters")
+    assert list((tmp_path / "winters").glob("*.png"))
+
+
+def _version() -> str:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    return str(project["version"])
+
+
+def test_one_version_and_one_date_everywhere() -> None:
+    version = _version()
+    changes = (ROOT / "CHANGELOG.md").read_text("utf-8")
+    newest = re.search(r"^## (\S+) — (\d{4}-\d\d-\d\d)$", changes, re.M)
+    assert newest and newest[1] == version
+    cited = (ROOT / "CITATION.cff").read_text("utf-8")
+    assert f"\nversion: {version}\ndate-released: {newest[2]}\n" in cited
+    assert f"translation_bench-{version}-py3" in (ROOT / "docs" / "install.md").read_text("utf-8")
+
+
+def test_every_extra_says_what_it_brings() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    said = (ROOT / "docs" / "install.md").read_text("utf-8")
+    table = "".join(line.split("|")[1] for line in said.splitlines() if line.startswith("| `"))
+    assert set(re.findall(r"`(\w+)`", table)) == set(project["optional-dependencies"])
 
 
 DOCUMENTS = sorted(
