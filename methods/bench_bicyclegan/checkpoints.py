@@ -25,8 +25,8 @@ LETTERS = {"gen": "G", "enc": "E"}
 """The two networks that translation needs, and their letters in official file names."""
 
 
-def infer_widths(parts: Mapping[str, Mapping[str, Tensor]], path: Path) -> dict[str, int]:
-    """Read the configuration's widths from the shapes of one direction's networks.
+def infer_widths(parts: Mapping[str, Mapping[str, Tensor]], path: Path) -> dict[str, int | bool]:
+    """Read the configuration's widths and ``antialias`` from one direction's networks.
 
     Raises
     ------
@@ -42,7 +42,13 @@ def infer_widths(parts: Mapping[str, Mapping[str, Tensor]], path: Path) -> dict[
             f"missing, the first key is {found!r}"
         )
     depth = sum(key.endswith((".down.0.weight", ".down.1.weight")) for key in gen)
-    widths = {"ngf": first.shape[0], "nz": first.shape[1] - 3, "depth": depth}
+    doubling = gen.get("model.up.1.weight")
+    widths = {
+        "ngf": first.shape[0],
+        "nz": first.shape[1] - 3,
+        "depth": depth,
+        "antialias": doubling is not None and doubling.shape[-1] == 3,
+    }
     if "conv.0.weight" in enc:
         blocks = sum(key.endswith(".shortcut.1.weight") for key in enc)
         widths |= {"nef": enc["conv.0.weight"].shape[0], "n_blocks_e": blocks}

@@ -16,6 +16,11 @@ class BicycleGANConfig(StepConfig):
     ngf: int = Field(64, ge=1, description="channels of the generator's first convolution")
     depth: int = Field(8, ge=5, le=10, description="halvings of the U-Net; 8 suit 256×256")
     dropout: bool = Field(True, description="dropout 0.5 at the U-Net's bottom, in training")
+    antialias: bool = Field(
+        False,
+        description="the generator's last two doublings are a blur and a 3x3 convolution each, "
+        "instead of a transposed 4x4: no checkerboard; not published",
+    )
     nef: int = Field(64, ge=1, description="channels of the encoder's first convolution")
     n_blocks_e: int = Field(4, ge=1, description="residual blocks of the encoder")
     ndf: int = Field(64, ge=1, description="channels of the discriminators' first convolution")

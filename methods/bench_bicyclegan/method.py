@@ -169,7 +169,13 @@ class BicycleGAN:
         self.ways: dict[str, Parts] = {}
         for way, names in parts.items():
             nets: dict[str, nn.Module] = {
-                "gen": UnetGenerator(config.ngf, config.depth, config.nz, dropout=config.dropout)
+                "gen": UnetGenerator(
+                    config.ngf,
+                    config.depth,
+                    config.nz,
+                    dropout=config.dropout,
+                    antialias=config.antialias,
+                )
             }
             if "enc" in names:
                 nets["enc"] = Encoder(config.nef, config.n_blocks_e, config.nz)
@@ -329,7 +335,15 @@ class BicycleGAN:
     def save_official(
         self, folder: Path, direction: str = "a2b", name: str = "latest"
     ) -> list[Path]:
-        """Write one direction's networks as ``<name>_net_G.pth`` and ``<name>_net_E.pth``."""
+        """Write one direction's networks as ``<name>_net_G.pth`` and ``<name>_net_E.pth``.
+
+        Raises
+        ------
+        BenchError
+            When the generator is not the original's.
+        """
+        if self.config.antialias:
+            raise BenchError("the original BicycleGAN has no generators with antialias=True")
         self._part(direction, "gen")
         states = {part: net.state_dict() for part, net in self.ways[direction].items()}
         return write_official(states, folder, name)

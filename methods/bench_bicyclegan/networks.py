@@ -8,12 +8,17 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from bench.nn.antialias import BlurUpConv
 from bench.nn.layers import InstanceNorm
 from bench.nn.patch import patch_layers
 from bench.nn.winograd import Conv2d
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+_SMOOTH = 2
+"""Levels that double through a blur: further in a grid is too coarse to be seen as one, and small
+maps of many channels take three times as long that way."""
 
 
 def with_code(x: Tensor, z: Tensor) -> Tensor:
@@ -41,6 +46,8 @@ class UnetLevel(nn.Module):
         The first level has neither activation nor norm before it, no skip, and ends in tanh.
     dropout
         Whether half of the features are dropped on the way up, in training.
+    antialias
+        Maps are doubled by a blur and a 3×3 convolution, not by a transposed 4×4 one.
     """
 
     def __init__(
@@ -53,6 +60,7 @@ class UnetLevel(nn.Module):
         *,
         outermost: bool = False,
         dropout: bool = False,
+        antialias: bool = False,
     ) -> None:
         super().__init__()
         self.outermost = outermost
@@ -61,8 +69,12 @@ class UnetLevel(nn.Module):
         if not outermost and below is not None:
             down.append(InstanceNorm())
         wide = inside if below is None else 2 * inside
-        up: list[nn.Module] = [nn.ReLU(), nn.ConvTranspose2d(wide, out, 4, stride=2, padding=1)]
-        up.append(nn.Tanh() if outermost else InstanceNorm())
+        double = (
+            BlurUpConv(wide, out)
+            if antialias
+            else nn.ConvTranspose2d(wide, out, 4, stride=2, padding=1)
+        )
+        up: list[nn.Module] = [nn.ReLU(), double, nn.Tanh() if outermost else InstanceNorm()]
         if dropout:
             up.append(nn.Dropout(0.5))
         self.down, self.up = nn.Sequential(*down), nn.Sequential(*up)
@@ -90,9 +102,19 @@ class UnetGenerator(nn.Module):
         Numbers in the code.
     dropout
         Whether the levels between the innermost and the fourth drop features in training.
+    antialias
+        The largest maps are doubled through a blur; not published.
     """
 
-    def __init__(self, ngf: int = 64, depth: int = 8, nz: int = 8, *, dropout: bool = True) -> None:
+    def __init__(
+        self,
+        ngf: int = 64,
+        depth: int = 8,
+        nz: int = 8,
+        *,
+        dropout: bool = True,
+        antialias: bool = False,
+    ) -> None:
         super().__init__()
         widths = [ngf * min(2**level, 8) for level in range(depth)]
         level: UnetLevel | None = None
@@ -104,8 +126,9 @@ class UnetGenerator(nn.Module):
                 nz,
                 level,
                 dropout=dropout and 4 <= i < depth - 1,
+                antialias=antialias and i < _SMOOTH,
             )
-        self.model = UnetLevel(3, ngf, 3, nz, level, outermost=True)
+        self.model = UnetLevel(3, ngf, 3, nz, level, outermost=True, antialias=antialias)
 
     def forward(self, images: Tensor, z: Tensor) -> Tensor:
         """Images ``(B, 3, H, W)`` in ``[-1, 1]`` and codes ``(B, nz)`` to images.

@@ -188,6 +188,19 @@ def test_own_and_official_files_there_and_back(method, tmp_path):
     assert list(whole.ways) == ["b2a"]
 
 
+def test_a_generator_that_blurs_says_so_itself(tmp_path):
+    smooth = BicycleGAN(TINY.model_copy(update={"antialias": True}), CPU)
+    path = tmp_path / "weights.safetensors"
+    save_file(smooth.state_dict(), path)
+    again = BicycleGAN.from_weights(path, CPU)
+    assert again.config.antialias
+    images, seeds = torch.rand(1, 3, 64, 64), torch.tensor([[7]])
+    made = [m.translate(images, A2B, samples=1, seeds=seeds) for m in (smooth, again)]
+    assert torch.equal(*made)
+    with pytest.raises(BenchError, match="antialias=True"):
+        smooth.save_official(tmp_path)
+
+
 def test_states_and_files_that_do_not_fit_are_refused(method, tmp_path):
     wide = BicycleGAN(TINY.model_copy(update={"ngf": 5}), CPU).state_dict()
     with pytest.raises(BenchError, match=r"'a2b\.gen\.model\.down\.0\.weight' has shape \(5, 6"):
