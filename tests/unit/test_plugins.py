@@ -61,7 +61,7 @@ def test_module_names_do_not_clash(tmp_path: Path) -> None:
 
 def test_a_file_that_offers_nothing_is_said(tmp_path: Path) -> None:
     path = _file(tmp_path, "unit_idle", "def bench_methods():\n    return []\n")
-    with pytest.raises(BenchError, match="unit_idle.py offers nothing: .* @hookimpl"):
+    with pytest.raises(BenchError, match=r"unit_idle\.py offers nothing: .* @hookimpl"):
         load_plugins([path])
 
 
