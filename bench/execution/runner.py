@@ -44,7 +44,7 @@ from bench.storage.store import carried, named_store
 from bench.storage.tables import SCHEMAS, VERSION, check_version, read_result, table, write_table
 from bench.storage.upkeep import begin_run, end_run
 from bench.storage.weights import cache_folder
-from bench.suite.estimate import estimate, remember_pace
+from bench.suite.estimate import expected_seconds, remember_pace
 from bench.suite.plan import Plan, make_plan
 from bench.suite.presets import LAUNCHER
 from bench.suite.schema import Suite, make_suite, read_suite, to_toml
@@ -271,7 +271,7 @@ def _task(
         environment=carried(),
         resources=Resources(
             gpus=int(device == "cuda"),  # cuda:1 is the user's own choice
-            seconds=estimate(job, images, Path(job.cache)).seconds,
+            seconds=expected_seconds(job, images, Path(job.cache)),
         ),
         timeout=suite.timeout,
         key=key_of(job=job.to_json()),
