@@ -797,3 +797,31 @@ def test_estimates_come_from_what_ran_before(tmp_path: Path) -> None:
     assert expected_seconds(job, 20, cache) == pytest.approx(100 + 40 + 40 + 1)
     file.write_text("{", "utf-8")
     assert expected_seconds(job, 20, cache) is None
+
+
+def test_tables_are_not_written_after_each_of_many_trials(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = toys.make_folder(tmp_path / "data", count=1)
+    data = {"name": "image_folder", "root": str(root)}
+    suite = make_suite(
+        {"methods": ["noise"], "dataset": data, "size": 32, "seeds": list(range(100))}
+    )
+    plan = make_plan(suite, load_plugins(), tmp_path / "cache")
+    clock, written = [0.0], []
+    (tmp_path / "run").mkdir()
+    recorder = runner._Recorder(tmp_path / "run", plan, runner.Silent())
+
+    def write_tables() -> None:
+        written.append(len(recorder.results))
+        clock[0] += 0.5
+
+    monkeypatch.setattr(recorder, "write_tables", write_tables)
+    fake = SimpleNamespace(monotonic=lambda: clock[0], time=time.time)
+    monkeypatch.setattr(runner, "time", fake)
+    for job in plan.jobs:
+        recorder.result(job, TrialResult("failed", "no"))
+        clock[0] += 1.0
+    recorder.log.close()
+    # The first at once, then after twenty times the half second that it took.
+    assert written == list(range(1, 101, 10))
