@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
 
+import typer
+
+from bench.api import BenchError
 from bench.cli import app
 from bench.cli import options as o
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from bench.execution.forecast import Study
     from bench.suite.datasets import PlannedDataset
+    from bench.suite.estimate import Range
     from bench.suite.plan import Plan
+    from bench.suite.schema import Prices
 
 
 @app.command()
@@ -38,6 +44,10 @@ def plan(
     allow_missing: o.AllowMissing = False,
     setting: o.Set = None,
     plugin: o.PluginFiles = None,
+    workers: o.Workers = None,
+    cost: Annotated[
+        bool, typer.Option("--cost", help="Also in money, by [rates] of the suite file.")
+    ] = False,
 ) -> None:
     """Show the trials a run would have, what is skipped and why, and what they would cost."""
     from rich.console import Console
@@ -68,36 +78,100 @@ def plan(
         offline=offline,
         allow_missing=allow_missing,
         plugins=plugin,
+        workers=workers,
     )
-    cache = cache_folder()
-    made = make_plan(wanted, load_plugins(wanted.plugins), cache)
+    if cost and wanted.rates is None:
+        raise BenchError(
+            "--cost needs prices: [rates] cpu_hour, gpu_hour, gb_month in a suite file"
+        )
+    cache, registry = cache_folder(), load_plugins(wanted.plugins)
+    made = make_plan(wanted, registry, cache)
+    from bench.execution.forecast import (
+        forecast,
+    )  # torch: not before the suite is known to be right
+
+    study = forecast(made, registry, cache, wanted.workers)
     console = Console()
-    total = sum(_show(console, made, data, cache) for data in made.datasets)
-    console.print(f"known part of the estimate: {total / 60:.1f} min on this machine")
+    for data in made.datasets:
+        _show_trials(console, made, data, study)
+    _show_study(console, study, wanted.rates if cost else None)
 
 
-def _show(console: Console, plan: Plan, data: PlannedDataset, cache: Path) -> float:
-    """Print the trials on one dataset; gives the seconds that are known of them."""
+def _show_trials(console: Console, plan: Plan, data: PlannedDataset, study: Study) -> None:
+    """Print the trials on one dataset, in the order in which they run."""
     from rich.markup import escape
     from rich.table import Table
 
-    from bench.suite.estimate import estimate
-
     table = Table(box=None, header_style="bold")
-    for column in ("trial", "budget", "outputs", "estimate"):
-        table.add_column(column, justify="left" if column == "trial" else "right")
-    total, inputs = 0.0, sum(data.inputs.values())
+    for column in ("trial", "budget", "outputs", "time", "from"):
+        table.add_column(column, justify="left" if column in ("trial", "from") else "right")
+    inputs = sum(data.inputs.values())
     for job in plan.jobs:
         if job.dataset_label != data.label:
             continue
         if job.skip:
-            table.add_row(escape(job.trial), "skipped", "", escape(job.skip))
+            table.add_row(escape(job.trial), "skipped", "", "", escape(job.skip))
             continue
-        cost = estimate(job, inputs, cache)
-        total += cost.seconds or 0.0
+        told = study.trials[job.trial]
+        took = "" if told.unknown else _time(told.seconds)
         outputs = str(inputs * job.samples)
-        table.add_row(escape(job.trial), job.columns["budget"] or "-", outputs, cost.text)
+        budget = job.columns["budget"] or "-"
+        table.add_row(escape(job.trial), budget, outputs, took, escape(told.source))
     places = ", ".join(f"{name}: {n} inputs" for name, n in data.inputs.items())
     console.print(f"{data.label} at {data.size} px — {escape(places)}")
     console.print(table)
-    return total
+
+
+def _show_study(console: Console, study: Study, prices: Prices | None) -> None:
+    """Print what all of it takes, by stage, and where these numbers come from."""
+    from rich.markup import escape
+
+    known = study.known
+    if not known:
+        console.print("nothing can be said of its cost")
+        return
+    # Long lines stay whole: a terminal breaks them, a file and a test need not.
+    say = partial(console.print, soft_wrap=True, highlight=False)
+    work = study.work
+    parts = [f"{name} {_time(seconds)}" for name, seconds in study.stages.items() if seconds.high]
+    say(f"by stage: {', '.join(parts)}; most of it is {study.dominant}")
+    say(
+        f"whole study, {len(known)} of {len(study.trials)} trials: {_time(work)} of work, "
+        f"{_time(study.elapsed)} with {study.workers} at a time; "
+        f"{_time(work) if study.gpu else 'no'} GPU time; "
+        f"{_between(study.disk * 1e-9, 'GB')} of disk"
+    )
+    if prices is not None:
+        held = " with a month of its disk" if prices.gb_month else ""
+        say(escape(f"cost: {_between(study.cost(prices), prices.currency)}{held}"))
+    say(_origin(study))
+
+
+def _origin(study: Study) -> str:
+    """One sentence: where the numbers come from."""
+    counted = sum(bool(one.counted) for one in study.known)
+    said = []
+    if counted < len(study.known):
+        count = len(study.known) - counted
+        said.append(f"{count} trials by what the same took on this machine before")
+    if study.rates is not None:
+        flops = _between(study.rates.flops * 1e-9, "GFLOP/s")
+        said.append(
+            f"{counted} by counted operations at the pace of this device, probed at {flops}"
+        )
+    return (
+        f"Where this comes from: {' and '.join(said)}. A range is from its best to its worst case."
+    )
+
+
+def _between(amount: Range, unit: str) -> str:
+    low, high = f"{amount.low:.3g}", f"{amount.high:.3g}"
+    return f"{low} {unit}" if low == high else f"{low} to {high} {unit}"
+
+
+def _time(seconds: Range) -> str:
+    """A range of seconds in the unit that suits its end."""
+    for unit, length in (("h", 3600), ("min", 60)):
+        if seconds.high >= 2 * length:
+            return _between(seconds * (1 / length), unit)
+    return _between(seconds, "s")

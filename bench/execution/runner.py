@@ -44,12 +44,15 @@ from bench.storage.store import carried, named_store
 from bench.storage.tables import SCHEMAS, VERSION, check_version, read_result, table, write_table
 from bench.storage.upkeep import begin_run, end_run
 from bench.storage.weights import cache_folder
-from bench.suite.estimate import estimate, remember_pace
+from bench.suite.estimate import expected_seconds, remember_pace
 from bench.suite.plan import Plan, make_plan
 from bench.suite.presets import LAUNCHER
 from bench.suite.schema import Suite, make_suite, read_suite, to_toml
 
 DONE = "DONE"
+TABLES_REST = 20
+"""While trials end the tables are written anew after so many times what writing them took, and
+once at the end: after each of a thousand trials it would take longer than the trials."""
 _VERSIONS = (
     "translation-bench",
     "torch",
@@ -184,6 +187,7 @@ class _Recorder:
         self.results: dict[str, TrialResult] = {}
         self.images = {data.label: sum(data.inputs.values()) for data in plan.datasets}
         self.log = (run / "events.jsonl").open("a", encoding="utf-8")
+        self._due = 0.0
 
     def event(self, trial: str, event: Event, when: float) -> None:
         entry = {"time": round(when, 3), "trial": trial, **asdict(event)}
@@ -202,7 +206,10 @@ class _Recorder:
         said = f"{result.status} {result.reason}".strip()
         self.event(job.trial, Event("stage", "trial", said), time.time())
         self.listener.finished(job, row)
-        self.write_tables()
+        if (begun := time.monotonic()) >= self._due:
+            self.write_tables()
+            now = time.monotonic()
+            self._due = now + TABLES_REST * (now - begun)
 
     def write_tables(self) -> None:
         """The tables of trials from what is known so far; a trial not yet ended has no row."""
@@ -271,7 +278,7 @@ def _task(
         environment=carried(),
         resources=Resources(
             gpus=int(device == "cuda"),  # cuda:1 is the user's own choice
-            seconds=estimate(job, images, Path(job.cache)).seconds,
+            seconds=expected_seconds(job, images, Path(job.cache)),
         ),
         timeout=suite.timeout,
         key=key_of(job=job.to_json()),

@@ -108,6 +108,27 @@ class DatasetEntry(_Strict):
         return self.label or self.name
 
 
+class Prices(_Strict):
+    """What a study costs to run: ``[rates]`` of a suite file, for ``bench plan --cost``.
+
+    Parameters
+    ----------
+    cpu_hour
+        Of a trial on a CPU, with all cores that it has.
+    gpu_hour
+        Of a GPU, and what it is built into.
+    gb_month
+        Of keeping 10⁹ bytes.
+    currency
+        What the prices are in.
+    """
+
+    cpu_hour: float | None = Field(default=None, ge=0)
+    gpu_hour: float | None = Field(default=None, ge=0)
+    gb_month: float = Field(default=0.0, ge=0)
+    currency: str = Field(default="EUR", min_length=1, max_length=8)
+
+
 Entry = TypeVar("Entry", MethodEntry, DatasetEntry)
 
 
@@ -148,6 +169,8 @@ class Suite(_Strict):
         Seconds after which a trial's process group is killed; None: never.
     workers
         Trials that run at the same time.
+    rates
+        What an hour and a gigabyte cost, for ``bench plan --cost``.
     weights_dir, offline
         Where official pretrained weights lie; whether downloads are forbidden.
     plugins
@@ -176,6 +199,7 @@ class Suite(_Strict):
     allow_missing: bool = False
     timeout: float | None = Field(default=None, gt=0)
     workers: int = Field(default=1, ge=1, le=256)
+    rates: Prices | None = None
     weights_dir: AbsolutePath | None = None
     offline: bool = False
     plugins: tuple[AbsolutePath, ...] = ()

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from bench.cli import app
-from bench.suite.schema import DatasetEntry, MethodEntry, Suite
+from bench.suite.schema import DatasetEntry, MethodEntry, Prices, Suite
 
 GALLERY = Path("runs/gallery")
 """The run that the gallery shows; ``make docs`` makes it."""
@@ -103,6 +103,7 @@ def _suite() -> str:
         ("Top level", Suite),
         ("An entry of `methods`", MethodEntry),
         ("An entry of `datasets`", DatasetEntry),
+        ("`[rates]`", Prices),
     ):
         lines += [f"## {title}", "", "| key, type, default | |", "|---|---|"]
         lines += [*_keys(model), ""]

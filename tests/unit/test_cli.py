@@ -14,6 +14,9 @@ from PIL import Image
 
 from bench import cli
 from bench.data.images import read_image
+from bench.execution import forecast
+from bench.suite.estimate import Range
+from bench.suite.probe import Rates
 from tests import toys
 from tests.factories import make_run
 from tests.models import forgotten, write_model
@@ -70,16 +73,28 @@ def test_list_runs(command: Callable[..., str]) -> None:
     assert [line.split()[-1] for line in lines if "runs/" in line] == ["finished", "unfinished"]
 
 
-def test_plan_shows_trials_and_skips(command: Callable[..., str], tmp_path: Path) -> None:
+def test_plan_shows_trials_and_skips(
+    command: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rates = Rates(Range(1e9, 4e9), Range(1e10, 4e10), Range(1e5, 2e5))
+    monkeypatch.setattr(forecast, "probe", lambda *_: rates)
+    monkeypatch.setattr(forecast._Teller, "start", Range(1.0, 1.0))
     toys.make_folder(tmp_path / "data", count=2)
     out = command(
         "plan", "-m", "munit,bicyclegan,identity", "-d", "image_folder", "--data-root", "data",
-        "--size", "32", "--budget", "9it", "--samples", "3", "--seeds", "0,1",
+        "--size", "32", "--budget", "9it", "--samples", "3", "--seeds", "0,1", "--device", "cpu",
+        "--metrics", "lpips_input",
+        *(f"--set=munit.{name}=2" for name in ("gen_dim", "mlp_dim", "dis_dim", "n_res")),
     )  # fmt: skip
     rows = {line.split()[0]: line for line in out.splitlines() if "-s0-" in line or "-s1-" in line}
     assert len(rows) == 6
     munit = next(row for name, row in rows.items() if name.startswith("munit-s0"))
-    assert " 9it " in munit and " 12 " in munit and "unknown until it has run" in munit
+    assert " 9it " in munit and " 12 " in munit and munit.rstrip().endswith(" counted")
+    assert "by stage: start " in out and "4 of 4 trials" in out and "no GPU time" in out
+    assert "cost:" not in out
+    command("plan", "-m", "identity", "-d", "image_folder", "--data-root", "data",
+            "--cost", code=2)  # fmt: skip
+    assert "--cost needs prices: [rates] cpu_hour" in command.err  # type: ignore[attr-defined]
     bicyclegan = next(row for name, row in rows.items() if name.startswith("bicyclegan-s1"))
     assert "skipped" in bicyclegan and "trains on pairs" in bicyclegan
     assert "a2b: 2 inputs" in out

@@ -41,7 +41,7 @@ from bench.plugins import Registry, load_plugins
 from bench.storage.files import read_json_lines
 from bench.storage.jobs import Job
 from bench.storage.tables import SCHEMAS, VERSION, read_run, table
-from bench.suite.estimate import estimate, remember_pace
+from bench.suite.estimate import expected_seconds, remember_pace
 from bench.suite.plan import make_plan
 from bench.suite.schema import Suite, make_suite
 from tests import toys
@@ -774,7 +774,7 @@ def test_estimates_come_from_what_ran_before(tmp_path: Path) -> None:
     )
     job = _jobs(suite, tmp_path)[0]
     cache = tmp_path / "cache"
-    assert estimate(job, 10, cache).seconds is None
+    assert expected_seconds(job, 10, cache) is None
     row = {
         "cached": "",
         "iterations": 50,
@@ -784,14 +784,44 @@ def test_estimates_come_from_what_ran_before(tmp_path: Path) -> None:
         "time_seconds": 2.0,
     }
     remember_pace(job, row, 10, cache)
-    found = estimate(job, 20, cache)
-    # 100 iterations at 0.1 s, 40 outputs at 0.2 s, 3 s for the rest.
-    assert found.seconds == pytest.approx(10 + 8 + 3)
+    # 100 iterations at 0.1 s, 40 outputs at 0.2 s and 0.05 s, 2 s of timing.
+    assert expected_seconds(job, 20, cache) == pytest.approx(10 + 8 + 2 + 2)
     # What came from the cache says nothing about the pace.
     remember_pace(
         job, {**row, "cached": "fit+translate+score+time", "fit_seconds": 99.0}, 10, cache
     )
-    assert estimate(job, 20, cache).seconds == pytest.approx(21)
+    assert expected_seconds(job, 20, cache) == pytest.approx(22)
     (file,) = (cache / "paces").iterdir()
+    # A pace that 0.1 kept is a number by itself.
+    file.write_text('{"iteration": 1, "output": 1, "score": 1, "time": [1], "rest": 7}', "utf-8")
+    assert expected_seconds(job, 20, cache) == pytest.approx(100 + 40 + 40 + 1)
     file.write_text("{", "utf-8")
-    assert estimate(job, 20, cache).seconds is None
+    assert expected_seconds(job, 20, cache) is None
+
+
+def test_tables_are_not_written_after_each_of_many_trials(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = toys.make_folder(tmp_path / "data", count=1)
+    data = {"name": "image_folder", "root": str(root)}
+    suite = make_suite(
+        {"methods": ["noise"], "dataset": data, "size": 32, "seeds": list(range(100))}
+    )
+    plan = make_plan(suite, load_plugins(), tmp_path / "cache")
+    clock, written = [0.0], []
+    (tmp_path / "run").mkdir()
+    recorder = runner._Recorder(tmp_path / "run", plan, runner.Silent())
+
+    def write_tables() -> None:
+        written.append(len(recorder.results))
+        clock[0] += 0.5
+
+    monkeypatch.setattr(recorder, "write_tables", write_tables)
+    fake = SimpleNamespace(monotonic=lambda: clock[0], time=time.time)
+    monkeypatch.setattr(runner, "time", fake)
+    for job in plan.jobs:
+        recorder.result(job, TrialResult("failed", "no"))
+        clock[0] += 1.0
+    recorder.log.close()
+    # The first at once, then after twenty times the half second that it took.
+    assert written == list(range(1, 101, 10))
