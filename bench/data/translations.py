@@ -14,7 +14,7 @@ from bench.data.images import to_uint8, write_png
 
 _ROWS, _COLUMNS = 8, 8
 _SEEN = 128
-"""Pixels from which on a picture can be judged: a smaller one is shown larger, by a whole factor."""
+"""Pixels at which a picture can be judged: smaller ones are shown larger, by a whole factor."""
 
 
 class Translations(torch.Tensor):
