@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import math
 from pathlib import Path
 
 import torch
@@ -12,6 +13,8 @@ from PIL import Image
 from bench.data.images import to_uint8, write_png
 
 _ROWS, _COLUMNS = 8, 8
+_SEEN = 128
+"""Pixels at which a picture can be judged: smaller ones are shown larger, by a whole factor."""
 
 
 class Translations(torch.Tensor):
@@ -51,10 +54,14 @@ class Translations(torch.Tensor):
 
     def _repr_html_(self) -> str:
         """Return a row of pictures for each input; the first ones."""
+        width = self.shape[-1] * max(1, math.ceil(_SEEN / self.shape[-1]))
         rows = []
-        for samples in self._pixels()[:_ROWS]:
-            cells = "".join(f'<td><img src="{_url(p)}" alt=""></td>' for p in samples[:_COLUMNS])
-            rows.append(f"<tr>{cells}</tr>")
+        for index, samples in enumerate(self._pixels()[:_ROWS], 1):
+            cells = [
+                f'<td><img src="{_url(p)}" width="{width}" alt="input {index}, output {k}"></td>'
+                for k, p in enumerate(samples[:_COLUMNS], 1)
+            ]
+            rows.append(f"<tr>{''.join(cells)}</tr>")
         inputs, outputs = self.shape[:2]
         said = f"{inputs} input{'s' * (inputs != 1)} × {outputs} output{'s' * (outputs != 1)}"
         return f"<table>{''.join(rows)}</table><small>{said}</small>"

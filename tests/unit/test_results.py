@@ -109,6 +109,7 @@ def test_a_notebook_shows_results_and_translations(tmp_path: Path) -> None:
     images = Translations.of(torch.rand(2, 3, 3, 8, 8))
     assert images._repr_html_().count("data:image/png") == 6
     assert "2 inputs × 3 outputs" in images._repr_html_()
+    assert images._repr_html_().count('width="128" alt="input 2, output') == 3
     assert type(images * 2) is torch.Tensor and type(images[0]) is torch.Tensor
     paths = images.save(tmp_path / "out", ["a", "b"])
     assert [path.name for path in paths] == [f"{n}-{k}.png" for n in "ab" for k in range(3)]
