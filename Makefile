@@ -10,7 +10,8 @@ QUICK := not browser and not gpu and not slow and not nightly and not slurm and 
 export MALLOC_MMAP_THRESHOLD_ ?= 1073741824
 export MALLOC_TRIM_THRESHOLD_ ?= 1073741824
 
-.PHONY: demo test study docs coverage slow clusters dist lowest pythons nightly speed gpu-check gate-record lint mypy browser hooks clean
+.PHONY: demo test study docs coverage slow clusters dist lowest pythons nightly scale-images speed \
+	gpu-check gate-record lint mypy browser hooks clean
 .DEFAULT_GOAL := demo
 
 $(STAMP): pyproject.toml constraints.txt
@@ -98,6 +99,9 @@ nightly: $(STAMP)
 
 browser: $(STAMP)
 	$(BIN)/python -m pytest -m browser tests/browser
+
+scale-images: $(STAMP)
+	$(BIN)/python -m tests.scale_images --docs docs/datasets.md
 
 speed: $(STAMP)
 	$(BIN)/python -m pytest tests/speed --benchmark-enable --benchmark-only

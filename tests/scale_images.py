@@ -1,6 +1,6 @@
 """A folder of many small pictures: what planning, auditing, training and scoring it take.
 
-    python -m tests.scale_images                            # 100,000 pictures; under an hour
+    python -m tests.scale_images                            # 100,000 pictures: an hour
     python -m tests.scale_images --pictures 2000 --work DIR
     python -m tests.scale_images --docs docs/datasets.md    # writes the table there
 
@@ -20,7 +20,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -30,7 +30,7 @@ import psutil
 from PIL import Image, ImageDraw
 
 from bench.data.images import by_threads
-from bench.storage.files import write_atomic
+from bench.storage.files import write_atomic, write_json
 
 SIDE, BATCH = 64, 256
 TESTED = 0.01
@@ -38,6 +38,9 @@ TESTED = 0.01
 COPIES = 10
 """Test pictures of each domain that are training pictures, byte for byte; as many are nearly."""
 LIMIT_GB = 8.0
+METRICS = "kid,fid,precision,recall,coverage,memorised,target_rate,structure_distance,content_rank"
+"""What one pass of the network gives; the other scales would be two more."""
+ORDER = ("plan", "plan again", "audit", "fit", "translate", "score", "time", "whole run")
 METHOD = {
     "ngf": 4,
     "ndf": 4,
@@ -204,17 +207,24 @@ def measure(work: Path, pictures: int, steps: Sequence[str], metrics: str) -> It
         yield replace(whole, name="whole run")
 
 
-def table(pictures: int, found: Sequence[Stage]) -> str:
+def table(pictures: int, found: Sequence[Stage], metrics: str) -> str:
     """Return the figures as a table of Markdown."""
     counts = parts(pictures)
     rows = [f"| {s.name} | {s.seconds:,.0f} | {s.cpu:,.0f} | {s.memory:.1f} |" for s in found]
     head = (
         f"{pictures:,} pictures of {SIDE}×{SIDE} ({counts['trainA']:,} training and "
-        f"{counts['testA']:,} test pictures a domain), {os.cpu_count()} CPU cores:"
+        f"{counts['testA']:,} test pictures a domain), {os.cpu_count()} CPU cores; scored: "
+        f"{metrics.replace(',', ', ') or 'all default metrics'}."
     )
     return "\n".join(
         [head, "", "| step | seconds | CPU seconds | memory, GB |", "|---|---|---|---|", *rows]
     )
+
+
+def kept(work: Path) -> list[Stage]:
+    """Return the figures that a folder has of all steps, which may have been taken one by one."""
+    files = [work / "figures" / f"{name}.json" for name in ORDER]
+    return [Stage(**json.loads(file.read_text("utf-8"))) for file in files if file.exists()]
 
 
 def into(page: Path, text: str) -> None:
@@ -229,18 +239,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--pictures", type=int, default=100_000)
     parser.add_argument("--work", type=Path, help="a folder to keep; else a temporary one")
     parser.add_argument("--steps", default="plan,audit,run")
-    parser.add_argument("--metrics", default="", help="names; else all default ones")
+    parser.add_argument("--metrics", default=METRICS, help="names; empty: all default ones")
     parser.add_argument("--docs", type=Path, help="a page with the marks of the table")
     options = parser.parse_args(arguments)
     with TemporaryDirectory(prefix="scale-images-") as temporary:
         work = options.work or Path(temporary)
         found = []
         for stage in measure(work, options.pictures, options.steps.split(","), options.metrics):
+            write_json(work / "figures" / f"{stage.name}.json", asdict(stage))
             said = f"{stage.seconds:8.1f} s {stage.cpu:8.1f} s CPU {stage.memory:6.2f} GB"
             print(f"{stage.name:<12} {said}", flush=True)
             found.append(stage)
-    if options.docs:
-        into(options.docs, table(options.pictures, found))
+        if options.docs:
+            into(options.docs, table(options.pictures, kept(work), options.metrics))
     worst = max(found, key=lambda stage: stage.memory)
     if worst.memory > LIMIT_GB:
         raise SystemExit(f"{worst.name} took {worst.memory:.1f} GB: more than {LIMIT_GB:g}")

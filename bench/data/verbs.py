@@ -15,6 +15,7 @@ from PIL import Image
 from bench.api import A2B, B2A, BenchError, Dataset, ImageItem, LayeredDataset
 from bench.data.content import PARTS, Contents, Differences, compare_contents
 from bench.data.hashing import forget
+from bench.data.splits import SplitDataset
 from bench.storage.files import filling
 
 
@@ -88,9 +89,9 @@ def verify(
     for part, rows in items.items():
         progress(f"decoding {part}: {len(rows)} pictures")
         broken += [
-            (str(item.path), why)
+            (str(item.path or f"{part}/{item.id}"), why)
             for item in rows
-            if item.path is not None and (why := _flaw(item.path))
+            if (why := _flaw(item, dataset))
         ]
     differences = None
     if isinstance(dataset, _Published):
@@ -116,12 +117,16 @@ def verify(
     )
 
 
-def _flaw(path: Path) -> str:
+def _flaw(item: ImageItem, dataset: Dataset) -> str:
     """What is wrong with a picture when it is decoded to the end; empty when nothing is."""
     try:
+        if item.path is None:
+            if item.render is not None and isinstance(dataset, SplitDataset):
+                item.render()  # which decodes; what others render is whole
+            return ""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with Image.open(path) as image:
+            with Image.open(item.path) as image:
                 # `verify` would pass a truncated JPEG; only decoding finds it.
                 image.load()
     except Exception as error:

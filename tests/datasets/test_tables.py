@@ -14,9 +14,11 @@ from PIL import Image
 
 from bench.api import A2B, B2A, BenchError, Dataset, DatasetSpec
 from bench.data.images import load_item
+from bench.data.verbs import verify
 from bench.plugins import make_config, resolve
 from bench.testing import check_dataset
 from bench_hf import SPEC as HF
+from bench_image_folder import SPEC as FOLDER
 from bench_webdataset import SPEC as WEBDATASET
 from tests.tables import COUNTS, by_label, pictures, png, shard, shards, table
 
@@ -258,6 +260,46 @@ def test_what_is_wrong_with_shards(changes: dict[str, Any], message: str, tmp_pa
 
 
 # ------------------------------------------------------------------ both
+
+
+def test_one_content_has_one_fingerprint_wherever_it_lies(tmp_path: Path) -> None:
+    seasons = {"domains": ("summer", "winter")}
+    rows = opened(
+        HF, tmp_path / "cache", root=str(by_label(tmp_path / "saved")), label="season", **seasons
+    )
+    tars = opened(
+        WEBDATASET,
+        tmp_path / "cache",
+        root=str(shards(tmp_path / "shards")),
+        train_shards="train-{0..1}.tar",
+        label="cls",
+        **seasons,
+    )
+    for split in COUNTS:
+        for number, domain in enumerate("AB"):
+            (tmp_path / "folder" / f"{split}{domain}").mkdir(parents=True)
+            for index, one in enumerate(pictures(split, number)):
+                (tmp_path / "folder" / f"{split}{domain}" / f"{index}.png").write_bytes(one)
+    folder = opened(FOLDER, tmp_path / "cache", root=str(tmp_path / "folder"))
+    assert rows.fingerprint() == tars.fingerprint() == folder.fingerprint()
+
+
+def test_verifying_decodes_to_the_end(tmp_path: Path) -> None:
+    whole, cut = png(1), png(2)
+    content = {"0.png": whole, "1.png": cut[: len(cut) * 2 // 3]}
+    for name in ("train-a", "train-b", "test-a", "test-b"):
+        shard(tmp_path / f"{name}.tar", content if name == "test-b" else {"0.png": whole})
+    dataset = opened(
+        WEBDATASET,
+        tmp_path / "cache",
+        root=str(tmp_path),
+        train_shards=("train-a.tar", "train-b.tar"),
+        test_shards=("test-a.tar", "test-b.tar"),
+    )
+    found = verify(dataset, tmp_path / "cache", offline=True, progress=lambda line: None)
+    ((place, why),) = found.broken
+    assert place == "testB/1"
+    assert "test-b.tar row 1 cannot be decoded" in why
 
 
 @pytest.mark.parametrize("spec", [HF, WEBDATASET], ids=lambda spec: spec.name)
