@@ -30,7 +30,7 @@ def doctor(weights_dir: o.WeightsDir = None, plugin: o.PluginFiles = None) -> No
     from rich.console import Console
     from rich.text import Text
 
-    from bench.execution.runner import describe_environment
+    from bench.execution.environment import describe_environment
     from bench.plugins import load_plugins, resolve
     from bench.storage.weights import cache_folder
 

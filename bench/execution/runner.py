@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import itertools
 import json
-import platform
-import shlex
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
-from importlib import metadata
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -28,9 +24,9 @@ from bench.api import (
     Task,
     TrialResult,
 )
-from bench.code import commit
 from bench.execution.contest import contest
 from bench.execution.dispatch import Dispatch
+from bench.execution.environment import describe_environment
 from bench.execution.progress import make_listener
 from bench.execution.worker import JOB, RESULT, command_line
 from bench.plugins import Registry, load_plugins, make_config, resolve
@@ -53,16 +49,6 @@ DONE = "DONE"
 TABLES_REST = 20
 """While trials end the tables are written anew after so many times what writing them took, and
 once at the end: after each of a thousand trials it would take longer than the trials."""
-_VERSIONS = (
-    "translation-bench",
-    "torch",
-    "torchvision",
-    "torch-fidelity",
-    "lpips",
-    "numpy",
-    "pandas",
-    "pluggy",
-)
 
 
 class Listener(Protocol):
@@ -153,28 +139,6 @@ def unfinished_run(runs: Path = Path("runs")) -> Path:
         if not (suite.parent / DONE).exists():
             return suite.parent
     raise BenchError(f"nothing to resume: {runs} has no unfinished run (name one with --out)")
-
-
-def describe_environment() -> dict[str, Any]:
-    """Versions, hardware and the command: how the run was made."""
-    from bench.devices import choose_device, describe_device, describe_gpus
-
-    versions = {}
-    for name in _VERSIONS:
-        try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return {
-        "command": shlex.join(["bench", *sys.argv[1:]]),
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": commit(),
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "hardware": describe_device(choose_device("auto")),
-        "gpus": describe_gpus(),
-        "versions": versions,
-    }
 
 
 class _Recorder:
