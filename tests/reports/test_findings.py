@@ -7,7 +7,6 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-import pandas as pd
 import pytest
 
 from bench.api import RunView
@@ -78,9 +77,13 @@ def test_inputs_that_are_alike_may_share_their_output(run: RunView, tmp_path: Pa
 def test_measured_findings(
     run: RunView, tmp_path: Path, metric: str, value: float, low: float | None, words: str
 ) -> None:
-    row = run.measurements.iloc[[0]].assign(metric=metric, value=value, low=low, high=0.95)
-    assert row["label"].iloc[0] == "munit"
-    wider = replace(run, measurements=pd.concat([run.measurements, row.astype(row.dtypes)]))
+    # The first row twice; the second time it says something else.
+    rows = run.measurements.iloc[[*range(len(run.measurements)), 0]].reset_index(drop=True)
+    assert rows["label"].iloc[-1] == "munit"
+    said = {"metric": metric, "value": value, "low": low, "high": 0.95}
+    for name, what in said.items():
+        rows.loc[len(rows) - 1, name] = what
+    wider = replace(run, measurements=rows)
     titles = [f.title for f in found(wider, tmp_path) if not f.expected]
     assert titles == ([words] if words else [])
 

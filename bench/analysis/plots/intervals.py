@@ -26,7 +26,8 @@ def intervals(frame: pd.DataFrame, column: TableColumn, labels: Sequence[str]) -
     better = {True: "  (right is better)", False: "  (left is better)", None: ""}
     unit = f", {clean_text(column.unit)}" if column.unit else ""
     title = clean_text(column.title) + unit + better[column.higher_is_better]
-    x = alt.X("value:Q", title=title, scale=alt.Scale(zero=False, nice=True))
+    ticks = alt.Axis(tickCount=6, labelOverlap="greedy")
+    x = alt.X("value:Q", title=title, scale=alt.Scale(zero=False, nice=True), axis=ticks)
     y = alt.Y("label:N", title=None, sort=list(data["label"]), axis=alt.Axis(labelLimit=130))
     colour = alt.condition(alt.datum.anchor, alt.value(GRAY), colour_of(labels))
     base = alt.Chart(data)

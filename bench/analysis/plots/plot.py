@@ -14,6 +14,8 @@ from bench.storage.files import write_atomic
 
 _WIDTH = 420
 """Width of a figure in CSS pixels: one column of a paper at 96 per inch."""
+_PADDING = {"left": 18, "right": 18, "top": 5, "bottom": 5}
+"""Who shows the figure may have a wider font than the one that names were measured with."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,8 @@ class Plot:
     def of(cls, spec: dict[str, Any]) -> Plot:
         """Return a Vega-Lite specification drawn on white, as wide as a column of a paper."""
         config = theme(dark=False) | {"background": "white"}
-        return cls(vl_convert.vegalite_to_svg(spec | {"width": _WIDTH, "config": config}))
+        size = {"width": _WIDTH, "padding": _PADDING}
+        return cls(vl_convert.vegalite_to_svg(spec | size | {"config": config}))
 
     def save(self, path: str | Path) -> Path:
         """Write it as what its name ends in: ``.svg``, ``.pdf``, or ``.png`` at 3 times its size.
