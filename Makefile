@@ -9,7 +9,7 @@ QUICK := not browser and not gpu and not slow and not nightly and not slurm and 
 export MALLOC_MMAP_THRESHOLD_ ?= 1073741824
 export MALLOC_TRIM_THRESHOLD_ ?= 1073741824
 
-.PHONY: demo test study docs coverage slow clusters nightly speed gpu-check gate-record lint mypy browser hooks clean
+.PHONY: demo test study docs coverage slow clusters nightly faults speed gpu-check gate-record lint mypy browser hooks clean
 .DEFAULT_GOAL := demo
 
 $(STAMP): pyproject.toml constraints.txt
@@ -58,10 +58,15 @@ clusters: $(STAMP)
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[ray,slurm]'
 	$(BIN)/python -m pytest -m "slurm or ray" tests/launchers
 
-# What takes minutes: oracles of whole datasets, trainings that must learn, and every speed run.
+# What takes minutes: oracles of whole datasets, trainings that must learn, faults, speed runs.
 nightly: $(STAMP)
 	$(BIN)/python -m pytest -m "nightly and not browser and not gpu and not slurm and not ray"
+	$(MAKE) faults
 	$(MAKE) speed
+
+# Hundreds of faults, each with its promise; the tables of docs/reliability.md are made from them.
+faults: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.faults.campaign --jobs 2
 
 browser: $(STAMP)
 	$(BIN)/python -m pytest -m browser tests/browser

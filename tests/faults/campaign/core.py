@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import importlib
 import io
 import json
 import os
@@ -17,6 +16,7 @@ import re
 import select
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -24,6 +24,7 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import IO, Any
 
 import psutil
@@ -34,8 +35,11 @@ from bench.launchers import child
 from bench.storage.files import file_sha256, read_json_lines
 from tests import toys
 
-SECONDS = 60.0
-"""No case may take longer."""
+_SUBREAPER = 36
+WITH_PATHS = ("suite.toml", "plan.jsonl", "job.json")
+"""Files of a run that say where pictures, plugins and the cache lie."""
+SECONDS = 600.0
+"""No case may take longer, on however busy a machine; most take less than one of work."""
 
 _PARTS = (
     "-m",
@@ -73,6 +77,8 @@ VERBS: Mapping[str, tuple[str, ...]] = {
     "cache": ("cache", "info"),
 }  # fmt: skip
 """What is done to the place; `run` begins anew on the same cache, `resume` goes on."""
+REPEATABLE = VERBS.keys() - {"run", "resume"}
+"""What says the same whenever nothing is wrong; a run has times of its own."""
 
 FROM_WEIGHTS = """
 
@@ -88,7 +94,7 @@ Toy.from_weights = classmethod(_from_weights)
 """
 
 INLINE_PLUGIN = '''
-"""A launcher that runs each trial's worker in the run's own process: a fork is enough for a case."""
+"""A launcher that runs each trial's worker in the process of the run."""
 
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
@@ -171,7 +177,7 @@ class Place:
         return Running(self, [str(word) for word in words], env)
 
     def stage(self, run: str, stage: str) -> Callable[[], bool]:
-        """Whether a run has come to a stage of the toy's trial, or (``progress``) into its midst."""
+        """Whether a run has come to a stage of the toy's trial."""
 
         def come() -> bool:
             file = self.root / run / "events.jsonl"
@@ -190,12 +196,13 @@ class Running:
         self.pid = os.fork()
         if self.pid == 0:
             os.environ |= env
-            child.subprocess.Popen = ForkedWorker  # type: ignore[attr-defined, misc]
+            forked = SimpleNamespace(Popen=ForkedWorker, DEVNULL=subprocess.DEVNULL)
+            child.subprocess = forked
             said = place.bench(*words)
             self.log.write_text(json.dumps(asdict(said)))
             os._exit(said.code & 255)
 
-    def until(self, happened: Callable[[], bool], seconds: float = 40) -> Running:
+    def until(self, happened: Callable[[], bool], seconds: float = 400) -> Running:
         deadline = time.monotonic() + seconds
         while not happened():
             assert time.monotonic() < deadline, "nothing happened"
@@ -238,7 +245,7 @@ class ForkedWorker:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             for descriptor in (1, 2):
                 os.dup2(stdout.fileno(), descriptor)
-            sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)
+            sys.stdout, sys.stderr = (os.fdopen(one, "w", closefd=False) for one in (1, 2))
             code = worker.main(Path(words[-2]), words[-1])
             sys.stdout.flush()
             sys.stderr.flush()
@@ -319,14 +326,17 @@ def snapshot(root: Path, *, everything: bool = False) -> dict[str, str]:
 # ---------------------------------------------------------------------------- the template
 
 
-def make_whole(root: Path) -> None:
-    """Make the place that all cases get a copy of."""
+def make_whole(root: Path) -> list[str]:
+    """Make the place that all cases get a copy of; gives the modules that it took."""
     toys.make_folder(root / "data")
     (root / "toy_plugin.py").write_text(toys.TOY + FROM_WEIGHTS, "utf-8")
     (root / "inline_plugin.py").write_text(INLINE_PLUGIN, "utf-8")
     done = Place(root, root, {}).bench("run", *SUITE, *INLINE, "--out", "run")
     assert done.code == 0, done
     shutil.copytree(root / "run", root / "before")
+    fine = Place(root, root, {}).bench("compare", "run", "before")
+    assert fine.code == 0, fine
+    return list(sys.modules)
 
 
 class Campaign:
@@ -336,17 +346,25 @@ class Campaign:
     ----------
     root
         A folder of its own.
+    model
+        Another campaign, whose whole place is copied; its root has a name as long as this one's.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, model: Campaign | None = None) -> None:
         self.root, self.place, self.whole = root, root / "place", root / "whole"
         # What a plugin leaves behind becomes a child of this process, and is seen.
-        ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)
-        self.place.mkdir()
-        self._in_fork(lambda: make_whole(self.place), 10 * SECONDS)
-        self.place.rename(self.whole)
+        ctypes.CDLL(None).prctl(_SUBREAPER, 1, 0, 0, 0)
         self.usual: dict[str, Said] = {}
-        self.usual = {name: self._usual(name) for name in VERBS}
+        self.modules: list[str] = []
+        if model is None:
+            self.place.mkdir(parents=True)
+            self.modules = json.loads(self._in_fork(lambda: make_whole(self.place)))
+            self.place.rename(self.whole)
+        else:
+            shutil.copytree(model.whole, self.whole)
+            for file in (f for f in self.whole.rglob("*") if f.name in WITH_PATHS):
+                text = file.read_text("utf-8")
+                file.write_text(text.replace(str(model.place), str(self.place)), "utf-8")
 
     def _fresh(self) -> None:
         for old in self.root.iterdir():
@@ -354,34 +372,27 @@ class Campaign:
                 shutil.rmtree(old)
         shutil.copytree(self.whole, self.place, symlinks=True)
 
-    def _usual(self, verb: str) -> Said:
+    def _said_usually(self, verb: str) -> Said:
         """What a command says where nothing is wrong."""
         self._fresh()
-
-        def look() -> dict[str, Any]:
-            said = Place(self.place, self.whole, {}).verb(verb)
-            return {"said": asdict(said), "modules": list(sys.modules)}
-
-        found = json.loads(self._in_fork(look, SECONDS))
-        said = Said(**found["said"])
+        place = Place(self.place, self.whole, {})
+        said = Said(**json.loads(self._in_fork(lambda: asdict(place.verb(verb)))))
         assert said.code == 0, f"{verb}: {said}"
-        for module in found["modules"]:  # imported once here, not in every fork
-            if not module.endswith(("_plugin", "__main__")):
-                with contextlib.suppress(Exception):
-                    importlib.import_module(module)
         return said
 
     def attempt(self, case: Case) -> str:
         """Return why the promise of a case was not kept; empty: it was."""
+        if case.verb in REPEATABLE and case.verb not in self.usual:
+            self.usual[case.verb] = self._said_usually(case.verb)
         self._fresh()
         place = Place(self.place, self.whole, self.usual)
         try:
-            self._in_fork(lambda: case.attempt(place), SECONDS)
+            self._in_fork(lambda: case.attempt(place))
         except AssertionError as error:
             return str(error)
         return ""
 
-    def _in_fork(self, function: Callable[[], Any], seconds: float) -> str:
+    def _in_fork(self, function: Callable[[], Any], seconds: float = SECONDS) -> str:
         """Return what a function gives, as JSON; it runs in a fork, which leaves no process.
 
         Raises

@@ -66,7 +66,7 @@ def cases() -> Iterator[Case]:
 _TRIAL = "run/trials/toy-*"
 FILES: dict[str, dict[str, Damage]] = {
     # A user edits it: another valid value is no damage.
-    "run/suite.toml": {k: v for k, v in CONTENT.items() if "bit" not in k} | {"text": JSON["only 7"]},
+    "run/suite.toml": {what: how for what, how in CONTENT.items() if "bit" not in what},
     "run/environment.json": CONTENT | JSON,
     "run/declared.json": CONTENT | JSON,
     "run/plan.jsonl": CONTENT | JSON,
@@ -94,12 +94,16 @@ def _runs() -> Iterator[Case]:
     readers = itertools.cycle(READERS[1:])
     for number, (file, damages) in enumerate(FILES.items()):
         hows = itertools.islice(itertools.cycle(damages.items()), number, None)
-        for verb in ("report", "report", *itertools.islice(readers, 4)):
+        for verb in ("report", "report", *itertools.islice(readers, 3)):
             what, how = next(hows)
             name = Path(file).name
             promise = never_wrong(verb, name)
             if verb == "replay" and "/images/" in file:
                 promise = noticed("output file p0/0")
+            if name == "environment.json" and what in ("gone", "only {}"):
+                promise = fine()  # what it would have said of the machine is not shown
+            if verb == "status" and name == "result.json":
+                promise = fine("toy")  # it has not ended as far as one can see
             yield Case("damaged run folder", verb, f"{file}: {what}", damage(file, how), promise)
 
 
@@ -108,7 +112,7 @@ def _resumed() -> Iterator[Case]:
     for number, (file, damages) in enumerate(FILES.items()):
         known_by = Path(file).name in ("suite.toml", "environment.json")
         whole = {k: v for k, v in damages.items() if not (known_by and k in ("gone", "only {}"))}
-        for what, how in itertools.islice(itertools.cycle(whole.items()), number, number + 2):
+        for what, how in itertools.islice(itertools.cycle(whole.items()), number, number + 1):
             promise = refused(Path(file).name) if known_by else equal()
             yield Case(
                 "damaged run folder", "resume", f"{file}: {what}", damage(file, how), promise
@@ -200,7 +204,7 @@ def _cached() -> Iterator[Case]:
     for number, (stage, files) in enumerate(ENTRIES.items()):
         for file in files:
             kinds = CONTENT | (JSON if file.endswith("json") else {})
-            turns = itertools.islice(itertools.cycle(kinds.items()), number * 5, number * 5 + 3)
+            turns = itertools.islice(itertools.cycle(kinds.items()), number * 5, number * 5 + 2)
             for what, how in turns:
                 place = f"cache/stages/{stage}/*/*/{file}"
                 yield case(f"{stage}/…/{file}: {what}", damage(place, how), stage)
@@ -216,7 +220,7 @@ def _cached() -> Iterator[Case]:
         yield case(f"all features: {what}", inject, "score")
     yield case("all features exchanged", partial(_score_anew, _rotate), "score")
     yield case("all features are folders", partial(_score_anew, _folders), "score")
-    for what, how in {**CONTENT, **JSON}.items():
+    for what, how in itertools.islice({**CONTENT, **JSON}.items(), 0, None, 2):
         pace = "cache/paces/*.json"
         yield Case("damaged cache", "plan", f"paces: {what}", damage(pace, how), fine("toy"))
     for what, how in itertools.islice(JSON.items(), 5):
