@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import resource
 import shutil
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from fnmatch import fnmatch
 from functools import partial
 from typing import Any
@@ -26,12 +27,14 @@ from tests.faults.campaign.promises import (
 )
 
 RUN = VERBS["run"]
+Damage = Callable[[bytes], bytes]
 AGAIN = ("run", "--resume", "--out", "again", *INLINE[2:])
 LOCAL = ("run", *SUITE, "--out", "again", "--reports", "", "--set", "local.grace=1")
 
 
 def cases() -> Iterator[Case]:
     yield from _written()
+    yield from _midway()
     yield from _sized()
     yield from _read_only()
     yield from _offline()
@@ -105,6 +108,13 @@ def _die(path: str) -> None:
 
 def _killed_at(pattern: str, place: Place) -> Said:
     """Die as by SIGKILL just before a file is in its place, and go on."""
+    _dies_at(pattern, place)
+    # Killed before it wrote what is to be done: begin anew.
+    begun = (place.root / "again" / "suite.toml").exists()
+    return place.bench(*(AGAIN if begun else RUN))
+
+
+def _dies_at(pattern: str, place: Place) -> None:
     child = os.fork()
     if child == 0:
         Faulty(pattern, _die)
@@ -112,9 +122,6 @@ def _killed_at(pattern: str, place: Place) -> Said:
         os._exit(0)
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     assert code == 137, f"nothing was written to {pattern}: exit {code}"
-    # Killed before it wrote what is to be done: begin anew.
-    begun = (place.root / "again" / "suite.toml").exists()
-    return place.bench(*(AGAIN if begun else RUN))
 
 
 def _full_at(pattern: str, place: Place) -> Said:
@@ -141,6 +148,41 @@ def _written() -> Iterator[Case]:
             act = partial(_full_at, pattern)
             what = f"no room for {pattern[2:]}"
             yield Case("disk full", "run", what, _cold, equal("again"), act, stage)
+
+
+# ------------------------------------------------------------------ killed, and then damaged
+
+MIDWAY: Mapping[str, tuple[str, ...]] = {
+    "*/fit.json": ("KEY", "losses.jsonl", "seconds", "last.pt", "kept/00000002.safetensors"),
+    "*/stages/translate/??/*": ("translate-a2b.KEY", "../images/a2b/p0/1.png"),
+}
+"""Where a run is killed, and what of its checkpoints is damaged then."""
+TORN: Mapping[str, Damage] = {
+    "emptied": lambda content: b"",
+    "cut": lambda content: content[: len(content) * 2 // 3],
+    "overwritten": lambda content: b"\xff{}[]\n" * 9,
+}
+
+
+def _torn_midway(killed_at: str, file: str, how: Damage, place: Place) -> Said:
+    """Kill a run, damage what it would go on from, and let it go on."""
+    _dies_at(killed_at, place)
+    (torn,) = place.root.glob(f"again/trials/toy-*/checkpoints/{file}")
+    torn.write_bytes(how(torn.read_bytes()))
+    return place.bench(*AGAIN)
+
+
+def _midway() -> Iterator[Case]:
+    for killed_at, files in MIDWAY.items():
+        stage = "fit" if "fit" in killed_at else "translate"
+        for file, (what, how) in itertools.product(files, TORN.items()):
+            act = partial(_torn_midway, killed_at, file, how)
+            # A state that cannot be read is not passed over: hours of training may be in it.
+            promise = equal("again", but="loss " if file == "losses.jsonl" else "nothing")
+            if file == "last.pt":
+                promise = row("failed", "last.pt", "remove it")
+            yield Case("damaged checkpoint", "resume", f"killed in {stage}, {file}: {what}", _cold,
+                       promise, act, stage, tidy=False)  # fmt: skip
 
 
 # --------------------------------------------------------------------- files that grow too large
@@ -312,7 +354,7 @@ def _two_runs(place: Place) -> Said:
 def _while_it_runs(words: tuple[str, ...], promise: Any, place: Place) -> Said:
     """Another command meets a run that is under way."""
     running = place.begin(*LOCAL, TOY_FIT="0.4").until(place.stage("again", "fit"))
-    promise(place, place.bench(*words))
+    promise(place, place.bench(*(word.format(place=place.root) for word in words)))
     return running.end()
 
 
@@ -326,7 +368,7 @@ def _at_once() -> Iterator[Case]:
         "status": (("status", "again"), fine("running")),
         "cache clean": (("cache", "clean", "--days", "0", "--yes"), fine("kept")),
         "report": (("report", "again"), _answered),
-        "cache push": (("cache", "push", "file:///dev/shm/bench-faults-store"), fine("pushed")),
+        "cache push": (("cache", "push", "file://{place}/store"), fine("pushed")),
     }
     for what, (words, promise) in meet.items():
         act: Act = partial(_while_it_runs, words, promise)
