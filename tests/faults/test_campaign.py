@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from pathlib import Path
+
+import pytest
 
 from tests.faults.campaign.__main__ import BEGIN, END, PAGE, RECORD, all_cases, name_of, section
 from tests.faults.campaign.core import VERBS, Campaign, Case
@@ -29,17 +30,18 @@ def test_a_sample_of_the_campaign(tmp_path: Path) -> None:
     assert "ZeroDivisionError" in campaign.attempt(raises)
 
 
+def test_there_are_enough_faults_everywhere() -> None:
+    names = [name_of(case) for case in all_cases()]
+    assert len(names) == len(set(names)) >= 300
+    assert {verb for _, verb, _, _ in names} >= VERBS.keys() | {"explain", "list", "new", "check"}
+    assert {stage for _, _, stage, _ in names} >= {"fit", "translate", "score", "time"}
+
+
 def test_the_page_tells_what_the_campaign_found() -> None:
+    if not RECORD.exists():
+        pytest.skip("no campaign is on record: make faults")
     record = json.loads(RECORD.read_text("utf-8"))
     text = PAGE.read_text("utf-8")
     assert text.partition(BEGIN)[2].partition(END)[0].strip() == section(record)
-    assert [tuple(row[:4]) for row in record["cases"]] == [name_of(case) for case in all_cases()]
-
-
-def test_every_promise_is_kept_by_enough_faults_everywhere() -> None:
-    rows = json.loads(RECORD.read_text("utf-8"))["cases"]
-    assert len(rows) >= 300 and [row for row in rows if row[4]] == []
-    assert Counter(row[1] for row in rows).keys() >= VERBS.keys() | {"explain", "list", "new"}
-    assert {row[2] for row in rows} >= {"fit", "translate", "score", "time"}
-    names = [tuple(row[:4]) for row in rows]
-    assert len(names) == len(set(names))
+    assert {tuple(row[:4]) for row in record["cases"]} <= {name_of(case) for case in all_cases()}
+    assert [row for row in record["cases"] if row[4]] == []

@@ -94,7 +94,8 @@ def section(record: dict[str, Any]) -> str:
     """Return what the page says of a record."""
     rows = record["cases"]
     kept = sum(not row[4] for row in rows)
-    whole = f"{len(rows)} faults, {kept} ended as promised"
+    of = "" if record["declared"] == len(rows) else f" of {record['declared']}"
+    whole = f"{len(rows)}{of} faults injected, {kept} ended as promised"
     how = f"Written by `{record['command']}` of version {record['version']} on {record['date']}"
     lines = [f"**{whole}.** {how}, in {record['minutes']:.1f} minutes of one core.", ""]
     lines += ["| what is injected | injected | kept | met by |", "|---|---:|---:|---|"]
@@ -148,6 +149,7 @@ def main() -> int:
             "version": version("translation-bench"),
             "date": datetime.now(UTC).strftime("%Y-%m-%d"),
             "minutes": round(record["minutes"] + minutes, 2),
+            "declared": len(cases),
             "cases": [[*name, known[name]] for name in map(name_of, cases) if name in known],
         }
         write_atomic(RECORD, json.dumps(record, indent=0) + "\n")
