@@ -130,7 +130,7 @@ def _full_at(pattern: str, place: Place) -> Said:
     said = place.bench(*RUN)
     disk.on = False
     assert said.code in (1, 2) and "Traceback" not in said.err, said
-    if said.code == 2 or "No space left on device" in said.err:
+    if any(line.startswith("bench: ") for line in said.err.splitlines()):
         one_line(said, "No space left on device", code=said.code)
     else:
         row("failed", "No space left on device")(place, said)
