@@ -49,6 +49,8 @@ def vote(
     known = {ballot.id: ballot for ballot in asked}
     if not take:
         check_writable(run, "votes are kept there")
+    if export is not None:
+        check_writable(export.absolute().parent, "choose another place with --export")
     if take:
         votes = [vote for file in take for vote in read_votes_file(file, known)]
         append_votes(run, votes)
