@@ -10,8 +10,8 @@ QUICK := not browser and not gpu and not slow and not nightly and not slurm and 
 export MALLOC_MMAP_THRESHOLD_ ?= 1073741824
 export MALLOC_TRIM_THRESHOLD_ ?= 1073741824
 
-.PHONY: demo test study docs coverage slow clusters dist lowest pythons nightly scale-images speed \
-	gpu-check gate-record lint mypy browser hooks clean
+.PHONY: demo test study docs coverage slow clusters dist lowest pythons nightly faults scale-images \
+	speed gpu-check gate-record lint mypy browser hooks clean
 .DEFAULT_GOAL := demo
 
 $(STAMP): pyproject.toml constraints.txt
@@ -89,13 +89,18 @@ pythons: $(STAMP)
 			-m "$(QUICK)" || exit 1; \
 	done
 
-# What takes minutes: oracles of whole datasets, trainings that must learn, other versions, and every
-# speed run.
+# What takes minutes: oracles of whole datasets, trainings that must learn, faults, other versions, and
+# every speed run.
 nightly: $(STAMP)
 	$(BIN)/python -m pytest -m "nightly and not browser and not gpu and not slurm and not ray"
+	$(MAKE) faults
 	$(MAKE) lowest
 	$(MAKE) pythons
 	$(MAKE) speed
+
+# Hundreds of faults, each with its promise; the tables of docs/reliability.md are made from them.
+faults: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.faults.campaign --jobs 2
 
 browser: $(STAMP)
 	$(BIN)/python -m pytest -m browser tests/browser

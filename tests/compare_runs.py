@@ -14,6 +14,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 SPEED_COLUMNS = ("throughput", "resource")
@@ -53,12 +54,17 @@ def by(
     """Rows by key; a table in which a key comes twice is no table of results."""
     whole = frame.astype(object).where(frame.notna(), None)
     rows = {
-        tuple(row[key] for key in keys): tuple((name, row[name]) for name in values)
+        tuple(row[key] for key in keys): tuple((name, plain(row[name])) for name in values)
         for row in whole.to_dict("records")
     }
     if len(rows) < len(whole):
         raise SystemExit(f"{len(whole) - len(rows)} rows have the key of another row")
     return rows
+
+
+def plain(value: object) -> object:
+    """A list of numbers as a tuple, which is equal or not."""
+    return tuple(value.tolist()) if isinstance(value, np.ndarray) else value
 
 
 def files(run: Path) -> dict[tuple[object, ...], Path]:

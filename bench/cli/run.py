@@ -64,6 +64,8 @@ def run(
         out = unfinished_run()
     if resume and suite is None and out is not None and (out / "suite.toml").is_file():
         suite = out / "suite.toml"
+        if not suite.stat().st_size:  # it would be taken for the demo
+            raise BenchError(f"{suite} is damaged (it is empty): restore it from a copy")
     elif resume and suite is None and methods is None and dataset is None and data_root is None:
         raise BenchError(f"nothing to resume: {out} is no run folder")
     wanted = o.build_suite(

@@ -37,42 +37,50 @@ def vote(
     Serves one page on this machine until Ctrl-C; votes go to RUN/votes, and bench report shows
     what they say beside what the metrics say.
     """
-    from bench.storage.votes import append_votes
+    from bench.storage.files import check_writable
+    from bench.storage.votes import append_votes, write_ballots
     from bench.voting.server import export as export_page
     from bench.voting.server import read_votes_file
 
     run = run.resolve()
     if export is not None and export.suffix.lower() not in (".html", ".htm"):
         raise BenchError(f"--export {export}: name a file that ends in .html")
-    asked = _ballots(run, methods, ballots, seed, keep=bool(take))
+    asked, before = _ballots(run, methods, ballots, seed, keep=bool(take))
     known = {ballot.id: ballot for ballot in asked}
+    if not take:
+        check_writable(run, "votes are kept there")
+    if export is not None:
+        check_writable(export.absolute().parent, "choose another place with --export")
     if take:
         votes = [vote for file in take for vote in read_votes_file(file, known)]
         append_votes(run, votes)
         typer.echo(f"{len(votes)} votes added to {run / 'votes'}")
     elif export is not None:
+        # Not before: a picture may be damaged, and nobody has been asked then.
         export_page(run, asked, export)
+        write_ballots(run, [*asked, *before])
         typer.echo(export)
     else:
+        write_ballots(run, [*asked, *before])
         _serve(run, asked, port)
 
 
-def _ballots(run: Path, methods: str | None, count: int, seed: int, *, keep: bool) -> list[Ballot]:
-    """The questions of a run: those asked before, as long as nothing else is asked for."""
+def _ballots(
+    run: Path, methods: str | None, count: int, seed: int, *, keep: bool
+) -> tuple[list[Ballot], list[Ballot]]:
+    """The questions to ask, and others that were asked before: votes on them stay valid."""
     from bench.analysis.validity import open_run
-    from bench.storage.votes import read_ballots, write_ballots
+    from bench.storage.votes import read_ballots
     from bench.voting.ballots import make_ballots
 
     before = read_ballots(run)
     if keep and not before:
         raise BenchError(f"{run} has asked nobody: there are no ballots these votes could be of")
     if keep:
-        return before
+        return before, []
     made = make_ballots(open_run(run), count=count, seed=seed, labels=o.split(methods))
     fresh = {ballot.id for ballot in made}
-    # Votes on earlier questions stay valid: they keep their ballots.
-    write_ballots(run, [*made, *(ballot for ballot in before if ballot.id not in fresh)])
-    return made
+    return made, [ballot for ballot in before if ballot.id not in fresh]
 
 
 def _serve(run: Path, asked: list[Ballot], port: int) -> None:

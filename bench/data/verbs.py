@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import warnings
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from PIL import Image
 from bench.api import A2B, B2A, BenchError, Dataset, ImageItem, LayeredDataset
 from bench.data.content import PARTS, Contents, Differences, compare_contents
 from bench.data.hashing import forget
+from bench.data.images import read_image
 from bench.data.splits import SplitDataset
 from bench.storage.files import filling
 
@@ -118,20 +118,14 @@ def verify(
 
 
 def _flaw(item: ImageItem, dataset: Dataset) -> str:
-    """What is wrong with a picture when it is decoded to the end; empty when nothing is."""
+    """What is wrong with a picture when it is decoded as a run does; empty when nothing is."""
     try:
-        if item.path is None:
-            if item.render is not None and isinstance(dataset, SplitDataset):
-                item.render()  # which decodes; what others render is whole
-            return ""
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(item.path) as image:
-                # `verify` would pass a truncated JPEG; only decoding finds it.
-                image.load()
-    except Exception as error:
-        # Pillow's decoders raise anything from OSError to struct.error.
-        return str(error) or type(error).__name__
+        if item.path is not None:
+            read_image(item.path)
+        elif item.render is not None and isinstance(dataset, SplitDataset):
+            item.render()  # which decodes; what others render is whole
+    except BenchError as error:
+        return str(error).removeprefix(str(item.path)).lstrip(": ")
     return ""
 
 
@@ -220,11 +214,10 @@ def _write_layers(dataset: Dataset, part: str, item: ImageItem, out: Path) -> di
 
 
 def _write(item: ImageItem, path: Path) -> None:
-    """One picture as a PNG; pixels are kept, whatever file they come from."""
+    """One picture as a PNG: the pixels that a run sees, whatever file they come from."""
     if item.render is not None:
         Image.fromarray(item.render()).save(path, compress_level=4)
     elif item.path is not None:
-        with Image.open(item.path) as image:
-            image.convert("RGB").save(path, compress_level=4)
+        Image.fromarray(read_image(item.path)).save(path, compress_level=4)
     else:
         raise BenchError(f"picture {item.id} has neither a file nor a renderer")

@@ -213,7 +213,9 @@ def _finished_before(run: Path, job: Job) -> TrialResult | None:
         result = read_result(folder / RESULT)
     except (OSError, ValueError):
         return None
-    return result if result.status == "ok" else None
+    rows = (*result.measurements, *result.samples, *result.timings)
+    mine = all(row.get("trial") == job.trial for row in rows)  # not another trial's
+    return result if result.status == "ok" and mine else None
 
 
 def _write_facts(run: Path, suite: Suite, plan: Plan, registry: Registry, launcher: str) -> None:

@@ -33,6 +33,8 @@ def check_state(state: Mapping[str, Tensor], module: nn.Module, what: str) -> No
                 f"{what} has no {key!r}, of shape {tuple(wanted.shape)}: it belongs to another "
                 "network"
             )
+        if not isinstance(state[key], torch.Tensor):
+            raise BenchError(f"{what}: {key!r} is a {type(state[key]).__name__}, no weights")
         if state[key].shape != wanted.shape:
             raise BenchError(
                 f"{what}: {key!r} has shape {tuple(state[key].shape)} where the network has "

@@ -187,6 +187,11 @@ def read_state(path: Path) -> Mapping[str, torch.Tensor]:
     for key in state:
         if not isinstance(key, str):
             raise BenchError(f"{path} has the key {key!r}: names of weights are text")
+    # A training's state is made of parts; weights are tensors and nothing else.
+    if any(isinstance(value, torch.Tensor) for value in state.values()):
+        for key, value in state.items():
+            if not isinstance(value, torch.Tensor):
+                raise BenchError(f"{path}: {key!r} is a {type(value).__name__}, no tensor")
     return state
 
 

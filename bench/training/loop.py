@@ -23,7 +23,7 @@ from torch import nn
 
 from bench.api import BenchError, Diverged, Event
 from bench.nn.state import load_state, write_torch
-from bench.storage.files import write_atomic
+from bench.storage.files import read_json_lines, write_atomic
 from bench.training.averages import PREFIX
 
 if TYPE_CHECKING:
@@ -211,9 +211,9 @@ class _Curve:
         if path is None or not path.exists():
             return
         kept = [
-            line
-            for line in path.read_text("utf-8").splitlines()
-            if line.endswith("}") and json.loads(line)["iteration"] < start
+            json.dumps(row)
+            for row in read_json_lines(path)  # without what a kill or the disk has damaged
+            if isinstance(at := row.get("iteration"), int) and at < start
         ]
         path.write_text("".join(f"{line}\n" for line in kept), "utf-8")
 

@@ -220,6 +220,13 @@ def test_verify_finds_what_headers_hide(folder: Path) -> None:
     assert any("exact copies" in line for line in found.lines())
 
 
+def test_verify_refuses_what_a_run_refuses(folder: Path) -> None:
+    Image.fromarray(np.ones((8, 8), np.float32)).save(folder / "testB" / "floats.tiff")
+    found = verify(opened(folder), folder.parent, offline=True, progress=quiet)
+    floats = str(folder / "testB" / "floats.tiff")
+    assert found.broken == ((floats, "pixel format F is not supported: save it as 8-bit RGB"),)
+
+
 def test_make_folder_writes_the_same_pixels(folder: Path, tmp_path: Path) -> None:
     dataset = opened(folder)
     out = make_folder(dataset, tmp_path / "made", progress=quiet)

@@ -255,6 +255,14 @@ def test_nothing_to_resume(command: Callable[..., str]) -> None:
     assert not Path("gone").exists() and not Path("runs").exists()
 
 
+def test_an_emptied_suite_is_not_taken_for_the_demo(command: Callable[..., str]) -> None:
+    Path("run").mkdir()
+    Path("run/suite.toml").touch()
+    line = command("run", "--resume", "--out", "run")
+    assert "run/suite.toml is damaged (it is empty)" in line
+    assert [path.name for path in Path("run").iterdir()] == ["suite.toml"]
+
+
 def test_report_of_what_is_no_run(command: Callable[..., str]) -> None:
     Path("run").mkdir()
     assert "is not a run folder" in command("report", "run")

@@ -10,6 +10,7 @@ import pickle
 import socket
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -243,6 +244,15 @@ def test_values_that_no_training_gives(value: torch.Tensor, says: str) -> None:
     with pytest.raises(BenchError, match=says):
         load_state(net, {"weight": value}, "its weights")
     assert bool((net.weight == 0).all())
+
+
+def test_text_where_a_tensor_should_be(tmp_path: Path) -> None:
+    torch.save({"w": torch.ones(2), "b": "text"}, tmp_path / "w.pt")
+    with pytest.raises(BenchError, match=r"w\.pt: 'b' is a str, no tensor"):
+        read_state(tmp_path / "w.pt")
+    state: dict[str, Any] = {"weight": "text"}
+    with pytest.raises(BenchError, match="its weights: 'weight' is a str, no weights"):
+        load_state(torch.nn.Linear(2, 1, bias=False), state, "its weights")
 
 
 def test_a_file_with_code_is_said_to_hold_code(tmp_path: Path) -> None:

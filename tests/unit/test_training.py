@@ -179,6 +179,19 @@ def test_a_checkpoint_that_cannot_be_read_is_one_line(tmp_path: Path, damage: st
         assert "net: 'weight' has shape (1, 2) where the network has (1, 5)" in str(error.value)
 
 
+@pytest.mark.parametrize(
+    "damage", [b"\xff\xfe\n", b"[1]\nnull\n", b'{"iteration": "x"}\n', b'{"it']
+)
+def test_a_damaged_curve_stops_no_training(tmp_path: Path, damage: bytes) -> None:
+    ctx = Context(CPU, work_dir=tmp_path)
+    run_training(Line(), Budget(iterations=3), ctx)
+    before = _curve(tmp_path)
+    with (tmp_path / "losses.jsonl").open("ab") as file:
+        file.write(damage)
+    assert run_training(Line(), Budget(iterations=5), ctx) == 5
+    assert _curve(tmp_path)[:3] == before and len(_curve(tmp_path)) == 5
+
+
 def test_a_failed_save_keeps_the_old_checkpoint(tmp_path: Path) -> None:
     ctx = Context(CPU, work_dir=tmp_path)
     run_training(Line(), Budget(iterations=3), ctx)

@@ -359,6 +359,24 @@ def test_points_that_training_had_passed_are_trained_for_again(bench: Bench) -> 
     assert list(_points(result)) == [2, 6] and kept_path(work, 2).is_file()
 
 
+@pytest.mark.parametrize("name", ["KEY", "losses.jsonl", "seconds", "kept/*", "translate-a2b.KEY"])
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe{}\n"])
+def test_what_is_damaged_in_the_work_folder_reaches_no_cache(
+    bench: Bench, name: str, content: bytes
+) -> None:
+    whole = bench.run("whole", score_at=["2it"])
+    folder = bench.root / "run"
+    bench.run("run", score_at=["2it"])
+    shutil.rmtree(bench.root / "cache" / "stages")
+    bench.run("run", score_at=["2it"])  # a work folder of its own
+    shutil.rmtree(bench.root / "cache" / "stages")
+    file = next(folder.glob(f"trials/*/checkpoints/{name}"))
+    file.unlink()
+    file.write_bytes(content)
+    again = bench.run("run", score_at=["2it"])
+    assert _values(again) == _values(whole) and _points(again) == _points(whole)
+
+
 def test_what_keeps_nothing_on_the_way_says_so(bench: Bench) -> None:
     module = sys.modules["toy_plugin"]
     original = module.run_training

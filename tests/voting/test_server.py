@@ -190,6 +190,16 @@ def test_an_exported_page_comes_back_as_votes(tmp_path: Path) -> None:
     assert len(later) == 17 and len(read_votes(path, later)) == 12
 
 
+def test_a_damaged_picture_is_refused_and_nothing_written(tmp_path: Path) -> None:
+    path = make_run(tmp_path / "run", methods=("munit", "cyclegan"), inputs=2, size=16).path
+    for file in path.glob("trials/*/images/**/*.png"):
+        file.write_bytes(file.read_bytes()[:40])
+    out = tmp_path / "page.html"
+    made = CliRunner().invoke(app, ["vote", str(path), "--export", str(out), "--ballots", "12"])
+    assert isinstance(made.exception, BenchError) and ".png" in str(made.exception)
+    assert not out.exists() and read_ballots(path) == []
+
+
 def test_killed_in_the_middle_nothing_is_lost(run: Path, ballots: dict[str, Ballot]) -> None:
     program = (
         "import sys; from pathlib import Path; from bench.storage.votes import read_ballots;"

@@ -19,8 +19,16 @@ from bench.devices import peak_memory_mb, reset_peak_memory
 from bench.metrics.judge import Judge
 from bench.plugins import load_weights, make_config, resolve
 from bench.storage.cache import key_of
-from bench.storage.files import link_or_copy, write_atomic, write_json
-from bench.training.loop import LOSSES, Kept, cores_of, kept_path, kept_weights, seconds_spent
+from bench.storage.files import link_or_copy, read_json_lines, write_atomic, write_json
+from bench.training.loop import (
+    CHECKPOINT,
+    LOSSES,
+    Kept,
+    cores_of,
+    kept_path,
+    kept_weights,
+    seconds_spent,
+)
 
 if TYPE_CHECKING:
     from bench.execution.workspace import Workspace
@@ -197,15 +205,33 @@ def _own(work: Path, job: Job) -> None:
     """Empty the checkpoint folder unless it belongs to this very fit, and kept all on its way."""
     work.mkdir(parents=True, exist_ok=True)
     mark = work / "KEY"
-    key, *kept = mark.read_text("utf-8").split() if mark.exists() else [""]
-    if key == job.fit_key and {*map(str, job.score_at)} <= {*kept}:
+    told = mark.read_bytes().decode("ascii", "replace").split() if mark.exists() else []
+    asked = {*map(str, job.score_at)}
+    if told[:1] == [job.fit_key] and asked <= {*told[1:]} and _all_readable(work):
         return
     shutil.rmtree(work)
     write_atomic(mark, " ".join([job.fit_key, *map(str, job.score_at)]))
 
 
+def _all_readable(work: Path) -> bool:
+    """Whether a training can go on here without leaving anything wrong in the cache.
+
+    Of a damaged curve nobody could tell how far training had come; weights that were kept on the
+    way go into the cache as they are.
+    """
+    trained, curve = (work / CHECKPOINT).exists(), work / LOSSES
+    if trained and curve.exists() and not read_json_lines(curve):
+        return False
+    try:
+        for file in kept_path(work, 0).parent.glob("*.safetensors"):
+            kept_weights(file)
+    except BenchError:
+        return False
+    return True
+
+
 def _last_iteration(curve: Path) -> int | None:
     if not curve.exists():
         return None
-    lines = curve.read_text("utf-8").splitlines()
-    return int(json.loads(lines[-1])["iteration"]) + 1 if lines else None
+    rows = read_json_lines(curve)
+    return int(rows[-1]["iteration"]) + 1 if rows else None

@@ -160,7 +160,7 @@ def translate_items(
 def _translate(workspace: Workspace, fitted: Fitted, direction: Direction, key: str) -> None:
     job, items, folder = workspace.job, workspace.inputs(direction), workspace.outputs(direction)
     mark = workspace.checkpoints / f"translate-{direction.key}.KEY"
-    resuming = mark.exists() and mark.read_text("utf-8") == key
+    resuming = mark.exists() and mark.read_bytes() == key.encode()
     if not resuming:
         # Before the mark: no picture of another key may ever lie beside it.
         shutil.rmtree(folder, ignore_errors=True)
