@@ -8,7 +8,7 @@ import importlib.metadata
 import importlib.util
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import product
@@ -237,7 +237,9 @@ def load_plugins(
             return
         begin(name)
         try:
-            manager.register(load(), name=name)
+            # What a plugin prints as it is imported is not what a command says.
+            with redirect_stdout(sys.stderr):
+                manager.register(load(), name=name)
         except (Exception, SystemExit) as error:
             registry.broken.append(BrokenPlugin(name, origin, _reason(error)))
 

@@ -77,10 +77,13 @@ def new(
     out: Annotated[Path, typer.Option(help="The folder to write it to.")] = Path(),
 ) -> None:
     """Write NAME.py, a plugin in one file that runs as it is; with --package, a package NAME."""
+    from bench.plugins import load_plugins
     from bench.storage.files import check_writable, write_atomic
 
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or keyword.iskeyword(name):
         raise BenchError(f"name {name!r}: begin with a lower-case letter, then letters, digits, _")
+    if name in getattr(load_plugins(), f"{kind}s"):
+        raise BenchError(f"there is a {kind} {name} already: choose another name")
     path = out / (name if package else f"{name}.py")
     if path.exists():
         raise BenchError(f"{path} exists already: choose another name")

@@ -43,7 +43,7 @@ def report(
     from bench.analysis.validity import open_run
     from bench.api import BenchError
     from bench.execution.runner import Execution, render_reports
-    from bench.plugins import load_plugins
+    from bench.plugins import load_plugins, make_config
 
     if not merge and (len(runs) > 1 or out is not None):
         raise BenchError("several runs or --out need --merge: bench report RUN_A RUN_B --merge")
@@ -61,6 +61,8 @@ def report(
     for key, value in o.settings_of(setting).items():
         name, _, option = key.partition(".")
         options.setdefault(registry.report(name).name, {})[option] = value
+    for name, found in options.items():  # refused before anything is written
+        make_config("report", name, registry.report(name).config, found)
     view = replace(view, suite={**view.suite, "reports": options})
     page, problems = render_reports(view, registry, names)
     from bench.cli.show import show_execution

@@ -235,6 +235,7 @@ def translate(
 
     Writes ``<name>_<sample>.png``, and ``<name>-sheet.png`` where there are several.
     """
+    from bench.analysis.text import clean_text
     from bench.execution.progress import make_listener
     from bench.storage.files import check_writable
     from bench.training.seeding import derive_seed
@@ -289,12 +290,12 @@ def translate(
                 for output in outputs:
                     path = out / f"{file.stem}_{len(sheet) - 1}.png"
                     _write(path, output)
-                    typer.echo(path)
+                    typer.echo(clean_text(path))
                     sheet.append(output)
             if len(sheet) > 2:
                 path = out / f"{file.stem}-sheet.png"
                 _write(path, _tiled(sheet))
-                typer.echo(path)
+                typer.echo(clean_text(path))
 
 
 @app.command()

@@ -19,6 +19,8 @@ def contest(run: Path) -> RunView:
     bench.api.RunView
         The run with its comparisons, its checks and so its verdict.
     """
+    for name in ("comparisons", "checks"):  # those of an earlier attempt, damaged perhaps
+        (run / "tables" / f"{name}.parquet").unlink(missing_ok=True)
     view = read_run(run)
     view = judged(replace(view, comparisons=comparisons(view)))
     write_table(run, "comparisons", view.comparisons)

@@ -28,13 +28,14 @@ from bench.execution.contest import contest
 from bench.execution.dispatch import Dispatch
 from bench.execution.environment import describe_environment
 from bench.execution.progress import make_listener
+from bench.execution.stages.fit import WEIGHTS
 from bench.execution.worker import JOB, RESULT, command_line
 from bench.plugins import Registry, load_plugins, make_config, resolve
 from bench.storage.cache import key_of
 from bench.storage.declared import write_declared
 from bench.storage.files import check_writable, write_atomic, write_json
 from bench.storage.jobs import Job, write_plan
-from bench.storage.locks import LOCK, locked
+from bench.storage.locks import locked
 from bench.storage.rows import TrialRow
 from bench.storage.store import carried, named_store
 from bench.storage.tables import SCHEMAS, VERSION, check_version, read_result, table, write_table
@@ -194,8 +195,8 @@ def _check_folder(out: Path, resume: bool) -> None:
     """Refuse a place that holds something else, before anything is done; writes nothing."""
     if out.exists() and not out.is_dir():
         raise BenchError(f"{out} is a file: choose another place with --out")
-    # A run that was killed before it wrote its suite has left its lock alone.
-    if out.is_dir() and any(entry.name != LOCK for entry in out.iterdir()):
+    # A run that was killed before it wrote its suite has left its lock, and half of the suite.
+    if out.is_dir() and any(not entry.name.startswith(".") for entry in out.iterdir()):
         if not (out / "suite.toml").exists():
             raise BenchError(f"{out} is not empty and no run: choose another place with --out")
         if not resume:
@@ -215,7 +216,9 @@ def _finished_before(run: Path, job: Job) -> TrialResult | None:
         return None
     rows = (*result.measurements, *result.samples, *result.timings)
     mine = all(row.get("trial") == job.trial for row in rows)  # not another trial's
-    return result if result.status == "ok" and mine else None
+    trained = result.facts.get("parameters") is not None
+    whole = not trained or (folder / "checkpoints" / WEIGHTS).is_file()
+    return result if result.status == "ok" and mine and whole else None
 
 
 def _write_facts(run: Path, suite: Suite, plan: Plan, registry: Registry, launcher: str) -> None:

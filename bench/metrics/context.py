@@ -107,7 +107,9 @@ class ScoringData:
         """What resampling draws from, as a hash: the inputs, and what outputs are held against."""
         named = [f"{key} {picture.digest}" for key, picture in self.inputs.items()]
         digests = [p.digest for p in (*self.reference, *self.reference_train)]
-        return hashlib.sha256("\n".join([*named, *digests]).encode()).hexdigest()[:16]
+        drawn = "\n".join([*named, *digests])
+        # File names that are no text are kept as they are.
+        return hashlib.sha256(drawn.encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
     def pictures(self, which: Which) -> Sequence[Picture]:
         """Return one of the sets; ``outputs`` is the first sample of every input.

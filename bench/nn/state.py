@@ -10,7 +10,7 @@ from bench.api import BenchError
 from bench.storage.files import replacing
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from pathlib import Path
 
     from torch import Tensor, nn
@@ -60,6 +60,18 @@ def load_state(module: nn.Module, state: Mapping[str, Tensor], what: str) -> Non
 def select_prefix(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     """The entries whose keys begin with `prefix`, without it."""
     return {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}
+
+
+def refuse_others(state: Mapping[str, Any], known: Collection[str], path: Path) -> None:
+    """Raise :class:`bench.api.BenchError` for an entry that belongs to none of the parts `known`.
+
+    Parameters
+    ----------
+    state
+        Entries ``<part>.<key>``, read from the file `path`.
+    """
+    if others := [key for key in state if key.partition(".")[0] not in known]:
+        raise BenchError(f"{path} holds {others[0]!r} beside {' and '.join(known)}: take it out")
 
 
 def join(parts: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor]:

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from bench.storage.files import replacing
+from bench.storage.files import discard, replacing
 
 _SEAL = hashlib.sha256().digest_size
 
@@ -56,9 +56,12 @@ class ArrayCache:
         if self.folder is None:
             return
         for key, value in entries.items():
+            path = self._path(key)
+            if path.is_dir():
+                discard(path)
             # Not forced to the disk: what a power cut spoils is noticed and computed again.
             with (
-                replacing(self._path(key), sync=False) as temporary,
+                replacing(path, sync=False) as temporary,
                 temporary.open("wb") as file,
             ):
                 file.write(_seal(key, value))

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.api import BenchError
-from bench.storage.files import file_sha256, link_or_copy, write_json
+from bench.storage.files import discard, file_sha256, link_or_copy, write_json
 from bench.storage.store import Store
 
 MANIFEST = "MANIFEST.json"
@@ -162,7 +162,7 @@ class Cache:
             if _is_sound(kind, key, aside):
                 aside.rename(entry)
                 return entry
-        shutil.rmtree(aside, ignore_errors=True)
+        discard(aside)
         return None
 
     @contextmanager

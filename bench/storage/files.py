@@ -31,6 +31,11 @@ __all__ = [
 ]
 
 
+_NAME = 48
+"""Characters of a file's name that its temporary name ends with: a name may be as long as the file
+system allows, and nothing more fits."""
+
+
 @contextmanager
 def replacing(path: Path, *, sync: bool = True) -> Iterator[Path]:
     """A temporary name in the same folder, to be filled; it becomes `path` when the block ends.
@@ -45,7 +50,7 @@ def replacing(path: Path, *, sync: bool = True) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     # The ending stays: some writers choose the format by it. Not by process id: machines that
     # share a folder have the same ones.
-    temporary = path.with_name(f".{secrets.token_hex(8)}.{path.name}")
+    temporary = path.with_name(f".{secrets.token_hex(8)}.{path.name[-_NAME:]}")
     try:
         yield temporary
         if sync:
@@ -124,6 +129,15 @@ def objects_of(lines: Iterable[bytes]) -> list[Mapping[str, Any]]:
     return rows
 
 
+def discard(path: Path) -> None:
+    """Remove a file or a folder with all that is in it, as far as that can be done."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+        return
+    with suppress(OSError):
+        path.unlink(missing_ok=True)
+
+
 def link_or_copy(source: Path, target: Path) -> None:
     """Put a file at a second place: a hard link where the file system can, else a copy."""
     with replacing(target, sync=False) as temporary:
@@ -150,11 +164,13 @@ def check_writable(folder: Path, hint: str = "choose another place with --out") 
     BenchError
         When it cannot be made, is no folder, or takes no file.
     """
+    probe = folder / f".probe-{secrets.token_hex(8)}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / f".probe-{secrets.token_hex(8)}"
-        probe.write_bytes(b"probe")
-        probe.unlink()
+        try:
+            probe.write_bytes(b"probe")
+        finally:
+            probe.unlink(missing_ok=True)
     except OSError as error:
         reason = error.strerror or str(error)
         raise BenchError(f"cannot write to {folder}: {reason}; {hint}") from None

@@ -198,7 +198,7 @@ class Suite(_Strict):
     precision: Literal["auto", "fp32", "tf32", "bf16"] = "auto"
     allow_missing: bool = False
     timeout: float | None = Field(default=None, gt=0)
-    workers: int = Field(default=1, ge=1, le=256)
+    workers: int = Field(default=1, ge=1, le=256, strict=True)
     rates: Prices | None = None
     weights_dir: AbsolutePath | None = None
     offline: bool = False

@@ -17,7 +17,7 @@ from bench.api import A2B, B2A, BenchError
 from bench.nn.patch import smallest_side
 from bench.nn.precision import apply_float32_policy, autocast
 from bench.nn.resnet import ResnetGenerator, generator_widths
-from bench.nn.state import join, load_state, select_prefix
+from bench.nn.state import join, load_state, refuse_others, select_prefix
 from bench.training.config import ResnetConfig
 from bench.training.loop import modules_in, run_training
 from bench.training.sampling import check_sides
@@ -43,12 +43,21 @@ States = dict[str, dict[str, Tensor]]
 C = TypeVar("C", bound=ResnetConfig)
 
 
-def own_states(state: Mapping[str, Any]) -> States:
-    """The generators in a file that this project wrote, weights or checkpoint; else none."""
+def own_states(state: Mapping[str, Any], path: Path) -> States:
+    """The generators in a file `path` that this project wrote, weights or checkpoint; else none.
+
+    Raises
+    ------
+    BenchError
+        When there is something else beside them.
+    """
     if (modules := modules_in(state)) is not None:
         state = join({d: modules.get(d, {}) for d in DIRECTIONS})
     parts = {d: select_prefix(state, f"{d}.") for d in DIRECTIONS}
-    return {d: part for d, part in parts.items() if part}
+    found = {d: part for d, part in parts.items() if part}
+    if found:
+        refuse_others(state, DIRECTIONS, path)
+    return found
 
 
 class ResnetMethod(ABC, Generic[C]):

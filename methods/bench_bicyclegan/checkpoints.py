@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from bench.api import BenchError
-from bench.nn.state import drop_statistics, join, select_prefix, write_weights
+from bench.nn.state import drop_statistics, join, refuse_others, select_prefix, write_weights
 from bench.storage.weights import read_state
 from bench.training.loop import modules_in
 
@@ -87,6 +87,8 @@ def read_networks(path: Path, direction: str = "a2b") -> dict[str, dict[str, dic
         if any(parts.values()):
             networks[way] = {name: part for name, part in parts.items() if part}
     if networks:
+        if modules is None:
+            refuse_others(state, DIRECTIONS, path)
         return networks
     networks[direction] = {"gen": drop_statistics(state)}
     sibling = path.with_name(path.name.replace("_net_G", "_net_E"))

@@ -63,7 +63,7 @@ def read_generators(path: Path, direction: str | None = None) -> States:
             )
         path = file
     state = read_state(path)
-    return own_states(state) or {direction or direction_of(path): clean_generator(state)}
+    return own_states(state, path) or {direction or direction_of(path): clean_generator(state)}
 
 
 def write_official(

@@ -61,7 +61,7 @@ def read_generators(path: Path, direction: str | None = None) -> States:
             raise BenchError(f"{path} holds no <epoch>_net_G_A.pth or <epoch>_net_G_B.pth")
         path = pairs[-1]
     state = read_state(path)
-    if found := own_states(state):
+    if found := own_states(state, path):
         return found
     found = {direction or direction_of(path): clean_generator(state)}
     if direction is None and path.stem.endswith(("_net_G_A", "_net_G_B")):

@@ -14,7 +14,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.api import BenchError, Budget, Event, Method, TrainedMethod
+from bench.api import BenchError, Budget, Diverged, Event, Method, TrainedMethod
 from bench.devices import peak_memory_mb, reset_peak_memory
 from bench.metrics.judge import Judge
 from bench.plugins import load_weights, make_config, resolve
@@ -177,6 +177,8 @@ def _restore_or_fit(workspace: Workspace, method: TrainedMethod) -> None:
     # The loop counts over all attempts, where training was interrupted.
     seconds = max(time.monotonic() - begun, seconds_spent(work) or 0.0)
     state = {name: t.detach().cpu().contiguous() for name, t in method.state_dict().items()}
+    if bad := [name for name, tensor in state.items() if not tensor.isfinite().all()]:
+        raise Diverged(f"the weights that training gave are not finite: {bad[0]}")
     curve = work / LOSSES
     facts = {
         "seconds": seconds,

@@ -86,6 +86,8 @@ FILES: dict[str, dict[str, Damage]] = {
        for name in ("trials", "measurements", "samples", "timings", "curves", "comparisons",
                     "checks")},
 }  # fmt: skip
+_SHOWN = ("losses.jsonl", "0.png")
+"""Of trials that have ended: no number comes from them again; `replay` tells of the pictures."""
 READERS = ("report", "compare", "merge", "replay", "status", "vote", "weights")
 
 
@@ -110,6 +112,8 @@ def _runs() -> Iterator[Case]:
 def _resumed() -> Iterator[Case]:
     """A resumed run makes good whatever is damaged but what it goes by: suite and version."""
     for number, (file, damages) in enumerate(FILES.items()):
+        if Path(file).name in _SHOWN:
+            continue
         known_by = Path(file).name in ("suite.toml", "environment.json")
         whole = {k: v for k, v in damages.items() if not (known_by and k in ("gone", "only {}"))}
         for what, how in itertools.islice(itertools.cycle(whole.items()), number, number + 1):
@@ -321,7 +325,7 @@ def _moved() -> Iterator[Case]:
         )
     for verb in ("report", "vote", "status", "compare"):
         yield Case(kind, verb, "plugin moved away", plugin, as_ever(verb))
-    for name in ("result.json", "job.json", "scored.json", "events.jsonl", "images"):
+    for name in ("result.json", "job.json", "scored.json", "events.jsonl"):
         yield Case(kind, "resume", f"{name} of two trials exchanged", partial(_swap, name), equal())
     yield Case(kind, "replay", "pictures of two trials exchanged", partial(_swap, "images"),
                noticed("output"))  # fmt: skip
