@@ -32,8 +32,8 @@ METRICS: tuple[MetricSpec, ...] = (
         explanation=(
             "A logistic regression on features, trained on real training images of both domains, "
             "decides whether the first output of each input belongs to the target domain: 0 to 1. "
-            "One that is farther from every training image than 99.5% of these are from their "
-            "nearest other belongs to neither. classifier_accuracy, classifier_auc and "
+            "One that is farther from every training image than 99.5% of these are from the "
+            "nearest image of the other domain belongs to neither. classifier_accuracy, classifier_auc and "
             "classifier_calibration_error say how far the judge can be trusted on real test images "
             "that it never saw, both domains counting half; classifier_ceiling how right it can "
             "look at most, since some photographs carry the wrong label (what it gets wrong for "
