@@ -252,8 +252,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             found.append(stage)
         if options.docs:
             into(options.docs, table(options.pictures, kept(work), options.metrics))
-    worst = max(found, key=lambda stage: stage.memory)
-    if worst.memory > LIMIT_GB:
+    worst = max(found, key=lambda stage: stage.memory, default=None)
+    if worst is not None and worst.memory > LIMIT_GB:
         raise SystemExit(f"{worst.name} took {worst.memory:.1f} GB: more than {LIMIT_GB:g}")
 
 

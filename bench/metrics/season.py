@@ -28,7 +28,7 @@ _NATS = (0.0, float(np.log(2)))
 _LEAST = 8
 """Training images of either domain below which no classifier is trained."""
 _NEAR = 0.995
-"""Share of training pictures whose nearest other is near enough: few of a large set are odd."""
+"""Share of training pictures that are near enough: few of a large set are odd."""
 SURE = 0.9
 """Probability of either domain from which on the judge is sure."""
 
@@ -179,19 +179,24 @@ class Known:
     features
         Of training pictures, ``(n, d)``, each of length 1.
     reach
-        How far from its nearest other nearly each of them is, at most.
+        How far from the other domain's nearest nearly each of them is, at most, or from its
+        nearest other where that is more. A translation stands between the domains: soft or
+        compressed it is farther from real pictures than they are from one another.
     """
 
     features: Floats
     reach: float
 
     @classmethod
-    def of(cls, features: npt.ArrayLike) -> Known:
-        """Learn from features ``(n, d)`` of real pictures; n at least 2."""
-        x = _unit(features)
+    def of(cls, source: npt.ArrayLike, target: npt.ArrayLike) -> Known:
+        """Learn from features ``(n, d)`` and ``(m, d)`` of real pictures; n + m at least 2."""
+        x = _unit(np.concatenate([np.asarray(source), np.asarray(target)]))
         products = x @ x.T
         np.fill_diagonal(products, -1.0)
-        return cls(x, _apart(float(np.quantile(products.max(1), 1.0 - _NEAR))))
+        count = len(np.asarray(source))
+        across = products[:count, count:]
+        nearest = (products.max(1), np.r_[across.max(1), across.max(0)])
+        return cls(x, max(_apart(float(np.quantile(n, 1.0 - _NEAR))) for n in nearest))
 
     def far(self, features: npt.ArrayLike) -> Flags:
         """Return which of ``(n, d)`` are out of reach of all of them."""
@@ -306,7 +311,7 @@ def _judge(context: MetricContext, side: int | None) -> _Judged:
     context.need("source_train", _LEAST)
     context.need("reference_train", _LEAST)
     trained = [context.features(which, side=side) for which in ("source_train", "reference_train")]
-    classifier, known = train(*trained), Known.of(np.concatenate(trained))
+    classifier, known = train(*trained), Known.of(*trained)
 
     def opinion(features: npt.ArrayLike) -> _Opinion:
         return _Opinion(classifier.probabilities(features), known.far(features))

@@ -32,13 +32,14 @@ METRICS: tuple[MetricSpec, ...] = (
         explanation=(
             "A logistic regression on features, trained on real training images of both domains, "
             "decides whether the first output of each input belongs to the target domain: 0 to 1. "
-            "One that is farther from every training image than 99.5% of these are from their "
-            "nearest other belongs to neither. classifier_accuracy, classifier_auc and "
-            "classifier_calibration_error say how far the judge can be trusted on real test images "
-            "that it never saw, both domains counting half; classifier_ceiling how right it can "
-            "look at most, since some photographs carry the wrong label (what it gets wrong for "
-            "sure counts as such, so the ceiling may be higher). target_rate_sure is of those "
-            "outputs alone of which it is sure, at a probability of 0.9. An input may already look "
+            "One that is farther from every training image than 99.5% of these are from the "
+            "nearest image of the other domain belongs to neither. classifier_accuracy, "
+            "classifier_auc and classifier_calibration_error say how far the judge can be trusted "
+            "on real test images that it never saw, both domains counting half; "
+            "classifier_ceiling how right it can look at most, since some photographs carry the "
+            "wrong label (what it gets wrong for sure counts as such, so the ceiling may be "
+            "higher). target_rate_sure is of those outputs alone of which it is sure, at a "
+            "probability of 0.9. An input may already look "
             "like the target: the identity shows how often."
         ),
         extractors=FEATURES,

@@ -86,7 +86,7 @@ FILES: dict[str, dict[str, Damage]] = {
        for name in ("trials", "measurements", "samples", "timings", "curves", "comparisons",
                     "checks")},
 }  # fmt: skip
-_SHOWN = ("losses.jsonl", "0.png")
+_SHOWN = ("losses.jsonl", "0.png", "p0.png")
 """Of trials that have ended: no number comes from them again; `replay` tells of the pictures."""
 READERS = ("report", "compare", "merge", "replay", "status", "vote", "weights")
 
