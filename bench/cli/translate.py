@@ -124,6 +124,13 @@ def _tiled(pictures: Sequence[torch.Tensor]) -> torch.Tensor:
     return tile([whole[first : first + across] for first in range(0, len(whole), across)])
 
 
+def _tell(path: Path) -> None:
+    """Say what was written; no name of a file can steer the terminal."""
+    from bench.analysis.text import clean_text
+
+    typer.echo(clean_text(path))
+
+
 def _keep_frames(translator: Translator, out: Path, stem: str, first: int) -> None:
     """Let a method write its frames as ``<name>_<sample>-frames/<iteration>.png``."""
     method = translator.method
@@ -235,7 +242,6 @@ def translate(
 
     Writes ``<name>_<sample>.png``, and ``<name>-sheet.png`` where there are several.
     """
-    from bench.analysis.text import clean_text
     from bench.execution.progress import make_listener
     from bench.storage.files import check_writable
     from bench.training.seeding import derive_seed
@@ -290,12 +296,12 @@ def translate(
                 for output in outputs:
                     path = out / f"{file.stem}_{len(sheet) - 1}.png"
                     _write(path, output)
-                    typer.echo(clean_text(path))
+                    _tell(path)
                     sheet.append(output)
             if len(sheet) > 2:
                 path = out / f"{file.stem}-sheet.png"
                 _write(path, _tiled(sheet))
-                typer.echo(clean_text(path))
+                _tell(path)
 
 
 @app.command()

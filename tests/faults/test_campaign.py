@@ -12,6 +12,7 @@ from tests.faults.campaign.core import VERBS, Campaign, Case
 from tests.faults.campaign.promises import refused
 
 
+@pytest.mark.slow
 def test_a_sample_of_the_campaign(tmp_path: Path) -> None:
     campaign = Campaign(tmp_path / "campaign")
     wanted = {

@@ -173,7 +173,8 @@ def _restore_or_fit(workspace: Workspace, method: TrainedMethod) -> None:
     _own(work, job)
     begun = time.monotonic()
     reset_peak_memory(workspace.ctx.device)
-    method.fit(workspace.train_data, Budget.parse(job.budget))
+    budget = Budget.parse(job.budget)
+    method.fit(workspace.train_data, budget)
     # The loop counts over all attempts, where training was interrupted.
     seconds = max(time.monotonic() - begun, seconds_spent(work) or 0.0)
     state = {name: t.detach().cpu().contiguous() for name, t in method.state_dict().items()}
@@ -182,7 +183,7 @@ def _restore_or_fit(workspace: Workspace, method: TrainedMethod) -> None:
     curve = work / LOSSES
     facts = {
         "seconds": seconds,
-        "iterations": _last_iteration(curve),
+        "iterations": _iterations(curve, budget),
         "parameters": sum(tensor.numel() for tensor in state.values()),
         "cores": cores_of(workspace.ctx.device),
         "peak_memory_mb": peak_memory_mb(workspace.ctx.device),
@@ -232,8 +233,11 @@ def _all_readable(work: Path) -> bool:
     return True
 
 
-def _last_iteration(curve: Path) -> int | None:
+def _iterations(curve: Path, budget: Budget) -> int | None:
+    """How many iterations a training took that has a curve; another's nobody knows."""
     if not curve.exists():
         return None
+    if budget.iterations is not None:  # whatever a fault has left of the curve
+        return budget.iterations
     rows = read_json_lines(curve)
     return int(rows[-1]["iteration"]) + 1 if rows else None

@@ -152,7 +152,9 @@ def main() -> int:
             "declared": len(cases),
             "cases": [[*name, known[name]] for name in map(name_of, cases) if name in known],
         }
-        write_atomic(RECORD, json.dumps(record, indent=0) + "\n")
+        rows = ",\n".join(map(json.dumps, record["cases"]))  # a case a line
+        facts = json.dumps({**record, "cases": "CASES"}).replace('"CASES"', f"[\n{rows}\n]")
+        write_atomic(RECORD, facts + "\n")
         write_page(record)
     return int(broken > 0)
 
