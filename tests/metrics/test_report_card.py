@@ -152,7 +152,10 @@ def test_one_command_writes_the_file(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     text = (tmp_path / "card.md").read_text("utf-8")
-    assert "    bench metrics audit --dataset image_folder --direction a2b --size 64 " in text
+    command = " ".join(text.partition("Written by")[2].replace("\\\n", " ").split())
+    assert command.startswith(
+        "bench metrics audit --dataset image_folder --direction a2b --size 64 "
+    )
     # No better side, or not measurable: no column.
     assert text.count("| damage | kid | kid_32 | duplicates |\n") == 2
     (row,) = [line for line in text.splitlines() if line.startswith("| duplicates (25, 50")]
