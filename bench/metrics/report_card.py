@@ -15,7 +15,7 @@ from bench.data.images import Pixels, load_item
 from bench.data.opening import select
 from bench.metrics.context import ScoringData
 from bench.metrics.damage import DAMAGES, Damage, each, jpeg, picture_of
-from bench.metrics.declared.features import SIDES
+from bench.metrics.scales import SIDES
 
 Scores = Mapping[str, Measurement]
 Score = Callable[[ScoringData, Sequence[str]], Sequence[Measurement]]

@@ -17,8 +17,7 @@ from scipy import optimize, special, stats
 
 from bench.api import Interval, Measurement, MetricContext, NotMeasurable, Picture
 from bench.data.images import holds_detail_of
-from bench.metrics.declared.features import SIDES
-from bench.metrics.declared.season import AgreementConfig
+from bench.metrics.scales import SIDES, AgreementConfig
 from bench.stats import Floats, bootstrap_mean, mean_of_two, wilson
 
 _PENALTIES = (0.01, 0.1, 1.0)

@@ -143,7 +143,12 @@ def _parse(words: list[str]) -> None:
     command: Any = typer.main.get_command(app)
     context = None
     while True:
-        context = command.make_context(command.name, list(words), parent=context)
+        try:
+            context = command.make_context(command.name, list(words), parent=context)
+        except typer.Exit as end:  # of an option that answers at once, as --version
+            if end.exit_code:
+                raise
+            return
         if not hasattr(command, "resolve_command"):
             return
         rest = [*context._protected_args, *context.args]

@@ -233,7 +233,7 @@ def test_out_that_cannot_be_used(command: Callable[..., str], data: Path) -> Non
     assert [path.name for path in Path("thesis").iterdir()] == ["chapter.tex"]
 
     Path("old").mkdir()
-    Path("old/suite.toml").write_text("", "utf-8")
+    Path("old/suite.toml").write_text("size = 64\n", "utf-8")
     assert "holds a run already" in command(*base, "old")
     with locked(Path("old"), wait=False):
         assert "in use by another bench run" in command(*base, "old", "--resume")

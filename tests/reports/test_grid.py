@@ -108,4 +108,4 @@ def test_the_verb(
     monkeypatch.setattr("sys.argv", [*words[:-1], "grid.rows=1"])
     with pytest.raises(SystemExit):
         cli.main()
-    assert "rows" in capsys.readouterr().out
+    assert "rows" in capsys.readouterr().err

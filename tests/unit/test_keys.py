@@ -181,7 +181,7 @@ STALE: dict[str, tuple[str, str, str]] = {
         for name in (
             *("content", "context", "fid", "layers", "manifest", "networks", "perceptual", "prc"),
             *("score", "season", "truth", "extractors/inception", "extractors/perceptual"),
-            "extractors/similarity",
+            *("scales", "extractors/similarity"),
         )
     },
     # The dataset's pictures are in the keys as they are; what their pixels show, its code says.

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from bench.api import Alarm, Column, MetricSpec
 from bench.metrics.declared.extractors import CLIP, DINO, FEATURES
+from bench.metrics.scales import SIDES
 
 _HERE = "bench.metrics"
-
-SIDES = (64, 32, 16)
-"""Sides in pixels that pictures are reduced to, to ask what is left without their detail."""
 
 METRICS: tuple[MetricSpec, ...] = (
     MetricSpec(

@@ -2,25 +2,11 @@
 
 from __future__ import annotations
 
-from pydantic import Field
-
-from bench.api import Alarm, Column, Config, MetricSpec
+from bench.api import Alarm, Column, MetricSpec
 from bench.metrics.declared.extractors import FEATURES
-from bench.metrics.declared.features import SIDES
+from bench.metrics.scales import SIDES, AgreementConfig
 
 _HERE = "bench.metrics"
-
-
-class AgreementConfig(Config):
-    """Which judges are asked.
-
-    Parameters
-    ----------
-    networks
-        Networks beside the usual one, by name, for a further judge each.
-    """
-
-    networks: tuple[str, ...] = Field(default=())
 
 
 METRICS: tuple[MetricSpec, ...] = (
