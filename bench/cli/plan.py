@@ -86,9 +86,8 @@ def plan(
         )
     cache, registry = cache_folder(), load_plugins(wanted.plugins)
     made = make_plan(wanted, registry, cache)
-    from bench.execution.forecast import (
-        forecast,
-    )  # torch: not before the suite is known to be right
+    # It imports torch: not before the suite is known to be right.
+    from bench.execution.forecast import forecast
 
     study = forecast(made, registry, cache, wanted.workers)
     console = Console()

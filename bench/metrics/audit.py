@@ -281,9 +281,8 @@ def alike(hashes: npt.NDArray[np.bool_], apart: int = HASH_BITS_APART) -> Pairs:
         starts = np.cumsum(counts) - counts
         for mask in _CLOSE:
             other = values ^ mask
-            rows = np.flatnonzero(
-                (values <= other) & (counts[other] > 0)
-            )  # each pair from one side
+            # Each pair from one side.
+            rows = np.flatnonzero((values <= other) & (counts[other] > 0))
             for first, place in _expanded(rows, starts[other], counts[other]):
                 second = order[place]
                 close = _bits_apart(words[first], words[second]) <= apart

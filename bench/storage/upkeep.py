@@ -10,7 +10,6 @@ import hashlib
 import json
 import re
 import secrets
-import shutil
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -18,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.storage.cache import MANIFEST, Cache, object_name
-from bench.storage.files import replacing, write_json
+from bench.storage.files import discard, replacing, write_json
 from bench.storage.store import Store
 
 _DAY = 86400.0
@@ -109,10 +108,7 @@ def remove(parts: Sequence[Part]) -> None:
         aside = path.with_name(f".{secrets.token_hex(8)}")
         with suppress(OSError):  # another process was first
             path.rename(aside)
-            if aside.is_dir():
-                shutil.rmtree(aside, ignore_errors=True)
-            else:
-                aside.unlink()
+            discard(aside)
 
 
 def push(cache: Path, store: Store) -> list[Part]:
