@@ -170,8 +170,8 @@ def forecast(plan: Plan, registry: Registry, cache: Path, workers: int) -> Study
     teller = _Teller(registry, cache)
     jobs = [job for job in plan.jobs if not job.skip]
     trials = {job.trial: teller.tell(plan, job) for job in jobs}
-    rates = teller.__dict__.get("rates")
-    return Study(trials, workers, bool(jobs) and teller.device_of(jobs[0]) == "cuda", rates)
+    gpu = bool(jobs) and teller.device_of(jobs[0]) == "cuda"
+    return Study(trials, workers, gpu, teller.probed)
 
 
 def _counted_network(network: Chosen, size: int) -> Work:
@@ -190,7 +190,8 @@ class _Teller:
         self._methods: dict[str, Counted | str] = {}
         self._networks: dict[tuple[str, int], Work] = {}
         self._seen: set[str] = set()
-        self._device, self._precision = "auto", "fp32"
+        self.probed: Rates | None = None
+        """What the probe found, once something had to be counted."""
 
     def device_of(self, job: Job) -> str:
         """``cpu`` or ``cuda``; a cluster's GPU need not be here."""
@@ -199,12 +200,13 @@ class _Teller:
         named = job.device.partition(":")[0]
         return choose_device("auto").type if named == "auto" else named
 
-    @cached_property
-    def rates(self) -> Rates:
-        """Those of the device that trials compute on."""
+    def rates(self, job: Job) -> Rates:
+        """Return those of the device that trials compute on: one for all trials of a suite."""
         from bench.devices import choose_device
 
-        return probe(choose_device(self._device), self._precision)
+        if self.probed is None:
+            self.probed = probe(choose_device(job.device), job.precision)
+        return self.probed
 
     @cached_property
     def start(self) -> Range:
@@ -222,17 +224,16 @@ class _Teller:
         known = measured(job, images, self.cache)
         points = 1 + len(job.score_at)  # each is translated and scored as the end is
         missing = [stage for stage in STAGES if stage not in known]
-        self._device, self._precision = job.device, job.precision
         trained = not is_fitted(job, self.cache)
         first = job.dataset_label not in self._seen
         self._seen.add(job.dataset_label)
         try:
             if missing:
-                _ = self.rates  # a device that is not here says so before anything is counted
+                self.rates(job)  # a device that is not here says so before anything is counted
             made = self._counted(job, trains="fit" in missing) if missing or trained else Counted()
             ways: dict[str, Callable[[], Range]] = {
                 "fit": partial(self._fit, job, made),
-                "translate": lambda: self.rates.seconds(made.output * outputs),
+                "translate": lambda: self.rates(job).seconds(made.output * outputs),
                 "score": partial(self._score, plan, job, outputs, first=first),
                 "time": partial(self._time, plan, job, made),
             }
@@ -270,11 +271,11 @@ class _Teller:
         return found
 
     def _fit(self, job: Job, counted: Counted) -> Range:
-        return self.rates.seconds(counted.step * (Budget.parse(job.budget).iterations or 0))
+        return self.rates(job).seconds(counted.step * (Budget.parse(job.budget).iterations or 0))
 
     def _time(self, plan: Plan, job: Job, counted: Counted) -> Range:
         inputs = plan.dataset_of(job).inputs
-        one, pace = self.rates.seconds(counted.output), PACES[self.device_of(job)]
+        one, pace = self.rates(job).seconds(counted.output), PACES[self.device_of(job)]
         most = min(max(inputs.values()), batch_size(job) * job.samples)
         ends = [_timing(seconds, pace, most) for seconds in (one.low, one.high)]
         return Range(min(ends), max(ends)) * len(inputs)
@@ -304,4 +305,4 @@ class _Teller:
             if seen not in asked:
                 asked.add(seen)
                 work += self._networks[seen] * pictures
-        return self.rates.seconds(work)
+        return self.rates(job).seconds(work)
