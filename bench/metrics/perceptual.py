@@ -96,10 +96,13 @@ def diversity_munit(context: MetricContext) -> Iterator[Measurement]:
 
 
 def to_input(context: MetricContext) -> Iterator[Measurement]:
-    """``lpips_input``: how far outputs are from their input, in perceptual distance."""
+    """``lpips_input``: how far outputs are from their input, in perceptual distance.
+
+    Under the metric's own name: DreamSim's is another scale.
+    """
     rows = [table.to_input for table in tables_of(context).values()]
     yield context.measurement(
-        "lpips_input",
+        context.name,
         bootstrap_mean([float(row.mean()) for row in rows], within=NOT_NEGATIVE),
         n=len(rows),
         per_sample=context.per_sample(rows),

@@ -139,9 +139,12 @@ def measure_ssim(context: MetricContext) -> Iterator[Measurement]:
     return _yield(context, "ssim", table, higher=True, within=(-1.0, 1.0))
 
 
-def measure_lpips(context: MetricContext) -> Iterator[Measurement]:
-    """``lpips_truth`` to the nearest truth, ``…_best_of_k`` of the samples, ``…_pair``."""
-    return _yield(context, "lpips_truth", _perceptual(context), higher=False, within=NOT_NEGATIVE)
+def measure_perceptual(context: MetricContext) -> Iterator[Measurement]:
+    """``lpips_truth`` to the nearest truth, ``…_best_of_k`` of the samples, ``…_pair``.
+
+    Under the metric's own name: DreamSim's is another scale.
+    """
+    return _yield(context, context.name, _perceptual(context), higher=False, within=NOT_NEGATIVE)
 
 
 def _perceptual(context: MetricContext) -> dict[str, Floats]:

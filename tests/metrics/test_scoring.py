@@ -20,7 +20,7 @@ from bench.metrics.score import available, score
 from bench.plugins import Registry
 from bench.storage import weights
 from bench.testing.metrics import toy_scoring_data
-from tests.metrics import clip_golden
+from tests.metrics import clip_golden, dreamsim_golden
 from tests.metrics.test_extractors import vit_state
 
 CPU = torch.device("cpu")
@@ -136,6 +136,33 @@ def test_cmmd_is_left_out_until_its_weights_are_given(make_data, measure, tmp_pa
     assert {metric for metric, _ in found} == {"cmmd", "cmmd_floor", "cmmd_train"}
     assert {m.extractor for m in found.values()} == {"clip-vitl14-336"}
     assert best["cmmd", "all"].value < found["cmmd", "all"].value
+
+
+def test_dreamsim_is_left_out_until_its_weights_are_given(make_data, measure, tmp_path):
+    names = ("dreamsim_input", "dreamsim_truth")
+    data = make_data(n=2, k=2)
+    key = next(iter(data.inputs))
+    # The first input is answered with itself, then with what is true.
+    true = data.outputs[key][0]
+    outputs = data.outputs | {key: [data.inputs[key], true]}
+    given = make_data(n=2, k=2, outputs=outputs, truths={key: [true, data.reference[0]]})
+    assert not measure(given, *names)
+    told = [e.message for e in measure.events if e.kind == "warning"]
+    assert [text.split(" is left out: ")[0] for text in told] == list(names)
+    wanted = (files.DINO_VITB16, files.DREAMSIM_SETUP, files.DREAMSIM_ADAPTER)
+    assert all(file.name in text and file.url in text for text in told for file in wanted)
+    dreamsim_golden.write(tmp_path)
+    found = measure(given, *names, weights_dir=tmp_path, cache=None)
+    assert {metric for metric, _ in found} == {
+        *names,
+        "dreamsim_truth_best_of_k",
+        "dreamsim_truth_pair",
+    }
+    assert {m.extractor for m in found.values()} == {"dreamsim-dino-vitb16"}
+    changed = {(k, s): value for k, s, value in found["dreamsim_input", "all"].per_sample}
+    assert changed[key, 0] == 0.0 < changed[key, 1] < 2
+    assert found["dreamsim_truth_best_of_k", "all"].value == 0.0
+    assert found["dreamsim_truth", "all"].value > 0
 
 
 def test_available_names_the_network_or_the_reason():

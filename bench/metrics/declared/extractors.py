@@ -63,6 +63,13 @@ EXTRACTORS: tuple[ExtractorSpec, ...] = (
         weights=(files.ST_VGG,),
         source=_SHIFT_TOLERANT,
     ),
+    ExtractorSpec(
+        name="dreamsim-dino-vitb16",
+        summary="DreamSim, DINO's ViT-B/16 adapted to what people find alike",
+        implementation=f"{_HERE}.dreamsim:DreamSim",
+        weights=(files.DINO_VITB16, files.DREAMSIM_SETUP, files.DREAMSIM_ADAPTER),
+        source="Fu et al. 2023, NeurIPS; the branch dino_vitb16 of dreamsim 0.2.1",
+    ),
     *(
         ExtractorSpec(
             name=f"lpips-{version}-{net}",
@@ -90,3 +97,5 @@ DINO = ("dinov2-vitb14", "dinov2-vits14")
 """Self-supervised features, best first; not trained on ImageNet's labels."""
 CLIP = ("clip-vitl14-336",)
 """Embeddings that know what captions say of pictures."""
+DREAMSIM = ("dreamsim-dino-vitb16",)
+"""Perceptual distance fitted to what people find alike, whole pictures at a time."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bench.api import Column, MetricSpec
-from bench.metrics.declared.extractors import PERCEPTUAL, PERCEPTUAL_VGG
+from bench.metrics.declared.extractors import DREAMSIM, PERCEPTUAL, PERCEPTUAL_VGG
 
 _HERE = "bench.metrics"
 
@@ -58,6 +58,25 @@ METRICS: tuple[MetricSpec, ...] = (
                 short="change",
             ),
         ),
+    ),
+    MetricSpec(
+        name="dreamsim_input",
+        summary="how far an output is from its input, as people see whole pictures",
+        implementation=f"{_HERE}.perceptual:to_input",
+        kind="content",
+        higher_is_better=False,
+        default=False,
+        explanation=(
+            "One minus the cosine of DreamSim's embeddings of each output and its input, each "
+            "embedding freed of its mean: 0 for a copy, 1 for pictures with nothing in common, "
+            "2 at most. It was fitted to which of two pictures people find more like a third, in "
+            "layout, colour and what is shown. A season that changes changes it, too: read it "
+            "with the target rate, and compare with real pairs where there are any. Pictures are "
+            "looked at as squares of 224 pixels. The single branch dino_vitb16: values of the "
+            "ensemble that papers use are another scale."
+        ),
+        extractors=DREAMSIM,
+        source="Fu et al. 2023, DreamSim, section 4",
     ),
     MetricSpec(
         name="lpips_diversity_munit",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bench.api import Column, MetricSpec
-from bench.metrics.declared.extractors import FEATURES, PERCEPTUAL
+from bench.metrics.declared.extractors import DREAMSIM, FEATURES, PERCEPTUAL
 
 _HERE = "bench.metrics"
 
@@ -62,7 +62,7 @@ METRICS: tuple[MetricSpec, ...] = (
     MetricSpec(
         name="lpips_truth",
         summary="perceptual distance to the true translation",
-        implementation=f"{_HERE}.truth:measure_lpips",
+        implementation=f"{_HERE}.truth:measure_perceptual",
         kind="truth",
         needs=("pairs",),
         explanation=(
@@ -87,6 +87,33 @@ METRICS: tuple[MetricSpec, ...] = (
             ),
             Column(
                 "lpips_truth_pair",
+                meaning="to the true translation in the input's own light",
+                higher_is_better=False,
+            ),
+        ),
+    ),
+    MetricSpec(
+        name="dreamsim_truth",
+        summary="distance to the true translation, as people see whole pictures",
+        implementation=f"{_HERE}.truth:measure_perceptual",
+        kind="truth",
+        needs=("pairs",),
+        default=False,
+        explanation=(
+            "lpips_truth by DreamSim in place of LPIPS: layout and what is shown count for more, "
+            "single edges and textures for less. Another scale, from 0 to 2; see dreamsim_input."
+        ),
+        extractors=DREAMSIM,
+        source="Fu et al. 2023, DreamSim, section 4",
+        gives=(
+            Column("dreamsim_truth", higher_is_better=False),
+            Column(
+                "dreamsim_truth_best_of_k",
+                meaning="of the best sample of each input",
+                higher_is_better=False,
+            ),
+            Column(
+                "dreamsim_truth_pair",
                 meaning="to the true translation in the input's own light",
                 higher_is_better=False,
             ),

@@ -150,14 +150,20 @@ class VisionTransformer(nn.Module):
 
     def __init__(self, config: Config, paths: Sequence[Path], device: torch.device) -> None:
         super().__init__()
-        (path,) = paths
         try:
-            self._build(self._named(weights.read_state(path)))
+            self._build(self._read(paths))
         except (KeyError, RuntimeError, ValueError) as error:
             reason = " ".join(str(error).split())[:160]
-            raise BenchError(f"{path} is no {self.title} vision transformer: {reason}") from error
+            raise BenchError(
+                f"{paths[0]} is no {self.title} vision transformer: {reason}"
+            ) from error
         self.requires_grad_(False).eval().to(device)
         self.device = device
+
+    def _read(self, paths: Sequence[Path]) -> Mapping[str, torch.Tensor]:
+        """Return the weights that the files hold, under the names of this class."""
+        (path,) = paths
+        return self._named(weights.read_state(path))
 
     def _named(self, state: Mapping[str, torch.Tensor]) -> Mapping[str, torch.Tensor]:
         """Return the weights under the names of this class, and no others."""
