@@ -15,6 +15,7 @@ from PIL import Image
 from bench import cli
 from bench.data.images import read_image
 from bench.execution import forecast
+from bench.metrics.files import DREAMSIM_SETUP
 from bench.suite.estimate import Range
 from bench.suite.probe import Rates
 from tests import toys
@@ -118,6 +119,12 @@ def test_doctor_names_what_is_broken(command: Callable[..., str], tmp_path: Path
     )
     out = command("doctor", "--plugin", plugin, code=1)
     assert "patient" in out and "no_such_module" in out
+
+
+def test_what_cannot_be_fetched_says_how_it_is_had(command: Callable[..., str]) -> None:
+    # No hash of it is published, so it is not downloaded.
+    said = command("weights", "fetch", DREAMSIM_SETUP.name)
+    assert f"{DREAMSIM_SETUP.name}: unpack {DREAMSIM_SETUP.url} into" in " ".join(said.split())
 
 
 def test_report_again(command: Callable[..., str], tmp_path: Path) -> None:

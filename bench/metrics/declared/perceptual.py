@@ -68,15 +68,15 @@ METRICS: tuple[MetricSpec, ...] = (
         default=False,
         explanation=(
             "One minus the cosine of DreamSim's embeddings of each output and its input, each "
-            "embedding freed of its mean: 0 for a copy, 1 for pictures with nothing in common, "
+            "embedding freed of its mean: 0 for a copy, 1 where the two have nothing in common, "
             "2 at most. It was fitted to which of two pictures people find more like a third, in "
             "layout, colour and what is shown. A season that changes changes it, too: read it "
             "with the target rate, and compare with real pairs where there are any. Pictures are "
-            "looked at as squares of 224 pixels. The single branch dino_vitb16: values of the "
-            "ensemble that papers use are another scale."
+            "looked at as squares of 224 pixels. The single branch dino_vitb16: values of its "
+            "authors' ensemble are another scale."
         ),
         extractors=DREAMSIM,
-        source="Fu et al. 2023, DreamSim, section 4",
+        source="Fu et al. 2023, DreamSim",
     ),
     MetricSpec(
         name="lpips_diversity_munit",

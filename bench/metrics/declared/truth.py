@@ -104,7 +104,7 @@ METRICS: tuple[MetricSpec, ...] = (
             "single edges and textures for less. Another scale, from 0 to 2; see dreamsim_input."
         ),
         extractors=DREAMSIM,
-        source="Fu et al. 2023, DreamSim, section 4",
+        source="Fu et al. 2023, DreamSim",
         gives=(
             Column("dreamsim_truth", higher_is_better=False),
             Column(

@@ -183,7 +183,7 @@ class VisionTransformer(nn.Module):
         self.blocks = nn.ModuleList(
             _Block(width, hidden, self.trained, scaled=scaled) for _ in range(depth)
         )
-        self.norm = nn.LayerNorm(width, eps=epsilon)
+        self.norm: nn.Module = nn.LayerNorm(width, eps=epsilon)
         self.head = nn.Identity() if last is None else nn.Linear(width, len(last), bias=False)
         self.load_state_dict(state)
         self.side = self.trained.size // patch
