@@ -1,8 +1,8 @@
 """DreamSim (Fu et al. 2023, NeurIPS): distances of whole pictures, fitted to people's choices.
 
 The single branch ``dino_vitb16``: DINO's ViT-B/16, adapted by low-rank matrices (LoRA, Hu et al.
-2022, ICLR) that are added to its weights as they are read. So the network costs what DINO costs,
-and nothing of it is anybody's code.
+2022, ICLR) that are added to its weights as they are read: the network costs what DINO costs, and
+needs no package for adapters.
 """
 
 from __future__ import annotations
