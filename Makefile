@@ -108,8 +108,13 @@ browser: $(STAMP)
 scale-images: $(STAMP)
 	$(BIN)/python -m tests.scale_images --docs docs/datasets.md
 
+# Times of steps, translations, scoring and the page; in .benchmarks/ for pytest-benchmark compare, and
+# as the tables of docs/performance.md.
 speed: $(STAMP)
-	$(BIN)/python -m pytest tests/speed --benchmark-enable --benchmark-only
+	mkdir -p build
+	$(BIN)/python -m pytest tests/speed --benchmark-enable --benchmark-only --benchmark-autosave \
+		--benchmark-json=build/speed.json
+	$(BIN)/python -m tests.speed.page build/speed.json
 
 # docs/performance-gpu.md in ten minutes; without a GPU its course on tiny shapes, and no figure.
 gpu-check: $(STAMP)

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["ASPECTS", "answers", "in_order"]
 
 ASPECTS: dict[Aspect, tuple[str, str]] = {
-    "target": ("is taken for the target", "is not taken for the target"),
-    "scene": ("keeps the scene", "loses the scene"),
+    "target": ("is taken for the target", "is not clearly taken for the target"),
+    "scene": ("keeps the scene", "does not clearly keep the scene"),
     "real": ("looks real", "does not look real"),
 }
 """The questions, in order, and what is said of a method that passes or fails."""
@@ -70,11 +70,12 @@ def _passed(rows: pd.DataFrame, column: TableColumn) -> pd.Series:
     values = rows[name].astype(float)
     untouched, real = (_anchor(rows, role, name) for role in ("untouched", "real"))
     if column.bar == "halfway":
-        bar = (untouched + real) / 2
+        # A yes is a claim: the whole interval is beyond the bar.
+        end, bar = "low" if sign > 0 else "high", (untouched + real) / 2
     else:
         # No worse than the untouched input, as far as an anchor's interval tells.
-        values = rows[f"{name}_{'high' if sign > 0 else 'low'}"].astype(float).fillna(values)
-        bar = untouched
+        end, bar = "high" if sign > 0 else "low", untouched
+    values = rows[f"{name}_{end}"].astype(float).fillna(values)
     known = values.notna() & math.isfinite(bar)
     passed = (sign * values >= sign * bar).astype("boolean").where(known)
     if column.bar == "untouched":

@@ -63,10 +63,14 @@ def over_scale(
         x=x, y=y, color=colour, shape=shape_of(labels), tooltip=shown
     )
     last = base.transform_filter("datum.scale == 'full size' && datum.named")
-    name = last.mark_text(align="left", dx=8, fontSize=12, limit=130).encode(
+    name = last.mark_text(align="left", dx=8, fontSize=12, limit=150).encode(
         x=x, y=y, text="label:N"
     )
-    return to_spec(alt.layer(line, whisker, dots, name), 260)
+    spec = to_spec(alt.layer(line, whisker, dots, name), 260)
+    # A name is written beside its last point, and axes leave no room for it.
+    longest = max(min(len(point["label"]), 23) for point in points if point["named"])
+    spec["padding"] = {"left": 5, "top": 5, "bottom": 5, "right": max(5.0, 6.6 * longest - 55)}
+    return spec
 
 
 def _name_apart(points: list[dict[str, Any]]) -> None:

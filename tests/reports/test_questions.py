@@ -72,6 +72,20 @@ def test_each_anchor_fails_what_it_stands_for(run: RunView) -> None:
     }
 
 
+def test_a_yes_takes_the_whole_interval(run: RunView) -> None:
+    rows = run.measurements
+    wide = (rows["label"] == "decent") & (rows["metric"] == "target_rate")
+    unsure = rows.assign(low=rows["low"].where(~wide, 0.4))
+    frame, known = summary(replace(run, measurements=unsure)), columns(run)
+    found = answers(frame, known).assign(label=frame["label"]).set_index("label")
+    assert not found.loc["decent", "target"].any()
+    said = sentences(frame, known)
+    assert said[0] == (
+        "decent keeps the scene, but is not clearly taken for the target and does not look real, "
+        "in both directions."
+    )
+
+
 def test_the_best_translation_comes_first_wherever_it_is_shown(run: RunView) -> None:
     frame, known = summary(run), columns(run)
     rows = in_order(frame[frame["direction"] == "summer2winter"], known)

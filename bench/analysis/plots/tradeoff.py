@@ -183,7 +183,8 @@ def _place(
                 top = b - 18 if above else b + 5
                 box = (left, top, left + wide, top + 14)
                 outside = max(0.0, -left) + max(0.0, left + wide - width - 12)
-                cost = 20 * outside + sum(_overlap(box, other) for other in taken)
+                below = max(0.0, top + 14 - HEIGHT)  # what the axis says stands below
+                cost = 20 * (outside + below) + sum(_overlap(box, other) for other in taken)
                 if best is None or cost < best[0]:
                     best = (cost, side, above, box)
         assert best is not None
