@@ -32,10 +32,12 @@ from bench.api.data import (
     Dataset,
     Direction,
     Domain,
+    DomainNames,
     ImageItem,
     LayeredDataset,
     Picture,
     Split,
+    TableConfig,
     TrainData,
 )
 from bench.api.errors import BenchError, Diverged, NotMeasurable
@@ -115,6 +117,7 @@ __all__ = [
     "Direction",
     "Diverged",
     "Domain",
+    "DomainNames",
     "Ended",
     "Event",
     "ExemplarMethod",
@@ -152,6 +155,7 @@ __all__ = [
     "Split",
     "Status",
     "Subset",
+    "TableConfig",
     "Task",
     "TrainData",
     "TrainedMethod",

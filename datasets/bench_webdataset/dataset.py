@@ -12,26 +12,17 @@ from pathlib import Path
 from typing import Any
 
 from bench.api import BenchError
-from bench.data import Layout, SplitDataset, fetch, read_parts
+from bench.data import TableDataset, fetch
 from bench_webdataset.config import WebDatasetConfig
 
 
-class WebDataset(SplitDataset):
+class WebDataset(TableDataset):
     """Pictures in shards; see :class:`bench_webdataset.config.WebDatasetConfig`."""
 
     def __init__(self, config: WebDatasetConfig) -> None:
-        paired = config.pair is not None
-        super().__init__(config.domains, train=config.train, test=config.test, paired=paired)
+        words = ("train_shards", "test_shards")
+        super().__init__(config, config.train_shards, config.test_shards, words)
         self._config = config
-        self._layout = Layout(
-            image=config.image,
-            pair=config.pair,
-            label=config.label,
-            values=config.values or config.domains,
-            train=config.train_shards,
-            test=config.test_shards,
-            words=("train_shards", "test_shards"),
-        )
 
     def prepare(self, cache: Path, *, offline: bool, progress: Callable[[str], None]) -> None:
         """Fetch what is not here, and note where in which shard each picture lies."""
@@ -45,7 +36,7 @@ class WebDataset(SplitDataset):
             progress(f"reading {len(files)} shards of {shards}")
             return _Samples(shards, list(_samples(files, library.tariterators.base_plus_ext)))
 
-        self._use(self._config.root or Path("shards"), read_parts(self._layout, split))
+        self._use_tables(self._config.root or Path("shards"), split)
 
     def _file(
         self, name: str, cache: Path, *, offline: bool, progress: Callable[[str], None]
