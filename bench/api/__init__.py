@@ -40,7 +40,7 @@ from bench.api.data import (
     TableConfig,
     TrainData,
 )
-from bench.api.errors import BenchError, Diverged, NotMeasurable
+from bench.api.errors import BenchError, Diverged, NotMeasurable, import_extra
 from bench.api.launchers import (
     PARENT,
     Ended,
@@ -165,5 +165,6 @@ __all__ = [
     "Which",
     "find_column",
     "hookimpl",
+    "import_extra",
     "models_in",
 ]

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from bench.api import BenchError
+from bench.api import BenchError, import_extra
 from bench.data import TableDataset
 from bench_hf.config import HfConfig
 
@@ -22,7 +22,7 @@ class HuggingFace(TableDataset):
 
     def prepare(self, cache: Path, *, offline: bool, progress: Callable[[str], None]) -> None:
         """Load the dataset, from the hub where it lies there; its pictures stay encoded."""
-        library = _library()
+        library = import_extra("datasets", "the dataset hf", "translation-bench[hf]")
         title, local = self._where()
         progress(f"loading {title}")
         with _quiet(library, offline=offline or local is not None):
@@ -113,15 +113,6 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise BenchError(f"{path} cannot be read: {error.strerror}") from None
-
-
-def _library() -> Any:
-    try:
-        return importlib.import_module("datasets")
-    except ImportError:
-        raise BenchError(
-            "the dataset hf needs Hugging Face's library: pip install 'translation-bench[hf]'"
-        ) from None
 
 
 def _load(library: Any, config: HfConfig, local: Path | None, title: str, cache: Path) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 import json
 import tarfile
 from collections.abc import Callable, Iterator, Sequence
@@ -11,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.api import BenchError
+from bench.api import BenchError, import_extra
 from bench.data import TableDataset, fetch
 from bench_webdataset.config import WebDatasetConfig
 
@@ -26,7 +25,9 @@ class WebDataset(TableDataset):
 
     def prepare(self, cache: Path, *, offline: bool, progress: Callable[[str], None]) -> None:
         """Fetch what is not here, and note where in which shard each picture lies."""
-        library = _library()
+        library = import_extra(
+            "webdataset", "the dataset webdataset", "translation-bench[webdataset]"
+        )
 
         def split(shards: str) -> _Samples:
             files = [
@@ -184,12 +185,3 @@ def _label(file: _Member, column: str) -> str:
         raise BenchError(f"{file.shard} holds a label that is no JSON: {text[:40]!r}") from None
     name = column.partition(".")[2]
     return str(found.get(name, "")) if isinstance(found, dict) else ""
-
-
-def _library() -> Any:
-    try:
-        return importlib.import_module("webdataset")
-    except ImportError:
-        raise BenchError(
-            "the dataset webdataset needs its library: pip install 'translation-bench[webdataset]'"
-        ) from None
