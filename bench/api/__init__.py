@@ -32,13 +32,15 @@ from bench.api.data import (
     Dataset,
     Direction,
     Domain,
+    DomainNames,
     ImageItem,
     LayeredDataset,
     Picture,
     Split,
+    TableConfig,
     TrainData,
 )
-from bench.api.errors import BenchError, Diverged, NotMeasurable
+from bench.api.errors import BenchError, Diverged, NotMeasurable, import_extra
 from bench.api.launchers import (
     PARENT,
     Ended,
@@ -115,6 +117,7 @@ __all__ = [
     "Direction",
     "Diverged",
     "Domain",
+    "DomainNames",
     "Ended",
     "Event",
     "ExemplarMethod",
@@ -152,6 +155,7 @@ __all__ = [
     "Split",
     "Status",
     "Subset",
+    "TableConfig",
     "Task",
     "TrainData",
     "TrainedMethod",
@@ -161,5 +165,6 @@ __all__ = [
     "Which",
     "find_column",
     "hookimpl",
+    "import_extra",
     "models_in",
 ]

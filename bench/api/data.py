@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Annotated, Literal, Protocol, runtime_checkable
+
+from pydantic import AfterValidator, Field, StringConstraints
 
 from bench.api.errors import BenchError
+from bench.api.specs import Config
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,6 +21,51 @@ Domain = Literal["a", "b"]
 
 
 Split = Literal["train", "test"]
+
+
+def _two(names: tuple[str, str]) -> tuple[str, str]:
+    if names[0] == names[1]:
+        raise ValueError("the two domains need two names")
+    return names
+
+
+_Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,40}$")]
+DomainNames = Annotated[tuple[_Name, _Name], AfterValidator(_two)]
+"""What a configuration calls A and B: two names, each safe in the name of a file."""
+
+
+class TableConfig(Config):
+    """Base of the configuration of datasets whose pictures lie in the rows of tables.
+
+    The domains are told apart in one of three ways: by `label`, by `pair`, or by two splits each
+    for training and for testing, whose options a subclass adds.
+
+    Parameters
+    ----------
+    root
+        The folder that the tables lie in.
+    domains
+        What A and B are called.
+    image
+        The column that holds pictures.
+    label, values
+        The column that says of which domain a row is, and what it says of A and of B; values not
+        given are the names of the domains.
+    pair
+        Two columns, of A and B, whose pictures in one row show the same thing.
+    train, test
+        Use at most so many pictures of each domain (chosen by content, the same every time);
+        None uses all.
+    """
+
+    root: Path | None = None
+    domains: DomainNames = ("a", "b")
+    image: str = "image"
+    label: str | None = None
+    values: tuple[str, str] | None = None
+    pair: tuple[str, str] | None = None
+    train: int | None = Field(default=None, ge=1)
+    test: int | None = Field(default=None, ge=1)
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,22 @@ app = typer.Typer(
 )
 
 
+def tell(text: object, *, aside: bool = False) -> None:
+    """Print a line, `aside` to stderr; no name in it can steer the terminal."""
+    from rich.console import Console
+    from rich.text import Text
+
+    from bench.analysis.text import clean_text
+
+    style = "dim" if aside else ""
+    Console(stderr=aside).print(Text(clean_text(text), style=style), soft_wrap=True)
+
+
+def tell_progress(text: str) -> None:
+    """Say how far something is that takes long; for whoever takes a function of a line."""
+    tell(text, aside=True)
+
+
 def _say_version(asked: bool) -> None:
     if asked:
         from importlib.metadata import version

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.cli import app
+from bench.cli import app, tell, tell_progress
 from bench.cli import options as o
 
 if TYPE_CHECKING:
@@ -36,22 +35,6 @@ def _built(
     return build_dataset(spec, settings, root), cache_folder() / "datasets" / name
 
 
-def _console() -> tuple[Callable[[str], None], Callable[[str], None]]:
-    """Printers for results and for progress."""
-    from rich.console import Console
-    from rich.text import Text
-
-    out, err = Console(soft_wrap=True), Console(stderr=True, soft_wrap=True)
-
-    def result(text: str) -> None:
-        out.print(Text(text))
-
-    def progress(text: str) -> None:
-        err.print(Text(text, style="dim"))
-
-    return result, progress
-
-
 @data.command()
 def fetch(
     name: Name,
@@ -62,14 +45,13 @@ def fetch(
 ) -> None:
     """Make a dataset available: download, check and unpack it, or render it."""
     dataset, cache = _built(name, data_root, o.settings_of(setting), plugin)
-    result, progress = _console()
-    dataset.prepare(cache, offline=offline, progress=progress)
+    dataset.prepare(cache, offline=offline, progress=tell_progress)
     counts = ", ".join(
         f"{split}{domain.upper()} {len(dataset.split(split, domain))}"
         for split in ("train", "test")
         for domain in ("a", "b")
     )
-    result(f"{name} is ready: {counts}; fingerprint {dataset.fingerprint()}")
+    tell(f"{name} is ready: {counts}; fingerprint {dataset.fingerprint()}")
 
 
 @data.command()
@@ -84,10 +66,9 @@ def verify(
     from bench.data import verify as check
 
     dataset, cache = _built(name, data_root, o.settings_of(setting), plugin)
-    result, progress = _console()
-    found = check(dataset, cache, offline=offline, progress=progress)
+    found = check(dataset, cache, offline=offline, progress=tell_progress)
     for line in found.lines():
-        result(line)
+        tell(line)
     raise typer.Exit(0 if found.ok else 1)
 
 
@@ -111,9 +92,8 @@ def make(
     # Before minutes of work, not after it.
     check_new(out)
     check_writable(out.absolute().parent)
-    result, progress = _console()
-    dataset.prepare(cache, offline=True, progress=progress)
-    result(f"{name} is written to {make_folder(dataset, out, progress=progress)}")
+    dataset.prepare(cache, offline=True, progress=tell_progress)
+    tell(f"{name} is written to {make_folder(dataset, out, progress=tell_progress)}")
 
 
 @data.command()
@@ -137,10 +117,9 @@ def audit(
     from bench.storage.files import check_writable
 
     dataset, cache = _built(name, data_root, o.settings_of(setting), plugin)
-    result, progress = _console()
     if out is not None:
         check_writable(out)
-    dataset.prepare(cache, offline=offline, progress=progress)
+    dataset.prepare(cache, offline=offline, progress=tell_progress)
     found = look(
         dataset,
         near=near,
@@ -149,7 +128,7 @@ def audit(
         cache=cache.parent / "features",
     )
     for line in found.lines(dataset.domains):
-        result(line)
+        tell(line)
     if out is not None:
         for path in write_findings(found, dataset, out):
-            result(str(path))
+            tell(path)

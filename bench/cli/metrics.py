@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bench.api import BenchError, Event
-from bench.cli import app
+from bench.cli import app, tell, tell_progress
 from bench.cli import options as o
 from bench.suite.presets import FILTER
 
@@ -86,7 +86,7 @@ def audit(
     sections = (card.markdown() for card in cards)
     text = "\n\n".join(["# Report card of the metrics", made, LEGEND.strip(), *sections])
     write_atomic(out, f"{text}\n")
-    typer.echo(out)
+    tell(out)
 
 
 def _cards(suite: Suite, registry: Registry) -> Iterator[Card]:
@@ -99,9 +99,6 @@ def _cards(suite: Suite, registry: Registry) -> Iterator[Card]:
     from bench.storage.weights import cache_folder
     from bench.suite.datasets import dataset_config
 
-    def progress(line: str) -> None:
-        typer.echo(line, err=True)
-
     names = suite.metrics or [spec.name for spec in registry.metrics.values() if spec.default]
     for entry in suite.datasets:
         spec = registry.dataset(entry.name)
@@ -110,7 +107,7 @@ def _cards(suite: Suite, registry: Registry) -> Iterator[Card]:
             dataset_config(spec, suite, entry),
             cache_folder(),
             offline=suite.offline,
-            progress=progress,
+            progress=tell_progress,
         )
         (text,) = suite.directions
         way = Direction.parse(text, dataset.domains)
@@ -123,7 +120,7 @@ def _cards(suite: Suite, registry: Registry) -> Iterator[Card]:
             metrics=[registry.metric(name) for name in names],
             score=partial(_score, suite, registry),
             translations={registry.method(FILTER).name: partial(_filtered, suite, way)},
-            progress=progress,
+            progress=tell_progress,
         )
 
 
@@ -136,7 +133,7 @@ def _score(
 
     def listen(event: Event) -> None:
         if event.kind == "warning":
-            typer.echo(event.message, err=True)
+            tell_progress(event.message)
 
     return score(
         data,

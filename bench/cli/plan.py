@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bench.api import BenchError
-from bench.cli import app
+from bench.cli import app, tell_progress
 from bench.cli import options as o
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def plan(
             "--cost needs prices: [rates] cpu_hour, gpu_hour, gb_month in a suite file"
         )
     cache, registry = cache_folder(), load_plugins(wanted.plugins)
-    made = make_plan(wanted, registry, cache)
+    made = make_plan(wanted, registry, cache, progress=tell_progress)
     # It imports torch: not before the suite is known to be right.
     from bench.execution.forecast import forecast
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from bench.api import BenchError, Event
+from bench.api import Event, import_extra
 from bench.execution.progress import RunListener
 from bench.storage.files import check_writable
 from bench.storage.jobs import Job
@@ -30,12 +30,9 @@ class TensorBoardListener:
     """
 
     def __init__(self, inner: RunListener, folder: Path) -> None:
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError as error:
-            raise BenchError(
-                "--tensorboard needs TensorBoard: pip install 'translation-bench[tensorboard]'"
-            ) from error
+        import_extra("tensorboard", "--tensorboard", "translation-bench[tensorboard]")
+        from torch.utils.tensorboard import SummaryWriter
+
         check_writable(folder, "choose another place with --tensorboard")
         self.inner, self.folder = inner, folder
         self._open: Any = SummaryWriter

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bench.api import BenchError, FramedMethod
-from bench.cli import app
+from bench.cli import app, tell
 from bench.cli import options as o
 from bench.plugins import load_plugins
 from bench.storage.models import Model, open_model
@@ -83,7 +83,7 @@ def _picture(path: Path, side: int | None) -> Image.Image:
         return image
     new = tuple(round(n * side / min(image.size)) for n in image.size)
     old, now = ("x".join(map(str, size)) for size in (image.size, new))
-    typer.echo(f"{path.name}: {old} pixels reduced to {now} (--side)", err=True)
+    tell(f"{path.name}: {old} pixels reduced to {now} (--side)", aside=True)
     return image.resize((new[0], new[1]), Image.Resampling.BICUBIC)
 
 
@@ -122,13 +122,6 @@ def _tiled(pictures: Sequence[torch.Tensor]) -> torch.Tensor:
     across = max(3, math.ceil(len(pictures) ** 0.5))
     whole = [*pictures, *[torch.ones_like(pictures[0])] * (-len(pictures) % across)]
     return tile([whole[first : first + across] for first in range(0, len(whole), across)])
-
-
-def _tell(path: Path) -> None:
-    """Say what was written; no name of a file can steer the terminal."""
-    from bench.analysis.text import clean_text
-
-    typer.echo(clean_text(path))
 
 
 def _keep_frames(translator: Translator, out: Path, stem: str, first: int) -> None:
@@ -197,7 +190,7 @@ def _open(
         raise BenchError(f"--to {to!r} is unknown: choose from {', '.join(ways)} (or a, b)")
     if (card := translator.card) is not None:
         told = f"bench weights show {card.title} tells more"
-        typer.echo(f"made by {card.title}: {card.summary}; {told}", err=True)
+        tell(f"made by {card.title}: {card.summary}; {told}", aside=True)
     return translator, "b2a" if to in ("a", ways[0]) else "a2b"
 
 
@@ -296,12 +289,12 @@ def translate(
                 for output in outputs:
                     path = out / f"{file.stem}_{len(sheet) - 1}.png"
                     _write(path, output)
-                    _tell(path)
+                    tell(path)
                     sheet.append(output)
             if len(sheet) > 2:
                 path = out / f"{file.stem}-sheet.png"
                 _write(path, _tiled(sheet))
-                _tell(path)
+                tell(path)
 
 
 @app.command()
@@ -349,4 +342,4 @@ def interpolate(
     path_of = lerp if given else slerp
     styles = torch.stack([path_of(first, last, t) for t in torch.linspace(0, 1, steps).tolist()])
     write_strip(out, translator.translate(picture, direction, styles=styles)[0])
-    typer.echo(out)
+    tell(out)

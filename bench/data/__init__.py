@@ -1,9 +1,8 @@
 """What datasets share: folders of pictures, fingerprints, downloads, archives.
 
 A folder dataset holds four parts, ``trainA``, ``trainB``, ``testA`` and ``testB``, the
-layout of the field. :class:`FolderDataset` reads one; :func:`read_parts` makes them of tables;
-:func:`fetch` and
-:func:`unpack_zip` bring one in from the network without trusting it;
+layout of the field. :class:`FolderDataset` reads one; :class:`TableDataset` makes them of tables;
+:func:`fetch` and :func:`unpack_zip` bring one in from the network without trusting it;
 :func:`verify` and :func:`make_folder` are what ``bench data verify`` and
 ``bench data make`` do.
 """
@@ -19,7 +18,7 @@ from bench.data.content import (
     safe_ids,
 )
 from bench.data.folder import FolderDataset, find_root, load_folder
-from bench.data.rows import Layout, Table, read_parts
+from bench.data.rows import Table, TableDataset
 from bench.data.splits import SplitDataset
 from bench.data.verbs import Verification, check_new, make_folder, verify
 from bench.storage.download import fetch
@@ -30,10 +29,10 @@ __all__ = [
     "Contents",
     "Differences",
     "FolderDataset",
-    "Layout",
     "NoRoom",
     "SplitDataset",
     "Table",
+    "TableDataset",
     "Verification",
     "check_new",
     "compare_contents",
@@ -44,7 +43,6 @@ __all__ = [
     "locked",
     "make_folder",
     "read_contents",
-    "read_parts",
     "safe_ids",
     "unpack_zip",
     "verify",

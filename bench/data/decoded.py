@@ -13,15 +13,13 @@ import numpy as np
 from bench.api import ImageItem
 from bench.code import code_hash
 from bench.data.images import load_tensor
-from bench.storage.cache import Cache, key_of
+from bench.storage.cache import PIXELS, Cache, key_of
 
 if TYPE_CHECKING:
     import torch
 
 MAPPED = 1 << 28
 """Bytes from which on pixels lie in a file: more than the trials of a run should each hold."""
-KIND = "pixels"
-"""What such files are among the entries of a cache."""
 _FILE = "pixels.u8"
 _AT_ONCE = 1 << 25
 """Bytes that are decoded before they are written."""
@@ -46,12 +44,12 @@ def decode(items: Sequence[ImageItem], size: int, cache: Path | None) -> torch.T
     key = key_of(
         pictures=[item.digest for item in items], size=size, code=code_hash("bench.data.images")
     )
-    entry = entries.get(KIND, key)
+    entry = entries.get(PIXELS, key)
     if entry is None:
         with suppress(OSError):  # a full disk costs memory, not the trial
-            with entries.put(KIND, key) as building:
+            with entries.put(PIXELS, key) as building:
                 _write(items, size, building / _FILE)
-            entry = entries.get(KIND, key)
+            entry = entries.get(PIXELS, key)
     return load_tensor(items, size) if entry is None else _mapped(entry / _FILE, shape)
 
 

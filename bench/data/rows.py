@@ -9,15 +9,15 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from bench.api import BenchError, ImageItem
+from bench.api import BenchError, ImageItem, TableConfig
 from bench.data.content import PARTS, safe_ids
 from bench.data.folder import check_header
 from bench.data.images import Pixels, by_threads, read_encoded
+from bench.data.splits import SplitDataset
 
 Splits = str | tuple[str, str]
 
@@ -54,20 +54,15 @@ class Table(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Layout:
-    """How the rows of tables become the four parts of a dataset.
+class TableDataset(SplitDataset):
+    """Pictures in the rows of tables: the base of datasets that know how to read such tables.
+
+    A subclass opens them in ``prepare``, and gives ``_use_tables`` a way to each split.
 
     Parameters
     ----------
-    image
-        The column that holds pictures.
-    pair
-        The two columns that hold a picture of A and one of B that show the same; None: no pairs.
-    label
-        The column that says of which domain a row is; None: none does.
-    values
-        What it says of A and of B.
+    config
+        How rows become the four parts of a dataset.
     train, test
         The splits: one for both domains, or one for each.
     words
@@ -79,63 +74,57 @@ class Layout:
         When the domains are told apart in no way, or in two.
     """
 
-    image: str
-    pair: tuple[str, str] | None
-    label: str | None
-    values: tuple[str, str]
-    train: Splits
-    test: Splits
-    words: tuple[str, str] = ("train_split", "test_split")
-
-    def __post_init__(self) -> None:
-        ways = [
-            name
-            for name, given in (
-                ("pair", self.pair is not None),
-                ("label", self.label is not None),
-                ("two splits", isinstance(self.train, tuple) or isinstance(self.test, tuple)),
-            )
-            if given
-        ]
+    def __init__(
+        self,
+        config: TableConfig,
+        train: Splits,
+        test: Splits,
+        words: tuple[str, str] = ("train_split", "test_split"),
+    ) -> None:
+        two, paired = isinstance(train, tuple) or isinstance(test, tuple), config.pair is not None
+        given = {"pair": paired, "label": config.label is not None, "two splits": two}
+        ways = [name for name, is_given in given.items() if is_given]
         if len(ways) != 1:
             raise BenchError(
                 f"the domains are told apart by {' and by '.join(ways) or 'nothing'}: set one of "
-                f"label (and values), pair, or two of each in {' and '.join(self.words)}"
+                f"label (and values), pair, or two of each in {' and '.join(words)}"
             )
-        if isinstance(self.train, tuple) != isinstance(self.test, tuple):
-            raise BenchError(f"{' and '.join(self.words)} name one each, or two each")
+        if isinstance(train, tuple) != isinstance(test, tuple):
+            raise BenchError(f"{' and '.join(words)} name one each, or two each")
+        super().__init__(config.domains, train=config.train, test=config.test, paired=paired)
+        self._columns, self._splits = config, {"train": train, "test": test}
 
+    def _use_tables(self, root: Path, split: Callable[[str], Table]) -> None:
+        """Find the pictures of the four parts in tables, each in the order of their content.
 
-def read_parts(layout: Layout, split: Callable[[str], Table]) -> dict[str, list[ImageItem]]:
-    """Return the pictures of the four parts, each in the order of their content.
+        Nothing but the beginning of a picture is decoded; it is read again when it is needed.
 
-    Nothing but the beginning of a picture is decoded; it is read again when it is needed.
+        Parameters
+        ----------
+        root
+            What messages call the dataset.
+        split
+            Gives the table of a split by its name; raises where there is none.
 
-    Parameters
-    ----------
-    split
-        Gives the table of a split by its name; raises where there is none.
-
-    Raises
-    ------
-    BenchError
-        When a column is missing, a domain has no row, or a picture is none.
-    """
-    parts, tables = {}, dict[str, Table]()
-    for part, (when, domain) in PARTS.items():
-        side = "ab".index(domain)
-        splits = layout.train if when == "train" else layout.test
-        name = splits if isinstance(splits, str) else splits[side]
-        table = tables[name] if name in tables else tables.setdefault(name, split(name))
-        column = layout.image if layout.pair is None else layout.pair[side]
-        _need(table, column, "image" if layout.pair is None else "pair")
-        rows: Sequence[int] = range(len(table))
-        if layout.label is not None:
-            rows = _labelled(table, layout.label, layout.values[side])
-        if not rows:
-            raise BenchError(f"{table.title} has no rows: name another split")
-        parts[part] = _items(table, rows, column, numbered=layout.pair is not None)
-    return parts
+        Raises
+        ------
+        BenchError
+            When a column is missing, a domain has no row, or a picture is none.
+        """
+        config, parts, tables = self._columns, {}, dict[str, Table]()
+        for part, (when, domain) in PARTS.items():
+            side, splits = "ab".index(domain), self._splits[when]
+            name = splits if isinstance(splits, str) else splits[side]
+            table = tables[name] if name in tables else tables.setdefault(name, split(name))
+            column = config.image if config.pair is None else config.pair[side]
+            _need(table, column, "image" if config.pair is None else "pair")
+            rows: Sequence[int] = range(len(table))
+            if config.label is not None:
+                rows = _labelled(table, config.label, (config.values or config.domains)[side])
+            if not rows:
+                raise BenchError(f"{table.title} has no rows: name another split")
+            parts[part] = _items(table, rows, column, numbered=self.paired)
+        self._use(root, parts)
 
 
 def _need(table: Table, column: str, option: str) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 from pydantic import Field
 
-from bench.api import BenchError, Config, Ended, Status, Task
+from bench.api import BenchError, Config, Ended, Status, Task, import_extra
 from bench.launchers.child import Child
 
 _ANSWER_SECONDS = 10.0
@@ -89,12 +89,7 @@ class RayLauncher:
     """
 
     def __init__(self, config: RayConfig, workers: int) -> None:
-        try:
-            import ray
-        except ImportError:
-            raise BenchError(
-                "the launcher ray needs Ray: pip install 'translation-bench[ray]'"
-            ) from None
+        ray = import_extra("ray", "the launcher ray", "translation-bench[ray]")
         self.config, self.workers = config, workers
         address = config.address or os.environ.get("RAY_ADDRESS") or None
         if not ray.is_initialized():

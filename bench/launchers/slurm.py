@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from bench.api import BenchError, Config, Ended, Status, Task
+from bench.api import BenchError, Config, Ended, Status, Task, import_extra
 from bench.launchers.child import LOG, Child
 
 if TYPE_CHECKING:
@@ -114,12 +114,7 @@ class SlurmLauncher:
     """
 
     def __init__(self, config: SlurmConfig, workers: int) -> None:
-        try:
-            import submitit  # noqa: F401
-        except ImportError:
-            raise BenchError(
-                "the launcher slurm needs submitit: pip install 'translation-bench[slurm]'"
-            ) from None
+        import_extra("submitit", "the launcher slurm", "translation-bench[slurm]")
         for command in ("sbatch", "squeue", "scancel"):
             if shutil.which(command) is None:
                 raise BenchError(f"the launcher slurm needs {command}: start it on a login node")

@@ -19,6 +19,8 @@ from bench.storage.files import discard, file_sha256, link_or_copy, write_json
 from bench.storage.store import Store
 
 MANIFEST = "MANIFEST.json"
+PIXELS = "pixels"
+"""Decoded, they go to no store: large, and made again in less time than they take to travel."""
 
 
 def canonical(value: Any) -> str:

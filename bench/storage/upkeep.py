@@ -16,13 +16,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.storage.cache import MANIFEST, Cache, object_name
+from bench.storage.cache import MANIFEST, PIXELS, Cache, object_name
 from bench.storage.files import discard, replacing, write_json
 from bench.storage.store import Store
 
 _DAY = 86400.0
-LOCAL = frozenset({"pixels"})
-"""Entries that no store gets: large, and made again in less time than they take to travel."""
 _RUNS = "runs"
 _ENTRIES = "stages/*/*/*/" + MANIFEST
 _FEATURES = "features/*/*"
@@ -123,7 +121,7 @@ def push(cache: Path, store: Store) -> list[Part]:
     given = {"features": Part("features")}
     for entry in _entries(cache):
         kind, key = entry.parts[-3], entry.name
-        if kind in LOCAL:
+        if kind == PIXELS:
             continue
         if object_name(kind, key) not in there and mine.get(kind, key) is not None:
             mine.give(store, kind, key)

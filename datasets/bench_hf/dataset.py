@@ -8,30 +8,21 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from bench.api import BenchError
-from bench.data import Layout, SplitDataset, read_parts
+from bench.api import BenchError, import_extra
+from bench.data import TableDataset
 from bench_hf.config import HfConfig
 
 
-class HuggingFace(SplitDataset):
+class HuggingFace(TableDataset):
     """Pictures in the rows of a dataset; see :class:`bench_hf.config.HfConfig`."""
 
     def __init__(self, config: HfConfig) -> None:
-        paired = config.pair is not None
-        super().__init__(config.domains, train=config.train, test=config.test, paired=paired)
+        super().__init__(config, config.train_split, config.test_split)
         self._config = config
-        self._layout = Layout(
-            image=config.image,
-            pair=config.pair,
-            label=config.label,
-            values=config.values or config.domains,
-            train=config.train_split,
-            test=config.test_split,
-        )
 
     def prepare(self, cache: Path, *, offline: bool, progress: Callable[[str], None]) -> None:
         """Load the dataset, from the hub where it lies there; its pictures stay encoded."""
-        library = _library()
+        library = import_extra("datasets", "the dataset hf", "translation-bench[hf]")
         title, local = self._where()
         progress(f"loading {title}")
         with _quiet(library, offline=offline or local is not None):
@@ -47,7 +38,7 @@ class HuggingFace(SplitDataset):
                 )
             return _Rows(library, loaded[name], f"{title} {name}")
 
-        self._use(Path(title), read_parts(self._layout, split))
+        self._use_tables(Path(title), split)
 
     def _where(self) -> tuple[str, Path | None]:
         """What messages call it, and its folder where it has one."""
@@ -122,15 +113,6 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise BenchError(f"{path} cannot be read: {error.strerror}") from None
-
-
-def _library() -> Any:
-    try:
-        return importlib.import_module("datasets")
-    except ImportError:
-        raise BenchError(
-            "the dataset hf needs Hugging Face's library: pip install 'translation-bench[hf]'"
-        ) from None
 
 
 def _load(library: Any, config: HfConfig, local: Path | None, title: str, cache: Path) -> Any:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field
 
-from bench.api import Config
-
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,40}$")]
+from bench.api import Config, DomainNames
 
 
 class ImageFolderConfig(Config):
@@ -29,13 +26,7 @@ class ImageFolderConfig(Config):
     """
 
     root: Path | None = None
-    domains: tuple[Name, Name] = ("a", "b")
+    domains: DomainNames = ("a", "b")
     train: int | None = Field(default=None, ge=1)
     test: int | None = Field(default=None, ge=1)
     paired: bool = False
-
-    @model_validator(mode="after")
-    def _two_names(self) -> ImageFolderConfig:
-        if self.domains[0] == self.domains[1]:
-            raise ValueError("the two domains need two names")
-        return self

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 import json
 import tarfile
 from collections.abc import Callable, Iterator, Sequence
@@ -11,31 +10,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.api import BenchError
-from bench.data import Layout, SplitDataset, fetch, read_parts
+from bench.api import BenchError, import_extra
+from bench.data import TableDataset, fetch
 from bench_webdataset.config import WebDatasetConfig
 
 
-class WebDataset(SplitDataset):
+class WebDataset(TableDataset):
     """Pictures in shards; see :class:`bench_webdataset.config.WebDatasetConfig`."""
 
     def __init__(self, config: WebDatasetConfig) -> None:
-        paired = config.pair is not None
-        super().__init__(config.domains, train=config.train, test=config.test, paired=paired)
+        words = ("train_shards", "test_shards")
+        super().__init__(config, config.train_shards, config.test_shards, words)
         self._config = config
-        self._layout = Layout(
-            image=config.image,
-            pair=config.pair,
-            label=config.label,
-            values=config.values or config.domains,
-            train=config.train_shards,
-            test=config.test_shards,
-            words=("train_shards", "test_shards"),
-        )
 
     def prepare(self, cache: Path, *, offline: bool, progress: Callable[[str], None]) -> None:
         """Fetch what is not here, and note where in which shard each picture lies."""
-        library = _library()
+        library = import_extra(
+            "webdataset", "the dataset webdataset", "translation-bench[webdataset]"
+        )
 
         def split(shards: str) -> _Samples:
             files = [
@@ -45,7 +37,7 @@ class WebDataset(SplitDataset):
             progress(f"reading {len(files)} shards of {shards}")
             return _Samples(shards, list(_samples(files, library.tariterators.base_plus_ext)))
 
-        self._use(self._config.root or Path("shards"), read_parts(self._layout, split))
+        self._use_tables(self._config.root or Path("shards"), split)
 
     def _file(
         self, name: str, cache: Path, *, offline: bool, progress: Callable[[str], None]
@@ -193,12 +185,3 @@ def _label(file: _Member, column: str) -> str:
         raise BenchError(f"{file.shard} holds a label that is no JSON: {text[:40]!r}") from None
     name = column.partition(".")[2]
     return str(found.get(name, "")) if isinstance(found, dict) else ""
-
-
-def _library() -> Any:
-    try:
-        return importlib.import_module("webdataset")
-    except ImportError:
-        raise BenchError(
-            "the dataset webdataset needs its library: pip install 'translation-bench[webdataset]'"
-        ) from None

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from typer.testing import CliRunner
 
 import bench
@@ -16,10 +15,10 @@ from bench.api import BenchError, Measurement, find_column
 from bench.cli import app
 from bench.data.images import write_png
 from bench.metrics.explain import explain
-from bench.metrics.score import score
 from bench.plugins import Registry, load_plugins
 from bench.testing import check_extractor, check_metric, check_spec
 from bench.testing.metrics import toy_scoring_data
+from tests.metrics.scoring import scored
 
 PLUGIN = '''
 """How red outputs are, by a network without weights."""
@@ -113,18 +112,8 @@ def registry(plugin: Path) -> Registry:
 
 def measured(registry: Registry, cache: Path, **options: object) -> dict[str, Measurement]:
     networks: dict[str, str] = {}
-    found = score(
-        toy_scoring_data(),
-        ["redness"],
-        registry,
-        device=torch.device("cpu"),
-        weights_dir=None,
-        offline=True,
-        cache=cache,
-        emit=lambda event: None,
-        networks=networks,
-        **options,  # type: ignore[arg-type]
-    )
+    shared = {"registry": registry, "cache": cache, "networks": networks}
+    found = scored(toy_scoring_data(), "redness", **shared, **options)
     assert networks.keys() == {"mean-cells"}
     return {one.metric: one for one in found}
 

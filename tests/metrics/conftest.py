@@ -9,12 +9,8 @@ import pytest
 import torch
 
 from bench.api import A2B, Picture
-from bench.data.images import pixel_digest
 from bench.metrics.context import ScoringData
-
-
-def picture(pixels: np.ndarray, key: str = "x") -> Picture:
-    return Picture(key, pixel_digest(pixels), lambda: pixels)
+from tests.metrics.scoring import picture
 
 
 def photos(n: int, *, size: int = 32, seed: int = 0, shift: float = 0.0) -> list[Picture]:

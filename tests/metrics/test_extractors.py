@@ -15,8 +15,7 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import nn
 
-from bench.api import BenchError, Config, Picture
-from bench.data.images import pixel_digest
+from bench.api import BenchError, Config
 from bench.metrics import files
 from bench.metrics.declared import extractors as declared
 from bench.metrics.extractors import dreamsim, efficientnet, perceptual, vit
@@ -26,6 +25,7 @@ from bench.storage import weights
 from bench.testing.extractors import check_extractor
 from tests import networks
 from tests.metrics import clip_golden, dreamsim_golden
+from tests.metrics.scoring import picture
 
 CPU = torch.device("cpu")
 
@@ -177,7 +177,7 @@ def test_small_pictures_are_refused_with_their_size(st_alex):
     options = {"device": CPU, "weights_dir": None, "offline": True, "cache": None}
     shared = Networks(known, emit=lambda event: None, **options)
     small = [
-        Picture(str(index), pixel_digest(one), lambda one=one: one)
+        picture(one, str(index))
         for index, one in enumerate(images(2, 21).permute(0, 2, 3, 1).numpy())
     ]
     with pytest.raises(BenchError, match="lex needs images of at least 22 pixels a side, got 21x"):

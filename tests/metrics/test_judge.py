@@ -2,44 +2,34 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from bench.api import A2B, Picture
-from bench.data.images import load_item, pixel_digest, read_image
+from bench.data.images import load_item, read_image
 from bench.metrics import files
 from bench.metrics.context import ScoringData
-from bench.metrics.plugin import METRICS, bench_extractors
-from bench.metrics.score import score
-from bench.plugins import Registry
 from bench.storage import weights
 from bench_seasons.config import SeasonsConfig
 from bench_seasons.dataset import Seasons
+from tests.metrics import scoring
+from tests.metrics.scoring import coded, picture
 from tests.metrics.test_extractors import vit_state
 
-REGISTRY = Registry(
-    metrics={spec.name: spec for spec in METRICS},
-    extractors={spec.name: spec for spec in bench_extractors()},
-)
 REFUSED = 0.1
 """Share of real test pictures that the judge may take for neither: two of twenty."""
-
-
-def of(pixels: np.ndarray, key: str) -> Picture:
-    return Picture(key, pixel_digest(pixels), lambda: pixels)
 
 
 def noise(count: int, size: int) -> list[Picture]:
     rng = np.random.default_rng(0)
     drawn = rng.integers(0, 256, (count, size, size, 3)).astype(np.uint8)
-    return [of(pixels, f"{i}") for i, pixels in enumerate(drawn)]
+    return [picture(pixels, f"{i}") for i, pixels in enumerate(drawn)]
 
 
 def translated(data: ScoringData, outputs: Sequence[Picture]) -> ScoringData:
@@ -49,19 +39,14 @@ def translated(data: ScoringData, outputs: Sequence[Picture]) -> ScoringData:
 
 
 @pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    return tmp_path_factory.mktemp("features")
-
-
-@pytest.fixture(scope="module")
 def seasons(tmp_path_factory) -> ScoringData:
     dataset = Seasons(SeasonsConfig(size=64, train=24, test=10))
     dataset.prepare(tmp_path_factory.mktemp("data"), offline=True, progress=lambda line: None)
 
     def split(which, domain) -> list[Picture]:
-        return [of(load_item(item, 64), item.id) for item in dataset.split(which, domain)]
+        return [picture(load_item(item, 64), item.id) for item in dataset.split(which, domain)]
 
-    inputs = {picture.id: picture for picture in split("test", "a")}
+    inputs = {one.id: one for one in split("test", "a")}
     return ScoringData(
         direction=A2B,
         domains=("summer", "winter"),
@@ -74,22 +59,8 @@ def seasons(tmp_path_factory) -> ScoringData:
 
 
 @pytest.fixture(scope="module")
-def measure(cache):
-    def run(data, *names, weights_dir: Path | None = None, options=None, events=None):
-        found = score(
-            data,
-            names,
-            REGISTRY,
-            device=torch.device("cpu"),
-            weights_dir=weights_dir,
-            offline=True,
-            cache=cache,
-            emit=[].append if events is None else events.append,
-            metric_options=options,
-        )
-        return {m.metric: m for m in found if m.subset == "all"}
-
-    return run
+def measure(tmp_path_factory):
+    return partial(scoring.measure, cache=tmp_path_factory.mktemp("features"))
 
 
 def test_noise_is_no_winter_and_real_pictures_are_no_noise(seasons, measure):
@@ -148,7 +119,7 @@ def test_judges_of_other_scales_and_networks_are_asked(seasons, measure, tmp_pat
         translated(seasons, seasons.reference),
         "judge_agreement",
         weights_dir=tmp_path,
-        options=options,
+        metric_options=options,
     )
     # The usual network is no second opinion of itself.
     assert set(more) == {*found, "judge_agreement_dinov2_vits14"}
@@ -159,7 +130,7 @@ def test_judges_of_other_scales_and_networks_are_asked(seasons, measure, tmp_pat
 def test_a_judge_whose_network_is_missing_is_said(seasons, measure):
     events: list = []
     options = {"judge_agreement": {"networks": ["dinov2-vitb14"]}}
-    assert not measure(seasons, "judge_agreement", options=options, events=events)
+    assert not measure(seasons, "judge_agreement", metric_options=options, events=events)
     (said,) = [event.message for event in events if event.kind == "warning"]
     assert said.startswith("judge_agreement is left out: ") and files.DINOV2_VITB14.name in said
 
@@ -167,14 +138,9 @@ def test_a_judge_whose_network_is_missing_is_said(seasons, measure):
 def test_photographs_are_known_whatever_their_codec_and_noise_is_not(yosemite_root, measure):
     def photographs(folder: str, count: int) -> list[Picture]:
         paths = sorted((yosemite_root / folder).glob("*.jpg"))[:: 962 // 80][:count]
-        return [of(read_image(path), path.stem) for path in paths]
+        return [picture(read_image(path), path.stem) for path in paths]
 
-    def coded(picture: Picture) -> Picture:
-        file = io.BytesIO()
-        Image.fromarray(picture.load()).save(file, "JPEG", quality=25)
-        return of(np.array(Image.open(file)), picture.id)
-
-    inputs = {picture.id: picture for picture in photographs("testA", 20)}
+    inputs = {one.id: one for one in photographs("testA", 20)}
     winters = photographs("testB", 20)
     data = ScoringData(
         direction=A2B,
@@ -187,6 +153,6 @@ def test_photographs_are_known_whatever_their_codec_and_noise_is_not(yosemite_ro
     )
     drawn = noise(len(inputs), 256)
     assert measure(translated(data, drawn), "target_rate")["neither_rate"].value == 1.0
-    found = measure(translated(data, [coded(p) for p in winters[: len(inputs)]]), "target_rate")
+    found = measure(translated(data, [coded(p, 25) for p in winters[: len(inputs)]]), "target_rate")
     assert found["neither_rate"].value <= REFUSED
     assert found["classifier_neither"].value <= REFUSED

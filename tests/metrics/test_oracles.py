@@ -13,16 +13,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from bench.api import A2B
 from bench.execution.stages import fit, translate
 from bench.execution.stages.score import pictures
 from bench.execution.workspace import Workspace
-from bench.metrics.score import score
 from bench.plugins import load_plugins
 from bench.suite.plan import make_plan
 from bench.suite.schema import make_suite
+from tests.metrics.scoring import measure
 
 pytestmark = [pytest.mark.nightly, pytest.mark.timeout(1200)]
 
@@ -60,17 +59,9 @@ def numbers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Numbers]:
     for job in plan.jobs:
         workspace = Workspace(job, root / "run", registry, lambda event: None)
         translate.run(workspace, fit.run(workspace))
-        measured = score(
-            pictures(workspace, workspace.directions[0]),
-            names,
-            registry,
-            device=torch.device("cpu"),
-            weights_dir=None,
-            offline=True,
-            cache=root / "features",
-            emit=lambda event: None,
-        )
-        found[job.label] = {one.metric: one.value for one in measured if one.subset == "all"}
+        data = pictures(workspace, workspace.directions[0])
+        measured = measure(data, *names, registry=registry, cache=root / "features")
+        found[job.label] = {name: one.value for name, one in measured.items()}
     assert workspace.directions[0].key == A2B.key
     yield found
     sys.modules.pop("oracles", None)

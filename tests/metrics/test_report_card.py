@@ -10,7 +10,7 @@ import pytest
 from bench.api import A2B, ImageItem, Measurement, MetricSpec
 from bench.metrics import report_card as card
 from tests import toys
-from tests.metrics.conftest import picture
+from tests.metrics.scoring import picture
 
 
 def scored(value, half=0.1, n=8, better=False):

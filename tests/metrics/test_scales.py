@@ -2,51 +2,23 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
-from PIL import Image
 
 from bench.api import Picture
-from bench.data.images import pixel_digest, read_image, reduce_detail
+from bench.data.images import read_image, reduce_detail
 from bench.metrics.context import ScoringData
-from bench.metrics.plugin import METRICS, bench_extractors
-from bench.metrics.score import score
-from bench.plugins import Registry
 from bench.testing.metrics import toy_scoring_data
-
-REGISTRY = Registry(
-    metrics={spec.name: spec for spec in METRICS},
-    extractors={spec.name: spec for spec in bench_extractors()},
-)
-
-
-def measure(data: ScoringData, *names: str, events: list | None = None):
-    found = score(
-        data,
-        names,
-        REGISTRY,
-        device=torch.device("cpu"),
-        weights_dir=None,
-        offline=True,
-        cache=None,
-        emit=[].append if events is None else events.append,
-    )
-    return {m.metric: m for m in found if m.subset == "all"}
-
-
-def of(pixels: np.ndarray, key: str = "x") -> Picture:
-    return Picture(key, pixel_digest(pixels), lambda: pixels)
+from tests.metrics.scoring import coded, measure, picture
 
 
 def every(data: ScoringData, change) -> ScoringData:
     """The same data with every picture changed."""
 
-    def one(picture: Picture) -> Picture:
-        return of(change(picture.load()), picture.id)
+    def one(p: Picture) -> Picture:
+        return picture(change(p.load()), p.id)
 
     return replace(
         data,
@@ -99,13 +71,8 @@ def test_codec_is_told_from_season_on_photographs(yosemite_root):
     """JPEG of real winters: far by detail, nearer than the summers without it."""
     root = yosemite_root
     names = {domain: sorted((root / domain).glob("*.jpg")) for domain in ("testA", "testB")}
-    summers = [of(read_image(path), path.stem) for path in names["testA"][:48]]
-    winters = [of(read_image(path), path.stem) for path in names["testB"][:96]]
-
-    def coded(picture: Picture) -> Picture:
-        file = io.BytesIO()
-        Image.fromarray(picture.load()).save(file, "JPEG", quality=75)
-        return of(np.array(Image.open(file)), picture.id)
+    summers = [picture(read_image(path), path.stem) for path in names["testA"][:48]]
+    winters = [picture(read_image(path), path.stem) for path in names["testB"][:96]]
 
     real = toy_scoring_data(count=2, samples=1)
 
@@ -122,7 +89,7 @@ def test_codec_is_told_from_season_on_photographs(yosemite_root):
         )
         return {name: m.value for name, m in measure(data, "kid", "kid_64", "kid_32").items()}
 
-    season, codec = values(summers), values([coded(p) for p in winters[:48]])
+    season, codec = values(summers), values([coded(p, 75) for p in winters[:48]])
     assert codec["kid"] > season["kid"]
     assert codec["kid_64"] < season["kid_64"] and codec["kid_32"] < season["kid_32"]
 
@@ -136,13 +103,13 @@ def scenes(count: int) -> list[Picture]:
     made = []
     for number in range(count):
         cells = rng.integers(0, 200, (4, 4, 3)).astype(np.uint8)
-        made.append(of(np.kron(cells, np.ones((16, 16, 1), np.uint8)), f"{number:03d}"))
+        made.append(picture(np.kron(cells, np.ones((16, 16, 1), np.uint8)), f"{number:03d}"))
     return made
 
 
 def translated(inputs: list[Picture], order: list[int]) -> ScoringData:
     """Inputs made brighter, each with the output of the input at its place in `order`."""
-    outputs = [of(np.minimum(p.load() + np.uint8(50), 255), p.id) for p in inputs]
+    outputs = [picture(np.minimum(p.load() + np.uint8(50), 255), p.id) for p in inputs]
     data = toy_scoring_data(count=len(inputs), samples=1)
     return replace(
         data,
@@ -176,7 +143,9 @@ def test_noise_is_in_no_wrong_place():
     rng = np.random.default_rng(0)
     inputs = scenes(24)
     data = translated(inputs, list(range(24)))
-    noise = {p.id: [of(rng.integers(0, 256, (64, 64, 3)).astype(np.uint8), p.id)] for p in inputs}
+    noise = {
+        p.id: [picture(rng.integers(0, 256, (64, 64, 3)).astype(np.uint8), p.id)] for p in inputs
+    }
     found = measure(replace(data, outputs=noise), "content_rank")
     assert 0.3 < found["content_rank"].value < 0.7
     assert found["mispaired"].low < 0.25

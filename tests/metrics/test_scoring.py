@@ -9,28 +9,21 @@ import numpy as np
 import pytest
 import torch
 
-from bench.api import BenchError, MetricSpec, Picture
-from bench.data.images import pixel_digest
+from bench.api import BenchError, MetricSpec
 from bench.metrics import files
 from bench.metrics.context import ScoringData
 from bench.metrics.explain import explain
 from bench.metrics.networks import Networks
-from bench.metrics.plugin import METRICS, bench_extractors
-from bench.metrics.score import available, score
+from bench.metrics.plugin import METRICS
+from bench.metrics.score import available
 from bench.plugins import Registry
 from bench.storage import weights
 from bench.testing.metrics import toy_scoring_data
 from tests.metrics import clip_golden, dreamsim_golden
+from tests.metrics.scoring import REGISTRY, picture, scored
 from tests.metrics.test_extractors import vit_state
 
-CPU = torch.device("cpu")
-BY_NAME = {spec.name: spec for spec in METRICS}
-EXTRACTORS = {spec.name: spec for spec in bench_extractors()}
-REGISTRY = Registry(metrics=BY_NAME, extractors=EXTRACTORS)
-
-
-def picture(pixels, key="x"):
-    return Picture(key, pixel_digest(pixels), lambda: pixels)
+BY_NAME, EXTRACTORS = REGISTRY.metrics, REGISTRY.extractors
 
 
 @pytest.fixture(scope="session")
@@ -40,19 +33,9 @@ def feature_cache(tmp_path_factory):
 
 @pytest.fixture
 def measure(feature_cache):
-    def run(data, *names, cache=feature_cache, weights_dir=None):
-        events = []
-        found = score(
-            data,
-            names or list(BY_NAME),
-            REGISTRY,
-            device=CPU,
-            weights_dir=weights_dir,
-            offline=True,
-            cache=cache,
-            emit=events.append,
-        )
-        run.events = events
+    def run(data, *names, **options):
+        run.events = []
+        found = scored(data, *names, events=run.events, **{"cache": feature_cache} | options)
         return {(m.metric, m.subset): m for m in found}
 
     return run
@@ -523,20 +506,6 @@ def stranger(monkeypatch, measure, **fields):
     return Registry(metrics={spec.name: spec}, extractors=EXTRACTORS)
 
 
-def scored(data, registry, *names, **options):
-    return score(
-        data,
-        names or list(registry.metrics),
-        registry,
-        device=CPU,
-        weights_dir=None,
-        offline=True,
-        cache=None,
-        emit=lambda event: None,
-        **options,
-    )
-
-
 def mean_red(context, name="mean_red"):
     values = [picture.load()[..., 0].mean() for picture in context.pictures("outputs")]
     yield context.measurement(name, float(np.mean(values)), n=len(context.ids))
@@ -544,7 +513,7 @@ def mean_red(context, name="mean_red"):
 
 def test_a_strangers_metric_works_like_a_built_in_one(make_data, monkeypatch):
     registry = stranger(monkeypatch, mean_red, unit="levels", higher_is_better=False)
-    (found,) = scored(make_data(n=3), registry)
+    (found,) = scored(make_data(n=3), registry=registry)
     assert 0 < found.value < 255
     assert (found.unit, found.higher_is_better, found.extractor) == ("levels", False, None)
 
@@ -552,7 +521,7 @@ def test_a_strangers_metric_works_like_a_built_in_one(make_data, monkeypatch):
 def test_a_measurement_that_is_not_declared_is_refused(make_data, monkeypatch):
     registry = stranger(monkeypatch, lambda context: mean_red(context, "mean_blue"))
     with pytest.raises(BenchError, match="mean_red gives mean_blue, which it does not declare"):
-        scored(make_data(n=3), registry)
+        scored(make_data(n=3), registry=registry)
 
 
 def test_a_metric_that_asks_a_network_names_it(make_data, monkeypatch):
@@ -560,26 +529,16 @@ def test_a_metric_that_asks_a_network_names_it(make_data, monkeypatch):
         return [context.measurement("mean_red", float(context.features("outputs").mean()), n=1)]
 
     with pytest.raises(BenchError, match="mean_red asks a network, and declares no extractors"):
-        scored(make_data(n=3), stranger(monkeypatch, measure))
+        scored(make_data(n=3), registry=stranger(monkeypatch, measure))
     distances = stranger(monkeypatch, measure, extractors=("st-lpips-alex",))
     with pytest.raises(BenchError, match="st-lpips-alex gives no features"):
-        scored(make_data(n=3), distances)
+        scored(make_data(n=3), registry=distances)
 
 
 def test_a_network_that_no_plugin_offers_leaves_the_metric_out(make_data, monkeypatch):
     registry = stranger(monkeypatch, mean_red, extractors=("efficientnet-lite1",))
     events = []
-    found = score(
-        make_data(n=3),
-        ["mean_red"],
-        registry,
-        device=CPU,
-        weights_dir=None,
-        offline=True,
-        cache=None,
-        emit=events.append,
-    )
-    assert found == []
+    assert scored(make_data(n=3), registry=registry, events=events) == []
     assert events[0].message.startswith(
         "mean_red is left out: extractor 'efficientnet-lite1' is unknown, did you mean"
     )
@@ -599,13 +558,13 @@ def test_a_network_that_no_plugin_offers_leaves_the_metric_out(make_data, monkey
 )
 def test_an_option_that_does_not_exist_is_one_line(make_data, options, says):
     with pytest.raises(BenchError, match=says):
-        scored(make_data(n=3), REGISTRY, "kid", **options)
+        scored(make_data(n=3), "kid", **options)
 
 
 def test_a_metric_that_cannot_be_imported_is_named(make_data):
     spec = MetricSpec("ghost", "", "no_such_module:measure", "quality")
     with pytest.raises(BenchError, match="metric ghost: no_such_module"):
-        scored(make_data(n=3), Registry(metrics={"ghost": spec}))
+        scored(make_data(n=3), registry=Registry(metrics={"ghost": spec}))
 
 
 def test_scoring_data_is_what_the_harness_builds(make_data):

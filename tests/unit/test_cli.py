@@ -74,12 +74,26 @@ def test_list_runs(command: Callable[..., str]) -> None:
     assert [line.split()[-1] for line in lines if "runs/" in line] == ["finished", "unfinished"]
 
 
-def test_plan_shows_trials_and_skips(
-    command: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def _no_probe(monkeypatch: pytest.MonkeyPatch) -> None:
     rates = Rates(Range(1e9, 4e9), Range(1e10, 4e10), Range(1e5, 2e5))
     monkeypatch.setattr(forecast, "probe", lambda *_: rates)
     monkeypatch.setattr(forecast._Teller, "start", Range(1.0, 1.0))
+
+
+@pytest.mark.usefixtures("_no_probe")
+def test_plan_says_what_it_renders_before_it_begins(command: Callable[..., str]) -> None:
+    small = ("--size", "32", *(f"--set=seasons.{name}=1" for name in ("train", "test")))
+    args = ("plan", "-m", "identity", "-d", "seasons", *small, "--device", "cpu")
+    assert "rendering" not in command(*args, "--metrics", "ssim")
+    told = "rendering 4 landscapes at 32×32, and the truth of 2\n"
+    assert command.err == told  # type: ignore[attr-defined]
+    command(*args, "--metrics", "ssim")
+    assert command.err == ""  # type: ignore[attr-defined]
+
+
+@pytest.mark.usefixtures("_no_probe")
+def test_plan_shows_trials_and_skips(command: Callable[..., str], tmp_path: Path) -> None:
     toys.make_folder(tmp_path / "data", count=2)
     out = command(
         "plan", "-m", "munit,bicyclegan,identity", "-d", "image_folder", "--data-root", "data",
@@ -237,8 +251,10 @@ def test_interpolate_finds_a_model(
     command: Callable[..., str], models: Path, tmp_path: Path
 ) -> None:
     picture = _picture(tmp_path / "a.png", 30, 40)
-    command("interpolate", picture, "--to", "winter", "-o", "walk.png", "--plugin", models)
-    assert read_image(tmp_path / "walk.png").shape == (16, 21 * 9, 3)
+    name = "walk\x1b[2J.png"  # which would clear the screen
+    said = command("interpolate", picture, "--to", "winter", "-o", name, "--plugin", models)
+    assert said == "walk [2J.png\n"
+    assert read_image(tmp_path / name).shape == (16, 21 * 9, 3)
 
 
 def test_scores_in_a_pipe_keep_their_names_whole() -> None:

@@ -111,7 +111,7 @@ def test_tensorboard_that_is_not_there_is_one_line(
 ) -> None:
     from bench.cli.tensorboard import TensorBoardListener
 
-    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
     with pytest.raises(BenchError, match=r"pip install 'translation-bench\[tensorboard\]'"):
         TensorBoardListener(PlainListener(Console(file=io.StringIO())), tmp_path / "tb")
     assert not (tmp_path / "tb").exists()
