@@ -177,9 +177,9 @@ def _scoring(found: Sequence[Row]) -> Iterator[str]:
     images = found[0]["images"]
     yield (
         f"{images:,} outputs of {found[0]['side']}² scored by KID, FID, precision, recall and both "
-        f"LPIPS: {seconds['ours']:.1f} s; by torch-fidelity and lpips one after the other, the same "
-        f"numbers: {seconds['one by one']:.1f} s, {seconds['one by one'] / seconds['ours']:.1f} "
-        "times as long."
+        f"LPIPS: {seconds['ours']:.1f} s; by torch-fidelity and lpips one after the other, the "
+        f"same numbers: {seconds['one by one']:.1f} s, "
+        f"{seconds['one by one'] / seconds['ours']:.1f} times as long."
     )
     yield ""
 
