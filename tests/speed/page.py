@@ -17,12 +17,12 @@ BEGIN, END = "<!-- made by make speed -->\n", "<!-- end -->\n"
 Row = dict[str, Any]
 
 
-def recorded(benchmark: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the page says of pytest-benchmark's file: its rows and their median seconds."""
-    told = [one for one in benchmark["benchmarks"] if "what" in one["extra_info"]]
+def recorded(*files: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the page says of pytest-benchmark's files: rows and their median seconds."""
+    told = [one for file in files for one in file["benchmarks"] if "what" in one["extra_info"]]
     return {
-        "date": benchmark["datetime"][:10],
-        "commit": benchmark["commit_info"]["id"],
+        "date": files[-1]["datetime"][:10],
+        "commit": files[-1]["commit_info"]["id"],
         "rows": [one["extra_info"] | {"seconds": one["stats"]["median"]} for one in told],
     }
 
@@ -144,8 +144,9 @@ def _profiles(found: Sequence[Row]) -> Iterator[str]:
             continue
         dearest = list(row["profile"].items())[:5]
         said = ", ".join(f"`{name.removeprefix('aten::')}` {part:.0%}" for name, part in dearest)
-        body.append([f"{row['method']} {row['recipe']} {row['side']}²", row["kind"], said])
-    yield from table(["", "kind", "operators, by their own time"], body, left=3)
+        name = f"{row['method']} {row['recipe']} {row['side']}²"
+        body.append([name, str(row["batch"]), row["kind"], said])
+    yield from table(["", "batch", "kind", "operators, by their own time"], body, left=4)
 
 
 def _translations(found: Sequence[Row]) -> Iterator[str]:
@@ -205,14 +206,16 @@ def _growth(found: Sequence[Row]) -> Iterator[str]:
             )
     head = ["", "how many", "times", "seconds", "times", "MB", "page / its folder, MB"]
     yield from table(head, body)
+    yield "*MB* is the peak above what the process held before: memory freed earlier is used again."
+    yield ""
 
 
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("kept", type=Path, help="what pytest-benchmark kept, JSON")
+    parser.add_argument("kept", type=Path, nargs="+", help="what pytest-benchmark kept, JSON")
     options = parser.parse_args()
-    kept = recorded(json.loads(options.kept.read_text("utf-8")))
+    kept = recorded(*(json.loads(file.read_text("utf-8")) for file in options.kept))
     RECORDED.write_text(json.dumps(kept, indent=1) + "\n", "utf-8")
     PAGE.write_text(with_result(PAGE.read_text("utf-8"), kept), "utf-8")
     print(PAGE)

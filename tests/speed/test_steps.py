@@ -51,8 +51,8 @@ def test_step(benchmark: Any, case: Case, kind: str) -> None:
     benchmark.group = f"step: {case}"
     work = case.work(kind)
     told(benchmark, "step", **vars(case), kind=kind, flops=work.flops, bytes=work.bytes)
-    rounds, step = 5 if case.recipe == "paper" else 15, case.step(kind)
-    benchmark.pedantic(step, rounds=rounds, warmup_rounds=2)
+    rounds, step = 3 if case.recipe == "paper" else 10, case.step(kind)
+    benchmark.pedantic(step, rounds=rounds, warmup_rounds=1)
     if kind != "plain":
         benchmark.extra_info["profile"] = profile(step)
 
@@ -73,7 +73,7 @@ def test_translation(benchmark: Any, method: str, side: int, batch: int, kind: s
             return made.translate(images, A2B, samples=1, seeds=seeds)
 
     told(benchmark, "translation", method=method, side=side, batch=batch, kind=kind)
-    benchmark.pedantic(translate, rounds=3, warmup_rounds=1)
+    benchmark.pedantic(translate, rounds=2, warmup_rounds=1)
 
 
 @pytest.mark.nightly
