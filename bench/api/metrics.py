@@ -210,6 +210,15 @@ class MetricContext(Protocol):
         """
         ...
 
+    def learned(
+        self, learn: Callable[..., npt.ArrayLike], *given: npt.NDArray[np.generic]
+    ) -> npt.NDArray[np.float32]:
+        """Return ``learn(*given)``, kept between runs by what is given and the code of `learn`.
+
+        For what takes seconds and hangs on real pictures alone, as a classifier of the domains.
+        """
+        ...
+
     def progress(self, items: Sequence[T], what: str) -> Iterator[T]:
         """Yield the items one by one, telling the user how many are done of `what`."""
         ...

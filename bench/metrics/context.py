@@ -269,6 +269,15 @@ class ScoringContext:
         made: T = self._shared[key]
         return made
 
+    def learned(
+        self, learn: Callable[..., npt.ArrayLike], *given: npt.NDArray[np.generic]
+    ) -> npt.NDArray[np.float32]:
+        """Return ``learn(*given)``, kept between runs by what is given and the code of `learn`.
+
+        A function of a module: whatever it hangs on beside `given` is in its code.
+        """
+        return self._networks.learned(learn, given)
+
     def progress(self, items: Sequence[T], what: str) -> Iterator[T]:
         """Yield the items one by one, telling the user how many are done of `what`."""
         progress = Progress(self._networks.emit, what, len(items))

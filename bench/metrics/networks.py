@@ -6,6 +6,7 @@ content.
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -26,6 +27,7 @@ from bench.api import (
     PerceptualDistance,
     Picture,
 )
+from bench.code import code_hash
 from bench.data.images import THREADS, by_threads, reduce_detail
 from bench.nn.precision import float32
 from bench.plugins import make_config, resolve, unknown
@@ -255,6 +257,24 @@ class Networks:
             self._rows.update(fresh)
             self.cache.put(fresh)
             progress.advance(len(keys))
+
+    # -------------------------------------------------------------------- learning
+
+    def learned(
+        self, learn: Callable[..., npt.ArrayLike], given: Sequence[npt.NDArray[np.generic]]
+    ) -> Rows:
+        """Return what a function of a module makes of arrays, in float32; kept between runs."""
+        content = hashlib.sha256()
+        for array in given:
+            content.update(f"{array.dtype}{array.shape}".encode())
+            content.update(np.ascontiguousarray(array).tobytes())
+        name = f"{learn.__module__}.{learn.__qualname__}"
+        key = f"learned/{name}/{code_hash(learn.__module__)}/{content.hexdigest()}"
+        kept = self.cache.get(key)
+        if kept is None:
+            kept = np.asarray(learn(*given), np.float32)
+            self.cache.put({key: kept})
+        return kept
 
     # ------------------------------------------------------------------ distances
 

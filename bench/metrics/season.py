@@ -43,6 +43,17 @@ class Classifier:
     weights: Floats
     bias: float
 
+    def numbers(self) -> Floats:
+        """Return all of it in one row ``(3 d + 1,)``."""
+        return np.concatenate([self.mean, self.scale, self.weights, [self.bias]])
+
+    @classmethod
+    def of(cls, numbers: npt.ArrayLike) -> Classifier:
+        """Return the classifier whose :meth:`numbers` these are."""
+        row = np.asarray(numbers, np.float64)
+        mean, scale, weights = np.split(row[:-1], 3)
+        return cls(mean, scale, weights, float(row[-1]))
+
     def logits(self, features: npt.ArrayLike) -> Floats:
         """Log-odds of the target domain ``(n,)`` for features ``(n, d)``."""
         x = (np.asarray(features, dtype=np.float64) - self.mean) / self.scale
@@ -102,6 +113,10 @@ def train(source: npt.ArrayLike, target: npt.ArrayLike, *, seed: int = 0) -> Cla
         chosen = model(best).fit(x, y, sample_weight=sample_weights)
     temper = float(np.exp(scaled[best].x))
     return Classifier(mean, scale, chosen.coef_[0] * temper, float(chosen.intercept_[0]) * temper)
+
+
+def _trained(source: npt.ArrayLike, target: npt.ArrayLike) -> Floats:
+    return train(source, target).numbers()
 
 
 def calibration_error(
@@ -310,7 +325,8 @@ def _judge(context: MetricContext, side: int | None) -> _Judged:
     context.need("source_train", _LEAST)
     context.need("reference_train", _LEAST)
     trained = [context.features(which, side=side) for which in ("source_train", "reference_train")]
-    classifier, known = train(*trained), Known.of(*trained)
+    # Every trial of a run asks the same judge.
+    classifier, known = Classifier.of(context.learned(_trained, *trained)), Known.of(*trained)
 
     def opinion(features: npt.ArrayLike) -> _Opinion:
         return _Opinion(classifier.probabilities(features), known.far(features))

@@ -13,7 +13,7 @@ import torch
 
 from bench.api import A2B, Picture
 from bench.data.images import load_item, read_image
-from bench.metrics import files
+from bench.metrics import files, season
 from bench.metrics.context import ScoringData
 from bench.storage import weights
 from bench_seasons.config import SeasonsConfig
@@ -61,6 +61,21 @@ def seasons(tmp_path_factory) -> ScoringData:
 @pytest.fixture(scope="module")
 def measure(tmp_path_factory):
     return partial(scoring.measure, cache=tmp_path_factory.mktemp("features"))
+
+
+def test_a_judge_is_trained_once_for_all_trials(seasons, tmp_path, monkeypatch):
+    inputs = [seasons.inputs[key] for key in seasons.inputs]
+    first = scoring.measure(translated(seasons, inputs), "target_rate", cache=tmp_path)
+
+    def refuse(*features):
+        raise AssertionError("a judge was trained")
+
+    monkeypatch.setattr(season, "train", refuse)
+    again = scoring.measure(translated(seasons, inputs), "target_rate", cache=tmp_path)
+    assert again["target_rate"] == first["target_rate"]
+    other = replace(seasons, source_train=seasons.source_train[:-1])
+    with pytest.raises(AssertionError, match="was trained"):
+        scoring.measure(translated(other, inputs), "target_rate", cache=tmp_path)
 
 
 def test_noise_is_no_winter_and_real_pictures_are_no_noise(seasons, measure):
