@@ -14,7 +14,7 @@ from torch_fidelity.metric_isc import isc_features_to_metric
 from torch_fidelity.metric_kid import kid_features_to_metric
 from torch_fidelity.metric_prc import prc_features_to_metric
 
-from bench.metrics import cmmd, content, prc, season
+from bench.metrics import classifier, cmmd, content, prc, season
 from bench.metrics.fid import fid, fid_interval, grams
 from bench.metrics.kid import kernel, kid, kid_interval
 
@@ -216,21 +216,21 @@ def test_the_classifier_separates_what_differs_and_knows_when_it_does_not():
     rng = np.random.default_rng(0)
     a, b = rng.normal(0, 1, (150, 40)), rng.normal(0, 1, (120, 40))
     b[:, :3] += 2.0
-    found = season.train(a, b)
+    found = classifier.train(a, b)
     fresh = np.r_[rng.normal(0, 1, (200, 40)), rng.normal(0, 1, (200, 40))]
     fresh[200:, :3] += 2.0
     labels = np.r_[np.zeros(200), np.ones(200)]
     p = found.probabilities(fresh)
     assert ((p >= 0.5) == labels).mean() > 0.93
     assert season.calibration_error(p, labels) < 0.06
-    same = season.train(rng.normal(size=(150, 40)), rng.normal(size=(150, 40)))
+    same = classifier.train(rng.normal(size=(150, 40)), rng.normal(size=(150, 40)))
     confidence = np.abs(same.probabilities(rng.normal(size=(200, 40))) - 0.5)
     assert confidence.mean() < 0.15
 
 
 def test_equal_pictures_have_equal_verdicts_and_a_copy_no_diversity():
     rng = np.random.default_rng(0)
-    judge = season.train(rng.normal(0, 1, (30, 61)), rng.normal(0.3, 1, (30, 61)))
+    judge = classifier.train(rng.normal(0, 1, (30, 61)), rng.normal(0.3, 1, (30, 61)))
     copies = np.repeat(rng.normal(size=(37, 61)).astype(np.float32), 7, axis=0)
     p = judge.probabilities(copies).reshape(37, 7)
     assert (p == p[:, :1]).all()

@@ -13,7 +13,7 @@ import torch
 
 from bench.api import A2B, Picture
 from bench.data.images import load_item, read_image
-from bench.metrics import files, season
+from bench.metrics import classifier, files
 from bench.metrics.context import ScoringData
 from bench.storage import weights
 from bench_seasons.config import SeasonsConfig
@@ -70,7 +70,7 @@ def test_a_judge_is_trained_once_for_all_trials(seasons, tmp_path, monkeypatch):
     def refuse(*features):
         raise AssertionError("a judge was trained")
 
-    monkeypatch.setattr(season, "train", refuse)
+    monkeypatch.setattr(classifier, "train", refuse)
     again = scoring.measure(translated(seasons, inputs), "target_rate", cache=tmp_path)
     assert again["target_rate"] == first["target_rate"]
     other = replace(seasons, source_train=seasons.source_train[:-1])
