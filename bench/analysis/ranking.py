@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -98,7 +98,7 @@ def groups(frame: pd.DataFrame, column: TableColumn, known: Shown) -> pd.Series:
     """Return the tie group of every row of a summary; missing where it is not ranked."""
     found = pd.Series(pd.NA, index=frame.index, dtype="Int64")
     for part in _competing(frame, column):
-        found[part.index] = pd.array(_rank(part, column, known), dtype="Int64")
+        found[part.index] = pd.array(_rank(_lines(part, column), column, known), dtype="Int64")
     return found
 
 
@@ -112,10 +112,12 @@ def gains(frame: pd.DataFrame, column: TableColumn, known: Shown) -> pd.Series:
     if column.higher_is_better is None:
         return found
     for _, part in _known(frame, column).groupby(["dataset", "direction"], sort=False):
-        base = part.index[part["role"] == "untouched"][:1]
-        for index in part.index[~part["anchor"].astype(bool)] if len(base) else ():
-            nothing, mine = _rank(part.loc[[base[0], index]], column, known)
-            found[index] = 0 if nothing == mine else 1 if mine == 1 else -1
+        lines = _lines(part, column)
+        untouched = [line for line in lines if line.role == "untouched"]
+        for line in lines if untouched else ():
+            if not line.anchor:
+                nothing, mine = _rank([untouched[0], line], column, known)
+                found[line.index] = 0 if nothing == mine else 1 if mine == 1 else -1
     return found
 
 
@@ -156,15 +158,37 @@ def _competing(frame: pd.DataFrame, column: TableColumn) -> list[pd.DataFrame]:
     return [part for part in parts if len(part) > 1]  # alone is not best
 
 
-def _rank(rows: pd.DataFrame, column: TableColumn, known: Shown) -> list[int | None]:
-    values, lows, highs = (list(rows[f"{column.name}{end}"]) for end in ("", "_low", "_high"))
-    places = list(rows[["dataset", "direction", "label"]].itertuples(index=False, name=None))
+class _Line(NamedTuple):
+    """What ranking reads of a row of a summary; rows of frames are slow."""
 
+    index: Any
+    place: tuple[str, str, str]
+    anchor: bool
+    role: str
+    value: float
+    low: float
+    high: float
+
+
+def _lines(rows: pd.DataFrame, column: TableColumn) -> list[_Line]:
+    names = ["dataset", "direction", "label", "anchor", "role"]
+    names += [f"{column.name}{end}" for end in ("", "_low", "_high")]
+    columns = (rows[name].tolist() for name in names)
+    return [
+        _Line(index, (dataset, direction, label), bool(anchor), str(role), *ends)
+        for index, (dataset, direction, label, anchor, role, *ends) in zip(
+            rows.index, zip(*columns, strict=True), strict=True
+        )
+    ]
+
+
+def _rank(lines: Sequence[_Line], column: TableColumn, known: Shown) -> list[int | None]:
     def apart(a: int, b: int) -> bool | None:
-        difference = known.get((*places[a], places[b][2]))
+        difference = known.get((*lines[a].place, lines[b].place[2]))
         # What is tested of a share is what it was made from: the two have to agree.
-        return None if difference is None else difference * (values[a] - values[b]) > 0
+        return None if difference is None else difference * (lines[a].value - lines[b].value) > 0
 
+    values, lows, highs = zip(*((line.value, line.low, line.high) for line in lines), strict=True)
     return rank(values, lows, highs, higher_is_better=bool(column.higher_is_better), apart=apart)
 
 
@@ -217,7 +241,7 @@ def easier_direction(frame: pd.DataFrame, column: TableColumn) -> dict[str, list
     for label, part in rows.groupby("label", sort=False):
         if len(part) != 2:
             continue
-        order = _rank(part, column, {})
+        order = _rank(_lines(part, column), column, {})
         best = "" if order[0] == order[1] else str(part["direction"].iloc[order.index(1)])
         result.setdefault(best, []).append(str(label))
     return result

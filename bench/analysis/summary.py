@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import pandas as pd
 
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from bench.api import RunView
 
 __all__ = ["summary"]
+
+_made: WeakKeyDictionary[RunView, pd.DataFrame] = WeakKeyDictionary()
+"""Every report of a run asks for its summary, and a large one takes seconds."""
 
 
 def summary(run: RunView) -> pd.DataFrame:
@@ -41,6 +45,12 @@ def summary(run: RunView) -> pd.DataFrame:
         missing for anchors and unranked metrics). Rows are in the order of the run's trials; a
         label that gave no number keeps its row.
     """
+    if run not in _made:
+        _made[run] = _summary(run)
+    return _made[run].copy()
+
+
+def _summary(run: RunView) -> pd.DataFrame:
     found = in_columns(run)
     metric_columns = columns(run)
     pooled = {

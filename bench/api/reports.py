@@ -82,11 +82,12 @@ class Declared:
             raise BenchError(f"declared columns are damaged: {place} {first['msg']}") from None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RunView:
     """A finished run as a report sees it: its tables and the facts around them.
 
-    The tables' columns are described in :mod:`bench.storage.tables`.
+    The tables' columns are described in :mod:`bench.storage.tables`. Nobody changes them: what
+    is derived from a run is derived once (:func:`dataclasses.replace` makes another run).
     """
 
     path: Path
