@@ -42,9 +42,10 @@ docs: $(STAMP)
 	$(BIN)/mkdocs build --quiet
 	$(BIN)/python -m pytest -q tests/docs/check_site.py
 
-# One test beside another, each on one thread: small tensors gain nothing from a second.
+# One test beside another, each on one thread: small tensors gain nothing from a second. The slowest are
+# named, because all of them are to take few minutes.
 test: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 -m "$(QUICK)"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 -m "$(QUICK)" --durations=12 --durations-min=5
 
 # Which lines and branches the tests of `make test` reach, worker processes too: htmlcov/index.html.
 coverage: $(STAMP)
