@@ -180,7 +180,14 @@ STALE: dict[str, tuple[str, str, str]] = {
         f"bench/metrics/{name}.py": (SCORE, SCORE, SCORE)
         for name in (
             *("content", "context", "fid", "layers", "manifest", "networks", "perceptual", "prc"),
-            *("score", "season", "truth", "extractors/inception", "extractors/perceptual"),
+            *(
+                "classifier",
+                "score",
+                "season",
+                "truth",
+                "extractors/inception",
+                "extractors/perceptual",
+            ),
             *("scales", "extractors/similarity"),
         )
     },
