@@ -69,6 +69,7 @@ def place(tmp_path: Path) -> Place:
     return place
 
 
+@pytest.mark.slow
 def test_a_launcher_in_one_file_runs_a_suite(place: Place) -> None:
     both: dict[str, pd.DataFrame] = {}
     for name, more in (
@@ -99,6 +100,7 @@ def _of_the_docs() -> str:
     return next(block for block in blocks if "def bench_launchers" in block)
 
 
+@pytest.mark.slow
 def test_fail_fast_and_failures_are_the_runs_business(place: Place) -> None:
     (place.root / "nightly.py").write_text(_of_the_docs(), "utf-8")
     bad = place.root / "bad.py"

@@ -16,6 +16,8 @@ from bench.plugins import load_plugins
 from bench.suite.plan import make_plan
 from bench.suite.schema import make_suite
 
+pytestmark = pytest.mark.slow
+
 ANCHORS = (
     "identity",
     "real_target",

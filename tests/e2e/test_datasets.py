@@ -9,6 +9,8 @@ from bench.storage.tables import read_run
 from tests import toys
 from tests.e2e.conftest import Place, make_place
 
+pytestmark = pytest.mark.slow
+
 SUITE = """
 methods = ["negative", "toy"]
 size = 32

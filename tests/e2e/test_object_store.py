@@ -64,6 +64,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[There]:
         there.go_away()
 
 
+@pytest.mark.slow
 def test_an_empty_machine_takes_everything_from_it(place: Place, store: There) -> None:
     args = place.args("--out", "first")
     done = toys.bench(*args, cwd=place.root, cache=place.cache, **store.env)
@@ -87,6 +88,7 @@ def test_an_empty_machine_takes_everything_from_it(place: Place, store: There) -
     assert files[0] == files[1] != set()
 
 
+@pytest.mark.slow
 def test_it_goes_away_in_the_middle(place: Place, store: There) -> None:
     args = place.args("--out", "run", "--seeds", "0,1,2", methods="toy")
     process = subprocess.Popen(

@@ -27,6 +27,7 @@ def _images(run: Path, method: str) -> Path:
     return run / "trials" / str(trial) / "images"
 
 
+@pytest.mark.slow
 def test_a_folder_scores_as_the_method_that_made_it(finished: Place, tmp_path: Path) -> None:
     run = tmp_path / "run"
     made = toys.bench(

@@ -42,6 +42,7 @@ def test_a_part_that_fails_is_told_of_and_costs_no_other(tmp_path, monkeypatch):
     assert "**failed**: RuntimeError: no kernel" in text and "fine" in text
 
 
+@pytest.mark.slow
 def test_the_real_run_is_one_that_can_be_planned(tmp_path):
     """A name misspelt in its options must not be found out on the day of the GPU."""
     course = check.on_gpu()
