@@ -31,6 +31,7 @@ from PIL import Image, ImageDraw
 
 from bench.data.images import by_threads
 from bench.storage.files import write_atomic, write_json
+from tests.pages import between
 
 SIDE, BATCH = 64, 256
 TESTED = 0.01
@@ -229,8 +230,7 @@ def kept(work: Path) -> list[Stage]:
 
 def into(page: Path, text: str) -> None:
     """Write the table between its marks."""
-    before, _, rest = page.read_text("utf-8").partition(BEGIN)
-    write_atomic(page, f"{before}{BEGIN}\n{text}\n{END}{rest.partition(END)[2]}")
+    write_atomic(page, between(page.read_text("utf-8"), BEGIN, END, f"\n{text}\n"))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

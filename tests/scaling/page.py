@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tests.pages import between
 from tests.scaling.recording import Recorded
 from tests.scaling.schedule import LOSSES, Outcome, Scenario, Trial, simulate, study
 
@@ -24,9 +25,7 @@ SCENARIOS = {
 
 def with_result(text: str, recorded: Recorded) -> str:
     """Return a page with the result between its markers."""
-    head, rest = text.split(BEGIN)
-    _, tail = rest.split(END)
-    return head + BEGIN + result(recorded) + END + tail
+    return between(text, BEGIN, END, result(recorded))
 
 
 def result(recorded: Recorded) -> str:

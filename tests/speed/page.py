@@ -11,6 +11,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from bench.storage.files import write_atomic, write_json
+from tests.pages import between
+
 PAGE = Path(__file__).parents[2] / "docs" / "performance.md"
 RECORDED = Path(__file__).parent / "recorded.json"
 BEGIN, END = "<!-- made by make speed -->\n", "<!-- end -->\n"
@@ -44,9 +47,7 @@ def result(kept: Mapping[str, Any]) -> str:
 
 def with_result(text: str, kept: Mapping[str, Any]) -> str:
     """Return a page with the tables between its markers."""
-    head, rest = text.split(BEGIN)
-    _, tail = rest.split(END)
-    return head + BEGIN + result(kept) + END + tail
+    return between(text, BEGIN, END, result(kept))
 
 
 def table(head: Sequence[str], body: Iterable[Sequence[str]], left: int = 1) -> list[str]:
@@ -216,8 +217,8 @@ def main() -> None:
     parser.add_argument("kept", type=Path, nargs="+", help="what pytest-benchmark kept, JSON")
     options = parser.parse_args()
     kept = recorded(*(json.loads(file.read_text("utf-8")) for file in options.kept))
-    RECORDED.write_text(json.dumps(kept, indent=1) + "\n", "utf-8")
-    PAGE.write_text(with_result(PAGE.read_text("utf-8"), kept), "utf-8")
+    write_json(RECORDED, kept)
+    write_atomic(PAGE, with_result(PAGE.read_text("utf-8"), kept))
     print(PAGE)
 
 

@@ -24,6 +24,7 @@ from typing import Any
 from bench.storage.files import write_atomic
 from tests.faults.campaign import inputs, machine, plugins, stored
 from tests.faults.campaign.core import Campaign, Case
+from tests.pages import between
 
 RECORD = Path(__file__).with_name("record.json")
 PAGE = Path(__file__).parents[3] / "docs" / "reliability.md"
@@ -122,8 +123,7 @@ def _kept(rows: Iterable[Sequence[str]]) -> int:
 def write_page(record: dict[str, Any]) -> None:
     """Put the section of a record between the page's marks."""
     text = PAGE.read_text("utf-8")
-    before, _, rest = text.partition(BEGIN)
-    write_atomic(PAGE, f"{before}{BEGIN}\n\n{section(record)}\n\n{END}{rest.partition(END)[2]}")
+    write_atomic(PAGE, between(text, BEGIN, END, f"\n\n{section(record)}\n\n"))
 
 
 def main() -> int:
