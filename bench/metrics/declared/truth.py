@@ -7,6 +7,25 @@ from bench.metrics.declared.extractors import DREAMSIM, FEATURES, PERCEPTUAL
 
 _HERE = "bench.metrics"
 
+
+def _variants(name: str, *, higher_is_better: bool, unit: str = "") -> tuple[Column, Column]:
+    """Return what stands beside a comparison with the nearest truth."""
+    return (
+        Column(
+            f"{name}_best_of_k",
+            meaning="of the best sample of each input",
+            unit=unit,
+            higher_is_better=higher_is_better,
+        ),
+        Column(
+            f"{name}_pair",
+            meaning="to the true translation in the input's own light",
+            unit=unit,
+            higher_is_better=higher_is_better,
+        ),
+    )
+
+
 METRICS: tuple[MetricSpec, ...] = (
     MetricSpec(
         name="psnr",
@@ -21,18 +40,7 @@ METRICS: tuple[MetricSpec, ...] = (
         ),
         gives=(
             Column("psnr", unit="dB", higher_is_better=True),
-            Column(
-                "psnr_best_of_k",
-                meaning="of the best sample of each input",
-                unit="dB",
-                higher_is_better=True,
-            ),
-            Column(
-                "psnr_pair",
-                meaning="to the true translation in the input's own light",
-                unit="dB",
-                higher_is_better=True,
-            ),
+            *_variants("psnr", higher_is_better=True, unit="dB"),
         ),
     ),
     MetricSpec(
@@ -49,14 +57,7 @@ METRICS: tuple[MetricSpec, ...] = (
         source="Wang et al. 2004, Image Quality Assessment",
         gives=(
             Column("ssim", higher_is_better=True),
-            Column(
-                "ssim_best_of_k", meaning="of the best sample of each input", higher_is_better=True
-            ),
-            Column(
-                "ssim_pair",
-                meaning="to the true translation in the input's own light",
-                higher_is_better=True,
-            ),
+            *_variants("ssim", higher_is_better=True),
         ),
     ),
     MetricSpec(
@@ -80,16 +81,7 @@ METRICS: tuple[MetricSpec, ...] = (
                 question="Closest to the truth",
                 answer="smallest LPIPS to the true translation",
             ),
-            Column(
-                "lpips_truth_best_of_k",
-                meaning="of the best sample of each input",
-                higher_is_better=False,
-            ),
-            Column(
-                "lpips_truth_pair",
-                meaning="to the true translation in the input's own light",
-                higher_is_better=False,
-            ),
+            *_variants("lpips_truth", higher_is_better=False),
         ),
     ),
     MetricSpec(
@@ -107,16 +99,7 @@ METRICS: tuple[MetricSpec, ...] = (
         source="Fu et al. 2023, DreamSim",
         gives=(
             Column("dreamsim_truth", higher_is_better=False),
-            Column(
-                "dreamsim_truth_best_of_k",
-                meaning="of the best sample of each input",
-                higher_is_better=False,
-            ),
-            Column(
-                "dreamsim_truth_pair",
-                meaning="to the true translation in the input's own light",
-                higher_is_better=False,
-            ),
+            *_variants("dreamsim_truth", higher_is_better=False),
         ),
     ),
     MetricSpec(
