@@ -1,10 +1,11 @@
-"""Layers that several networks are built of, and switching their gradients off."""
+"""Layers and last steps that several networks share, and switching their gradients off."""
 
 from __future__ import annotations
 
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import torch
 from torch import nn
 
 from bench.nn.norms import instance_norm
@@ -24,6 +25,31 @@ class InstanceNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """``(B, C, H, W)`` to the same shape; mean 0 and biased variance 1 over H and W."""
         return instance_norm(x)
+
+
+INPUT_SKIP = "input_skip"
+"""The key that marks a generator with this option in its state; shapes cannot tell."""
+
+_INSIDE = 0.99
+"""Largest magnitude that is still taken through the inverse of tanh."""
+
+
+def mark_input_skip(generator: nn.Module) -> None:
+    """Leave :data:`INPUT_SKIP` in the state of `generator`: an empty buffer."""
+    generator.register_buffer(INPUT_SKIP, torch.empty(0))
+
+
+def edited(images: Tensor, change: Tensor) -> Tensor:
+    """Images changed before the tanh that bounds them: where `change` is 0 they stay.
+
+    Parameters
+    ----------
+    images
+        ``(B, 3, H, W)`` in ``[-1, 1]``; what is nearer than 0.01 to an end is moved there.
+    change
+        Of the same shape, unbounded.
+    """
+    return torch.tanh(change + torch.atanh(images.clamp(-_INSIDE, _INSIDE)))
 
 
 @contextmanager

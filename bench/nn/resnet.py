@@ -14,7 +14,7 @@ from torch import nn
 
 from bench.api import BenchError
 from bench.nn.antialias import BlurDown, BlurUp, BlurUpConv
-from bench.nn.layers import InstanceNorm
+from bench.nn.layers import INPUT_SKIP, InstanceNorm, edited, mark_input_skip
 from bench.nn.state import drop_statistics
 from bench.nn.upsample import conv_few_outputs
 from bench.nn.winograd import Conv2d
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from torch import Tensor
-
-_INSIDE = 0.99
-"""Largest magnitude that is still taken through the inverse of tanh."""
 
 _STEM = 4
 """Layers before the first halving: padding, convolution, norm, activation."""
@@ -73,7 +70,8 @@ class ResnetGenerator(nn.Module):
         Times the maps are halved, and doubled again: 2 as published.
     input_skip
         The input is added before the last tanh, through its inverse: a generator whose last
-        convolution gives 0 repeats its input. Not published; adds no weights.
+        convolution gives 0 repeats its input. Not published; adds no weights but leaves a mark
+        in the state.
     antialias
         Maps are halved and doubled through a blur (CUT) instead of by strided convolutions
         (CycleGAN).
@@ -89,7 +87,9 @@ class ResnetGenerator(nn.Module):
         antialias: bool = False,
     ) -> None:
         super().__init__()
-        self.input_skip = input_skip
+        if input_skip:
+            mark_input_skip(self)
+        self._edits = input_skip
         layers: list[nn.Module] = [
             nn.ReflectionPad2d(3),
             nn.Conv2d(3, ngf, 7),
@@ -117,9 +117,7 @@ class ResnetGenerator(nn.Module):
     def translate(self, images: Tensor, layers: Sequence[int] = ()) -> tuple[Tensor, list[Tensor]]:
         """What :meth:`forward` and, on the way there, :meth:`encode` give."""
         x, maps = self._run(images, range(len(self.model) - 1), layers)
-        if self.input_skip:
-            x = x + torch.atanh(images.clamp(-_INSIDE, _INSIDE))
-        return torch.tanh(x), maps
+        return edited(images, x) if self._edits else torch.tanh(x), maps
 
     def encode(self, images: Tensor, layers: Sequence[int]) -> list[Tensor]:
         """The maps after some layers; what comes behind the last of them is not run.
@@ -196,7 +194,7 @@ def clean_generator(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def generator_widths(
     state: Mapping[str, Tensor], where: str, *, antialias: bool | None = None
 ) -> dict[str, int]:
-    """Read ``ngf``, ``n_blocks``, ``n_downsampling`` and ``antialias`` from one generator.
+    """Read what a generator is configured with from its state: widths, depth and options.
 
     Parameters
     ----------
@@ -231,4 +229,5 @@ def generator_widths(
         "n_blocks": len(blocks),
         "n_downsampling": max(1, (blocks[0] - _STEM) // (4 if blurs else 3)),
         "antialias": blurs,
+        INPUT_SKIP: INPUT_SKIP in state,
     }

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from bench.api import BenchError
+from bench.nn.layers import INPUT_SKIP
 from bench.storage.files import replacing
 
 if TYPE_CHECKING:
@@ -15,7 +16,14 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
+MARKS = (INPUT_SKIP,)
+"""Last parts of keys which say how a network was configured and hold no weights."""
+
 _STATISTICS = (".running_mean", ".running_var", ".num_batches_tracked")
+
+
+def _last(key: str) -> str:
+    return key.rpartition(".")[2]
 
 
 def check_state(state: Mapping[str, Tensor], module: nn.Module, what: str) -> None:
@@ -27,6 +35,10 @@ def check_state(state: Mapping[str, Tensor], module: nn.Module, what: str) -> No
         Where the state comes from, to begin the message with.
     """
     expected = module.state_dict()
+    for mark in MARKS:
+        marked, configured = ({k for k in s if _last(k) == mark} for s in (state, expected))
+        if bool(marked) != bool(configured):
+            raise BenchError(f"{what}: trained with {mark}={bool(marked)}, configure the method so")
     for key, wanted in expected.items():
         if key not in state:
             raise BenchError(

@@ -1,7 +1,6 @@
 """Deterministic methods with one resnet generator a direction: all but how they train.
 
-Their state is flat: ``a2b.model.1.weight`` and so on. ``<direction>.input_skip`` marks
-generators with that option, which shapes cannot tell.
+Their state is flat: ``a2b.model.1.weight`` and so on.
 """
 
 from __future__ import annotations
@@ -34,8 +33,6 @@ if TYPE_CHECKING:
     from bench.training.trainer import StepTrainer
 
 DIRECTIONS = (A2B.key, B2A.key)
-
-SKIP_KEY = "input_skip"
 
 States = dict[str, dict[str, Tensor]]
 """The state of the generator of ``a2b``, ``b2a`` or both."""
@@ -149,8 +146,6 @@ class ResnetMethod(ABC, Generic[C]):
         widths: dict[str, Any] = dict(
             generator_widths(next(iter(states.values())), where, antialias=fixed)
         )
-        marks = [state.pop(SKIP_KEY, None) for state in states.values()]
-        widths["input_skip"] = marks[0] is not None
         settings = cast("C", cls.config_type(**(config | widths)))
         method = cls(settings, ctx, tuple(states))
         for name, state in states.items():
@@ -205,21 +200,11 @@ class ResnetMethod(ABC, Generic[C]):
         return out[:, None].expand(-1, samples, -1, -1, -1).contiguous()
 
     def state_dict(self) -> dict[str, Tensor]:
-        """All generators, flat, and the mark of `input_skip`."""
-        state = dict(self.generators.state_dict())
-        if self.config.input_skip:
-            state |= {f"{name}.{SKIP_KEY}": torch.empty(0) for name in self.generators}
-        return state
+        """All generators, flat."""
+        return dict(self.generators.state_dict())
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Take back what :meth:`state_dict` gave; one generator alone is enough."""
-        marks = {key for key in state if key.endswith(f".{SKIP_KEY}")}
-        if bool(marks) != self.config.input_skip:
-            raise BenchError(
-                f"{self.title}'s weights were trained with input_skip={bool(marks)}: configure "
-                "it so"
-            )
-        state = {key: value for key, value in state.items() if key not in marks}
         present = [d for d in DIRECTIONS if select_prefix(state, f"{d}.")]
         if present and list(self.generators) != present:
             self.generators = nn.ModuleDict({key: self.build_generator() for key in present}).to(

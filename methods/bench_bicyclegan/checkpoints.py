@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from bench.api import BenchError
+from bench.nn.layers import INPUT_SKIP
 from bench.nn.state import drop_statistics, join, refuse_others, select_prefix, write_weights
 from bench.storage.weights import read_state
 from bench.training.loop import modules_in
@@ -26,7 +27,7 @@ LETTERS = {"gen": "G", "enc": "E"}
 
 
 def infer_widths(parts: Mapping[str, Mapping[str, Tensor]], path: Path) -> dict[str, int | bool]:
-    """Read the configuration's widths and ``antialias`` from one direction's networks.
+    """Read what one direction's networks are configured with from their states.
 
     Raises
     ------
@@ -48,6 +49,7 @@ def infer_widths(parts: Mapping[str, Mapping[str, Tensor]], path: Path) -> dict[
         "nz": first.shape[1] - 3,
         "depth": depth,
         "antialias": doubling is not None and doubling.shape[-1] == 3,
+        INPUT_SKIP: INPUT_SKIP in gen,
     }
     if "conv.0.weight" in enc:
         blocks = sum(key.endswith(".shortcut.1.weight") for key in enc)

@@ -21,6 +21,11 @@ class BicycleGANConfig(StepConfig):
         description="the generator's last two doublings are a blur and a 3x3 convolution each, "
         "instead of a transposed 4x4: no checkerboard; not published",
     )
+    input_skip: bool = Field(
+        False,
+        description="the generator changes its input instead of painting anew: its finest "
+        "detail stays; not published",
+    )
     nef: int = Field(64, ge=1, description="channels of the encoder's first convolution")
     n_blocks_e: int = Field(4, ge=1, description="residual blocks of the encoder")
     ndf: int = Field(64, ge=1, description="channels of the discriminators' first convolution")

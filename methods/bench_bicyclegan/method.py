@@ -175,6 +175,7 @@ class BicycleGAN:
                     config.nz,
                     dropout=config.dropout,
                     antialias=config.antialias,
+                    input_skip=config.input_skip,
                 )
             }
             if "enc" in names:
@@ -342,8 +343,9 @@ class BicycleGAN:
         BenchError
             When the generator is not the original's.
         """
-        if self.config.antialias:
-            raise BenchError("the original BicycleGAN has no generators with antialias=True")
+        for option in ("antialias", "input_skip"):
+            if getattr(self.config, option):
+                raise BenchError(f"the original BicycleGAN has no generators with {option}=True")
         self._part(direction, "gen")
         states = {part: net.state_dict() for part, net in self.ways[direction].items()}
         return write_official(states, folder, name)

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from bench.nn.antialias import BlurUpConv
-from bench.nn.layers import InstanceNorm
+from bench.nn.layers import InstanceNorm, edited, mark_input_skip
 from bench.nn.patch import patch_layers
 from bench.nn.winograd import Conv2d
 
@@ -43,7 +43,7 @@ class UnetLevel(nn.Module):
     below
         The next level; None for the innermost.
     outermost
-        The first level has neither activation nor norm before it, no skip, and ends in tanh.
+        The first level has neither activation nor norm before it, and no skip.
     dropout
         Whether half of the features are dropped on the way up, in training.
     antialias
@@ -74,7 +74,9 @@ class UnetLevel(nn.Module):
             if antialias
             else nn.ConvTranspose2d(wide, out, 4, stride=2, padding=1)
         )
-        up: list[nn.Module] = [nn.ReLU(), double, nn.Tanh() if outermost else InstanceNorm()]
+        up: list[nn.Module] = [nn.ReLU(), double]
+        if not outermost:
+            up.append(InstanceNorm())
         if dropout:
             up.append(nn.Dropout(0.5))
         self.down, self.up = nn.Sequential(*down), nn.Sequential(*up)
@@ -104,6 +106,11 @@ class UnetGenerator(nn.Module):
         Whether the levels between the innermost and the fourth drop features in training.
     antialias
         The largest maps are doubled through a blur; not published.
+    input_skip
+        The input is added before the tanh, through its inverse: the levels say what changes.
+        Their skips begin at half of the side, so that without it the finest detail of an
+        image has to be drawn anew. Not published; adds no weights but leaves a mark in the
+        state.
     """
 
     def __init__(
@@ -114,8 +121,12 @@ class UnetGenerator(nn.Module):
         *,
         dropout: bool = True,
         antialias: bool = False,
+        input_skip: bool = False,
     ) -> None:
         super().__init__()
+        if input_skip:
+            mark_input_skip(self)
+        self._edits = input_skip
         widths = [ngf * min(2**level, 8) for level in range(depth)]
         level: UnetLevel | None = None
         for i in reversed(range(1, depth)):
@@ -136,7 +147,7 @@ class UnetGenerator(nn.Module):
         Height and width are multiples of ``2**depth``.
         """
         out: Tensor = self.model(images, z)
-        return out
+        return edited(images, out) if self._edits else torch.tanh(out)
 
 
 class EncoderBlock(nn.Module):

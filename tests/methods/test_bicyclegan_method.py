@@ -188,17 +188,34 @@ def test_own_and_official_files_there_and_back(method, tmp_path):
     assert list(whole.ways) == ["b2a"]
 
 
-def test_a_generator_that_blurs_says_so_itself(tmp_path):
-    smooth = BicycleGAN(TINY.model_copy(update={"antialias": True}), CPU)
+@pytest.mark.parametrize("option", ["antialias", "input_skip"])
+def test_a_generator_tells_its_options_itself(option, tmp_path):
+    method = BicycleGAN(TINY.model_copy(update={option: True}), CPU)
     path = tmp_path / "weights.safetensors"
-    save_file(smooth.state_dict(), path)
+    save_file(method.state_dict(), path)
     again = BicycleGAN.from_weights(path, CPU)
-    assert again.config.antialias
+    assert getattr(again.config, option)
     images, seeds = torch.rand(1, 3, 64, 64), torch.tensor([[7]])
-    made = [m.translate(images, A2B, samples=1, seeds=seeds) for m in (smooth, again)]
+    made = [m.translate(images, A2B, samples=1, seeds=seeds) for m in (method, again)]
     assert torch.equal(*made)
-    with pytest.raises(BenchError, match="antialias=True"):
-        smooth.save_official(tmp_path)
+    with pytest.raises(BenchError, match=f"{option}=True"):
+        method.save_official(tmp_path)
+
+
+def test_input_skip_starts_as_identity_and_is_remembered(tmp_path):
+    config = TINY.model_copy(update={"input_skip": True})
+    method = BicycleGAN(config, Context(torch.device("cpu"), work_dir=tmp_path))
+    for parts in method.ways.values():
+        torch.nn.init.zeros_(parts["gen"].model.up[1].weight)
+    images = torch.rand(2, 3, 64, 64) * 0.98 + 0.01
+    out = method.translate(images, A2B, samples=1, seeds=torch.zeros(2, 1, dtype=torch.long))
+    torch.testing.assert_close(out[:, 0], images, rtol=0, atol=1e-5)
+    with pytest.raises(BenchError, match="input_skip=True"):
+        BicycleGAN(TINY, CPU).load_state_dict(method.state_dict())
+    with pytest.raises(BenchError, match="input_skip=False"):
+        method.load_state_dict(BicycleGAN(TINY, CPU).state_dict())
+    method.fit(pairs(), Budget(iterations=1))
+    assert BicycleGAN.from_weights(tmp_path / "last.pt", CPU).config.input_skip
 
 
 def test_states_and_files_that_do_not_fit_are_refused(method, tmp_path):

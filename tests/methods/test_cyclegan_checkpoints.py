@@ -108,8 +108,10 @@ def test_own_files_bring_widths_and_options(tmp_path, image, depth, skip):
     same(method, loaded, image)
 
 
-def test_training_checkpoint_can_be_loaded(tmp_path, image):
-    config = SMALL.model_copy(update={"ndf": 4, "pool_size": 2, "n_layers_d": 2})
+@pytest.mark.parametrize("skip", [False, True])
+def test_training_checkpoint_can_be_loaded(tmp_path, image, skip):
+    change = {"ndf": 4, "pool_size": 2, "n_layers_d": 2, "input_skip": skip}
+    config = SMALL.model_copy(update=change)
     method = CycleGAN(config, Context(torch.device("cpu"), work_dir=tmp_path))
     images = torch.randint(0, 256, (2, 3, 16, 16), dtype=torch.uint8)
     method.fit(TrainData(images, images, ("a", "b")), Budget(iterations=1))
