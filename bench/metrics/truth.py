@@ -235,12 +235,12 @@ def measure_mode_error(context: MetricContext) -> Iterator[Measurement]:
 
 
 class Reader:
-    """Ridge regression of a factor on features; the penalty is the best on left-out rows.
+    """Ridge regression of factors on features; each penalty is the best on left-out rows.
 
     Parameters
     ----------
     features, values
-        ``(n, d)`` and ``(n,)``, of real pictures.
+        ``(n, d)`` and ``(n, k)``, of real pictures.
     """
 
     def __init__(self, features: npt.ArrayLike, values: npt.ArrayLike) -> None:
@@ -248,25 +248,32 @@ class Reader:
 
         x, y = np.asarray(features, np.float64), np.asarray(values, np.float64)
         self._mean, self._scale = x.mean(0), (x.std(0) + 1e-6) * np.sqrt(x.shape[1])
-        self._model = RidgeCV(_PENALTIES, scoring="neg_mean_squared_error", store_cv_results=True)
+        # The features are decomposed once for all factors: that is nearly all of the work.
+        self._model = RidgeCV(
+            _PENALTIES,
+            scoring="neg_mean_squared_error",
+            store_cv_results=True,
+            alpha_per_target=True,
+        )
         self._model.fit(self._standardised(x), y)
-        best = int(np.flatnonzero(self._model.alpha_ == _PENALTIES)[0])
-        self.left_out: Floats = self._model.cv_results_[:, best]
-        """Each row's factor as a regression reads it that has not seen that row."""
+        best = np.searchsorted(_PENALTIES, np.atleast_1d(self._model.alpha_))
+        left_out: Floats = self._model.cv_results_
+        self.left_out: Floats = np.take_along_axis(left_out, best[None, :, None], 2)[:, :, 0]
+        """Each row's factors ``(n, k)`` as a regression reads them that has not seen that row."""
 
     def _standardised(self, features: npt.ArrayLike) -> Floats:
         return np.asarray((np.asarray(features, np.float64) - self._mean) / self._scale)
 
     def __call__(self, features: npt.ArrayLike) -> Floats:
-        """Return the factor as read from features ``(m, d)``."""
+        """Return the factors ``(m, k)`` as read from features ``(m, d)``."""
         read: Floats = self._model.predict(self._standardised(features))
-        return read
+        return read.reshape(len(read), -1)  # scikit-learn drops a last axis of one
 
 
 def measure_factors(context: MetricContext) -> Iterator[Measurement]:
     """``factor_error``: how far the factors seen in outputs are from those in real pictures.
 
-    A :class:`Reader` learns each numeric factor on target training pictures. Outputs and
+    A :class:`Reader` learns the numeric factors on target training pictures. Outputs and
     real test pictures are read alike, so that its own faults cancel; the two
     distributions are compared by the Wasserstein-1 distance in standard deviations of the
     real one. ``factor_error_floor`` is what as many real training pictures score, each read
@@ -279,16 +286,20 @@ def measure_factors(context: MetricContext) -> Iterator[Measurement]:
     real, outputs = context.features("reference"), context.features("all_outputs")
     errors, floors = {}, []
     rng = np.random.default_rng(0)
-    for name in _numeric_factors([*pictures, *tests]):
-        reader = Reader(train, [float(p.factors[name]) for p in pictures])
-        seen, known = reader(real), np.array([float(p.factors[name]) for p in tests])
-        spread = float(seen.std())
-        if spread < 1e-9 or 1.0 - ((seen - known) ** 2).mean() / known.var() < READABLE:
-            continue
-        errors[name] = stats.wasserstein_distance(reader(outputs), seen) / spread
-        count = min(len(context.ids), len(train))
-        draws = [rng.choice(reader.left_out, count, replace=False) for _ in range(_DRAWS)]
-        floors.append(np.mean([stats.wasserstein_distance(d, seen) for d in draws]) / spread)
+    names = _numeric_factors([*pictures, *tests])
+    if names:
+        learnt, known = (_values(names, part) for part in (pictures, tests))
+        reader = Reader(train, learnt)
+        tables = (reader(real), known, reader(outputs), reader.left_out)
+        columns = zip(*(table.T for table in tables), strict=True)
+        for name, (seen, true, made, left_out) in zip(names, columns, strict=True):
+            spread = float(seen.std())
+            if spread < 1e-9 or 1.0 - ((seen - true) ** 2).mean() / true.var() < READABLE:
+                continue
+            errors[name] = stats.wasserstein_distance(made, seen) / spread
+            count = min(len(context.ids), len(train))
+            draws = [rng.choice(left_out, count, replace=False) for _ in range(_DRAWS)]
+            floors.append(np.mean([stats.wasserstein_distance(d, seen) for d in draws]) / spread)
     if not errors:
         raise NotMeasurable(f"{context.name}: no factor can be read from real pictures")
     n = len(context.ids)
@@ -296,6 +307,11 @@ def measure_factors(context: MetricContext) -> Iterator[Measurement]:
     yield context.measurement("factor_error_floor", float(np.mean(floors)), n=n)
     for name, error in errors.items():
         yield context.measurement(f"factor_error_{name}", float(error), n=n)
+
+
+def _values(names: Sequence[str], pictures: Sequence[Picture]) -> Floats:
+    """Factors ``(n, k)`` of pictures."""
+    return np.array([[picture.factors[name] for name in names] for picture in pictures], float)
 
 
 def _numeric_factors(pictures: Sequence[Picture]) -> list[str]:

@@ -17,15 +17,17 @@ from bench.data import PARTS, fingerprint_of, locked
 from bench.storage.files import filling
 from bench_seasons.config import SeasonsConfig
 from bench_seasons.factory import (
+    PLANES,
     own_look,
     pictures,
+    plane_file,
     render_all,
     scene_of,
     true_looks,
     truth_file,
 )
 from bench_seasons.look import MODES
-from bench_seasons.render import Pixels, Truth, truth_of
+from bench_seasons.render import Pixels, Plane, Truth, truth_of
 from bench_seasons.scene import MASKS
 
 RENDERER = tuple(
@@ -53,6 +55,7 @@ class Seasons:
         self.paired = config.pairs
         self._items: dict[str, list[ImageItem]] = {}
         self._truths: dict[tuple[str, str], list[ImageItem]] = {}
+        self._planes: dict[int, dict[str, Plane]] = {}
 
     # ------------------------------------------------------------------ contract
 
@@ -85,6 +88,9 @@ class Seasons:
                     self._item(part, i, look, arrays[name], digests[name], truth=True)
                     for look in range(len(MODES))
                 ]
+                self._planes[int(item.factors["scene"])] = {
+                    plane: arrays[plane_file(plane, part)][i] for plane in PLANES
+                }
 
     def split(self, split: Split, domain: Domain) -> Sequence[ImageItem]:
         """The pictures of one split of one season, by number."""
@@ -108,14 +114,14 @@ class Seasons:
         scene = int(item.factors["scene"])
         return truth_of(self.config.seed, scene, self.config.size)
 
-    def layers(self, item: ImageItem) -> Mapping[str, npt.NDArray[np.uint8 | np.uint16]]:
+    def layers(self, item: ImageItem) -> Mapping[str, Plane]:
         """Masks and depth as planes of whole numbers, for files.
 
         ``classes`` holds indices into :data:`bench_seasons.scene.MASKS`, ``depth`` quarters
-        of a metre (the sky is at 64,000).
+        of a metre (the sky is at 64,000). Those of test pictures were rendered with them.
         """
-        truth = self.scene_truth(item)
-        return {"classes": truth.classes, "depth": np.rint(truth.depth * 4).astype(np.uint16)}
+        found = self._planes.get(int(item.factors["scene"]))
+        return self.scene_truth(item).planes() if found is None else found
 
     # ------------------------------------------------------------------ inside
 
@@ -159,7 +165,7 @@ class Seasons:
             raise BenchError(f"{folder} cannot be written: {error.strerror}") from None
 
 
-def _digest(pixels: npt.NDArray[np.uint8]) -> str:
+def _digest(pixels: npt.NDArray[np.generic]) -> str:
     return hashlib.sha256(np.ascontiguousarray(pixels).tobytes()).hexdigest()
 
 

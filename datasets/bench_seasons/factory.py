@@ -18,12 +18,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from bench.api import BenchError, Domain
 from bench.data import PARTS
 from bench_seasons.config import SeasonsConfig
 from bench_seasons.look import MODES, Look
-from bench_seasons.render import FIRST_SCENE, SEASON_OF, geometry_of, looks_of, render
+from bench_seasons.render import FIRST_SCENE, SEASON_OF, geometry_of, looks_of, render, truth_of
 
 _OTHER: dict[Domain, Domain] = {"a": "b", "b": "a"}
 
@@ -56,25 +57,42 @@ def truth_file(part: str) -> str:
     return f"truth{part[-1]}"
 
 
+PLANES = {"classes": np.uint8, "depth": np.uint16}
+"""The layers of a scene, as :meth:`bench_seasons.render.Truth.planes` gives them."""
+
+
+def plane_file(plane: str, part: str) -> str:
+    """The name of the array that holds one layer of every scene of a test part."""
+    return f"{plane}{part[-1]}"
+
+
 def _looks(config: SeasonsConfig, part: str, index: int, domain: Domain) -> list[Look]:
     scene = scene_of(config, part, index)
     return looks_of(SEASON_OF[domain], config.seed, scene, config.difficulty)
 
 
 def render_all(folder: Path, config: SeasonsConfig, progress: Callable[[str], None]) -> list[str]:
-    """Write ``<part>.npy`` for the four parts and ``truthA.npy``, ``truthB.npy``.
+    """Write ``<part>.npy`` for the four parts; ``truthA.npy``, ``classesA.npy`` … for the tests.
 
     Returns
     -------
-    The names of the arrays, uint8 ``(N, H, W, 3)``; the truth of picture ``i`` begins at row
-    ``i · len(MODES)``.
+    The names of the arrays. Pictures are uint8 ``(N, H, W, 3)``, the truth of picture ``i`` begins
+    at row ``i · len(MODES)``; layers are ``(N, H, W)``.
     """
     names = []
+
+    def create(name: str, *shape: int, dtype: npt.DTypeLike = np.uint8) -> None:
+        np.lib.format.open_memmap(folder / f"{name}.npy", "w+", dtype, shape).flush()
+        names.append(name)
+
+    side = config.size
     for part in PARTS:
-        names.append(_create(folder, part, pictures(config, part), config.size))
+        count = pictures(config, part)
+        create(part, count, side, side, 3)
         if part.startswith("test"):
-            rows = pictures(config, part) * len(MODES)
-            names.append(_create(folder, truth_file(part), rows, config.size))
+            create(truth_file(part), count * len(MODES), side, side, 3)
+            for plane, dtype in PLANES.items():
+                create(plane_file(plane, part), count, side, side, dtype=dtype)
     total = sum(pictures(config, part) for part in PARTS)
     crew = max(1, min(_cpus(), total // _SHARE))
     done = _render(folder, config, 0, 1) if crew == 1 else _employ(folder, config, crew)
@@ -84,12 +102,6 @@ def render_all(folder: Path, config: SeasonsConfig, progress: Callable[[str], No
             shown = time.monotonic()
             progress(f"rendered {count} of {total} scenes")
     return names
-
-
-def _create(folder: Path, name: str, count: int, size: int) -> str:
-    shape = (count, size, size, 3)
-    np.lib.format.open_memmap(folder / f"{name}.npy", "w+", np.uint8, shape).flush()
-    return name
 
 
 def _render(folder: Path, config: SeasonsConfig, first: int, stride: int) -> Iterator[None]:
@@ -110,6 +122,9 @@ def _render(folder: Path, config: SeasonsConfig, first: int, stride: int) -> Ite
             rows = slice(index * len(MODES), (index + 1) * len(MODES))
             pixels = render(config.seed, scene, true, config.size, geometry)
             arrays[truth_file(part)][rows] = pixels
+            planes = truth_of(config.seed, scene, config.size, geometry).planes()
+            for name, plane in planes.items():
+                arrays[plane_file(name, part)][index] = plane
         yield
     for array in arrays.values():
         array.flush()

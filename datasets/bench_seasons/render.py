@@ -22,6 +22,7 @@ from bench_seasons.shade import Shader, develop
 from bench_seasons.trees import plant, stand
 
 Pixels = npt.NDArray[np.uint8]
+Plane = npt.NDArray[np.uint8 | np.uint16]
 
 FIRST_SCENE = {"trainA": 0, "trainB": 10_000_000, "testA": 20_000_000, "testB": 30_000_000}
 """Where the scene numbers of each part begin; parts never share a scene."""
@@ -49,6 +50,10 @@ class Truth:
 
     classes: npt.NDArray[np.uint8]
     depth: F32
+
+    def planes(self) -> dict[str, Plane]:
+        """Both in whole numbers, for files: depth in quarters of a metre, uint16."""
+        return {"classes": self.classes, "depth": np.rint(self.depth * 4).astype(np.uint16)}
 
     def mask(self, name: str) -> npt.NDArray[np.bool_]:
         """The pixels of one class: ``sky``, ``ground``, ``rock``, ``forest`` or ``water``."""

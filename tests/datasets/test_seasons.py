@@ -20,7 +20,7 @@ import pytest
 from PIL import Image
 from pydantic import ValidationError
 
-from bench.api import A2B, B2A, BenchError, Dataset
+from bench.api import A2B, B2A, BenchError, Dataset, Domain
 from bench.data import make_folder, verify
 from bench_seasons import factory
 from bench_seasons.config import SeasonsConfig
@@ -305,6 +305,17 @@ def test_scene_truth_is_reached_from_any_item(cache: Path) -> None:
     other = dataset.scene_truth(dataset.truth(item, A2B)[2])
     assert np.array_equal(truth.classes, other.classes)
     assert item.factors["scene"] == FIRST_SCENE["testA"] + 1
+
+
+@pytest.mark.parametrize("domain", ["a", "b"])
+def test_layers_are_those_of_the_scene_kept_or_made(cache: Path, domain: Domain) -> None:
+    dataset = opened(cache)
+    for item in (*dataset.split("test", domain), dataset.split("train", domain)[0]):
+        layers, made = dataset.layers(item), dataset.scene_truth(item).planes()
+        assert layers.keys() == made.keys() == {"classes", "depth"}
+        for name, plane in made.items():
+            assert layers[name].dtype == plane.dtype
+            assert np.array_equal(layers[name], plane)
 
 
 # ------------------------------------------------------------------ folders and faults

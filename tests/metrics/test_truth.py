@@ -123,29 +123,37 @@ def test_a_true_look_shows_its_own_mode_and_a_copy_none(modes, seed):
 
 def test_left_out_readings_equal_regressions_without_the_row():
     rng = np.random.default_rng(0)
-    x, y = rng.normal(size=(14, 5)), rng.normal(size=14)
-    reader = truth.Reader(x, y)
+    x = rng.normal(size=(14, 5))
+    # One that can hardly be read and one that can: they take penalties of their own.
+    factors = np.stack([rng.normal(size=14), x @ rng.normal(size=5)], 1)
+    reader = truth.Reader(x, factors)
     # The same ridge problem in its plain form, with scale and penalty held. The means are those
     # of the other rows: from the mean of all rows the row left out could be read.
     rows = x / ((x.std(0) + 1e-6) * np.sqrt(5))
-    plain = []
-    for penalty in 10.0 ** np.arange(-2.0, 3.1, 0.5):
-        out = []
-        for left in range(14):
-            keep = np.arange(14) != left
-            mean, centre = rows[keep].mean(0), y[keep].mean()
-            others = rows[keep] - mean
-            gram = others.T @ others + penalty * np.eye(5)
-            weights = np.linalg.solve(gram, others.T @ (y[keep] - centre))
-            out.append((rows[left] - mean) @ weights + centre)
-        plain.append(np.array(out))
-    best = min(plain, key=lambda out: ((out - y) ** 2).mean())
-    assert reader.left_out == pytest.approx(best, rel=1e-6)
+    chosen = []
+    for column, y in enumerate(factors.T):
+        plain = {}
+        for penalty in 10.0 ** np.arange(-2.0, 3.1, 0.5):
+            out = []
+            for left in range(14):
+                keep = np.arange(14) != left
+                mean, centre = rows[keep].mean(0), y[keep].mean()
+                others = rows[keep] - mean
+                gram = others.T @ others + penalty * np.eye(5)
+                weights = np.linalg.solve(gram, others.T @ (y[keep] - centre))
+                out.append((rows[left] - mean) @ weights + centre)
+            plain[penalty] = np.array(out)
+        best = min(plain, key=lambda penalty: ((plain[penalty] - y) ** 2).mean())
+        assert reader.left_out[:, column] == pytest.approx(plain[best], rel=1e-6)
+        alone = truth.Reader(x, y[:, None])
+        assert alone.left_out[:, 0] == pytest.approx(plain[best], rel=1e-6)
+        chosen.append(best)
+    assert chosen[0] != chosen[1]
 
 
 def test_left_out_readings_promise_nothing_where_there_is_nothing_to_read():
     rng = np.random.default_rng(2)
-    x, y = rng.normal(size=(40, 200)), rng.normal(size=40)
+    x, y = rng.normal(size=(40, 200)), rng.normal(size=(40, 1))
     reader = truth.Reader(x, y)
     assert ((reader.left_out - y) ** 2).mean() > 0.9 * y.var()
 
@@ -153,7 +161,7 @@ def test_left_out_readings_promise_nothing_where_there_is_nothing_to_read():
 def test_a_linear_factor_is_read():
     rng = np.random.default_rng(1)
     x = rng.normal(size=(200, 20))
-    weights = rng.normal(size=20)
+    weights = rng.normal(size=(20, 1))
     reader = truth.Reader(x[:150], x[:150] @ weights + 3.0)
     assert reader(x[150:]) == pytest.approx(x[150:] @ weights + 3.0, abs=0.05)
 
