@@ -27,16 +27,8 @@ class InstanceNorm(nn.Module):
         return instance_norm(x)
 
 
-INPUT_SKIP = "input_skip"
-"""The key that marks a generator with this option in its state; shapes cannot tell."""
-
 _INSIDE = 0.99
 """Largest magnitude that is still taken through the inverse of tanh."""
-
-
-def mark_input_skip(generator: nn.Module) -> None:
-    """Leave :data:`INPUT_SKIP` in the state of `generator`: an empty buffer."""
-    generator.register_buffer(INPUT_SKIP, torch.empty(0))
 
 
 def edited(images: Tensor, change: Tensor) -> Tensor:

@@ -14,8 +14,8 @@ from torch import nn
 
 from bench.api import BenchError
 from bench.nn.antialias import BlurDown, BlurUp, BlurUpConv
-from bench.nn.layers import INPUT_SKIP, InstanceNorm, edited, mark_input_skip
-from bench.nn.state import drop_statistics
+from bench.nn.layers import InstanceNorm, edited
+from bench.nn.state import INPUT_SKIP, drop_statistics, mark_input_skip
 from bench.nn.upsample import conv_few_outputs
 from bench.nn.winograd import Conv2d
 

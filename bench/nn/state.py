@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from bench.api import BenchError
-from bench.nn.layers import INPUT_SKIP
 from bench.storage.files import replacing
 
 if TYPE_CHECKING:
@@ -16,10 +15,18 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
+INPUT_SKIP = "input_skip"
+"""The key that marks a generator with this option in its state; shapes cannot tell."""
+
 MARKS = (INPUT_SKIP,)
 """Last parts of keys which say how a network was configured and hold no weights."""
 
 _STATISTICS = (".running_mean", ".running_var", ".num_batches_tracked")
+
+
+def mark_input_skip(generator: nn.Module) -> None:
+    """Leave :data:`INPUT_SKIP` in the state of `generator`: an empty buffer."""
+    generator.register_buffer(INPUT_SKIP, torch.empty(0))
 
 
 def _last(key: str) -> str:

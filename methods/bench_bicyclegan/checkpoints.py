@@ -10,8 +10,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from bench.api import BenchError
-from bench.nn.layers import INPUT_SKIP
-from bench.nn.state import drop_statistics, join, refuse_others, select_prefix, write_weights
+from bench.nn.state import (
+    INPUT_SKIP,
+    drop_statistics,
+    join,
+    refuse_others,
+    select_prefix,
+    write_weights,
+)
 from bench.storage.weights import read_state
 from bench.training.loop import modules_in
 

@@ -9,8 +9,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from bench.nn.antialias import BlurUpConv
-from bench.nn.layers import InstanceNorm, edited, mark_input_skip
+from bench.nn.layers import InstanceNorm, edited
 from bench.nn.patch import patch_layers
+from bench.nn.state import mark_input_skip
 from bench.nn.winograd import Conv2d
 
 if TYPE_CHECKING:
