@@ -306,6 +306,28 @@ def load_weights(
         return model.from_weights(path, ctx, **config)
 
 
+def make_method(
+    spec: MethodSpec,
+    label: str,
+    config: Mapping[str, Any],
+    ctx: Context,
+    weights: str | Path | None = None,
+) -> object:
+    """What the implementation of a method gives: from a file of weights, or anew.
+
+    Raises
+    ------
+    BenchError
+        As :func:`load_weights` and :func:`make_config`.
+    """
+    if weights is not None:
+        return load_weights(spec, label, Path(weights), ctx, config)
+    made: object = resolve(spec.implementation)(
+        make_config("method", label, spec.config, config), ctx
+    )
+    return made
+
+
 @contextmanager
 def _explained(where: str, model: type[Config]) -> Iterator[None]:
     """What pydantic says of a wrong configuration, in one line."""

@@ -112,7 +112,7 @@ def pack(
     """
     trial = _trial(source)
     job = trial.job
-    if job.weights is not None or not job.budget:
+    if not job.budget:
         raise BenchError(f"{job.label} was not trained in this run: pack the run that trained it")
     spec = registry.method(job.method)
     check_writable(out)
@@ -158,6 +158,7 @@ def _card(trial: _Trial, name: str, file: Path, registry: Registry, **said: Any)
                 size=job.size,
                 config=config.model_dump(mode="json", exclude_defaults=True),
                 budget=job.budget,
+                begun_with=job.pretrained if job.weights else "",
                 seed=job.seed,
                 precision=trial.facts["precision"],
                 iterations=iterations,

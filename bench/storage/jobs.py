@@ -30,7 +30,7 @@ class MethodPart:
     config, budget
         Its whole configuration; its training budget as text, empty where it is not trained.
     weights
-        Trained weights to load instead of training.
+        Trained weights to load instead of training; with a budget, to begin training with.
     pretrained
         The trained or pretrained file it uses, and its hash.
     samples, repeats
@@ -171,6 +171,11 @@ class Job:
     cache = _Flat[str]("machine.cache")
 
     @property
+    def loaded(self) -> bool:
+        """Whether its weights are a file's as they are."""
+        return self.weights is not None and not self.budget
+
+    @property
     def columns(self) -> dict[str, Any]:
         """What the table of trials says of it before it ran."""
         return {
@@ -180,7 +185,7 @@ class Job:
             "dataset": self.dataset_label,
             "seed": self.seed,
             "config": json.dumps(self.config, sort_keys=True),
-            "budget": "loaded" if self.weights else self.budget,
+            "budget": "loaded" if self.loaded else self.budget,
             "pretrained": self.pretrained,
             "size": self.size,
         }

@@ -39,6 +39,8 @@ class Training(_Part):
         SHA-256 of its content, and the side of the images in pixels.
     config, budget, seed, precision
         The method's configuration where it departs from its defaults, and how it was trained.
+    begun_with
+        The weights that training began with, and their hash; empty where it began anew.
     iterations, hours, hardware
         What that came to, and on what.
     version, commit
@@ -51,6 +53,7 @@ class Training(_Part):
     size: int = Field(ge=1)
     config: dict[str, Any] = Field(default_factory=dict)
     budget: str
+    begun_with: str = ""
     seed: int
     precision: str
     iterations: int = Field(ge=0)

@@ -38,7 +38,7 @@ from bench.code import code_hash, plugin_modules
 from bench.metrics.networks import Chosen
 from bench.nn import winograd
 from bench.nn.padding import translate_padded
-from bench.plugins import load_weights, make_config, resolve
+from bench.plugins import make_method
 from bench.storage.cache import key_of
 from bench.storage.files import write_json
 from bench.storage.jobs import Job
@@ -168,7 +168,6 @@ def count_method(job: Job, spec: MethodSpec, *, trains: bool) -> Counted:
     Exception
         Whatever stops its code on pictures without pixels.
     """
-    config = make_config("method", job.label, spec.config, job.config)
     marks: list[Work] = []
     tells: list[Callable[[], Work]] = []
 
@@ -184,10 +183,13 @@ def count_method(job: Job, spec: MethodSpec, *, trains: bool) -> Counted:
         emit=heard,
         judge=lambda real: lambda outputs: 0.0,
     )
-    if job.weights:
-        method: Method = load_weights(spec, job.label, Path(job.weights), ctx, job.config)
-    else:
-        method = resolve(spec.implementation)(config, ctx)
+
+    def make() -> Method:
+        made = make_method(spec, job.label, job.config, ctx, job.weights)
+        assert isinstance(made, Method)
+        return made
+
+    method = make()
     step = Work()
     if trains and isinstance(method, TrainedMethod):
         with counting() as (mode, watch):
@@ -195,7 +197,7 @@ def count_method(job: Job, spec: MethodSpec, *, trains: bool) -> Counted:
             method.fit(_data(mode, job.size), Budget(iterations=_ITERATIONS))
         known = len(marks) > 1
         step = marks[-1] - marks[-2] if known else watch.work * (1 / _ITERATIONS)
-        method = resolve(spec.implementation)(config, ctx)
+        method = make()
     samples = min(job.samples, 2)  # what a picture's samples share is counted half at most
     with counting() as (mode, watch), torch.no_grad():
         if isinstance(method, ExemplarMethod):

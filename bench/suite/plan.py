@@ -49,9 +49,9 @@ class _Entrant:
     config: dict[str, Any]
     budget: str
     card: Card | None
-    """Of the trained model that it is."""
+    """Of the trained model that it is; one that is trained on is that model no more."""
     weights: Path | None
-    """A file of trained weights."""
+    """A file of trained weights: what it is, or where its training begins."""
     pretrained: tuple[str, str] = ("", "")
     """SHA-256 and title of the pretrained file it will use."""
 
@@ -253,7 +253,7 @@ def _entrant(entry: MethodEntry, suite: Suite, registry: Registry) -> _Entrant:
         weights = model.weights(weights_dir=suite.weights_dir, offline=suite.offline).resolve()
     card = model.card if model else None
     config, budget = _method_config(spec, entry, suite, card)
-    return _Entrant(entry, spec, config, budget, card, weights)
+    return _Entrant(entry, spec, config, budget, None if budget else card, weights)
 
 
 def _all_precomputed(
@@ -343,7 +343,8 @@ def _method_config(
         # The file brings the widths; beside them stands what its card and the user say.
         said = {**(card.training.config if card else {}), **entry.config}
         given = make_config("method", entry.title, spec.config, said)
-        return given.model_dump(mode="json", include=set(said)), ""
+        further = str(Budget.parse(entry.budget)) if entry.budget else ""
+        return given.model_dump(mode="json", include=set(said)), further
     values = {**spec.presets.get(suite.preset, {}), **entry.config}
     if entry.root is not None:
         if "root" not in spec.config.model_fields:

@@ -45,8 +45,9 @@ class MethodEntry(_Strict):
 
     ``label`` names its rows where a suite runs one method several times; ``budget`` and
     ``config`` override the preset's; ``model`` names a trained model to load instead of training
-    (``name = "munit@seasons-64"`` says both), ``weights`` a file of trained weights; ``root`` is
-    the folder of a method that works on one.
+    (``name = "munit@seasons-64"`` says both), ``weights`` a file of trained weights, and beside a
+    ``budget`` of its own either is where training begins; ``root`` is the folder of a method that
+    works on one.
     """
 
     name: str = Field(min_length=1)
@@ -68,8 +69,8 @@ class MethodEntry(_Strict):
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
-        if self.model and (self.weights or self.budget):
-            raise ValueError(f"{self.full_name} is trained: it takes no weights and no budget")
+        if self.model and self.weights:
+            raise ValueError(f"{self.full_name} has its weights: it takes no other")
         return self
 
     @property
@@ -319,7 +320,7 @@ def make_suite(values: Mapping[str, Any], where: str = "suite") -> Suite:
     if suite.train:
         trained: dict[str, MethodEntry] = {}
         for entry in suite.methods:
-            plain = entry.model_copy(update={"model": ""})
+            plain = entry if entry.budget else entry.model_copy(update={"model": ""})
             trained.setdefault(plain.title, plain)
         return suite.model_copy(update={"methods": tuple(trained.values())})
     return _as_models_say(suite, values) if "methods" in values else suite
@@ -327,7 +328,7 @@ def make_suite(values: Mapping[str, Any], where: str = "suite") -> Suite:
 
 def _as_models_say(suite: Suite, given: Mapping[str, Any]) -> Suite:
     """Return the suite on the datasets and at the sizes of its trained models, where not given."""
-    named = [entry.full_name for entry in suite.methods if entry.model]
+    named = [entry.full_name for entry in suite.methods if entry.model and not entry.budget]
     if not named:
         return suite
     registry = load_plugins(suite.plugins)

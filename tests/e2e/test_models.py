@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 import bench
 from bench.api import BenchError
@@ -72,6 +73,65 @@ def test_a_run_loads_a_model(place: Path) -> None:
     again = make_suite(read_suite(place / "run" / "suite.toml"))
     assert again.methods[0].full_name == "munit@tiny-16"
     assert make_suite(json.loads(again.model_dump_json(exclude_none=True))) == again
+
+
+TRAINED_ON = """
+metrics = ["structure_distance"]
+plugins = ["brings_models.py"]
+seeds = [3]
+
+[[methods]]
+name = "munit@tiny-16"
+label = "on"
+budget = "2it"
+config = { crop_size = 16, dis_num_scales = 1, dis_n_layer = 1, dis_dim = 2 }
+
+[[methods]]
+name = "munit"
+label = "file"
+weights = "weights/munit-tiny-16.safetensors"
+budget = "1it"
+config = { crop_size = 16, dis_num_scales = 1, dis_n_layer = 1, dis_dim = 2, sample_every = 0 }
+
+[[datasets]]
+name = "image_folder"
+root = "data"
+size = 16
+config = { domains = ["summer", "winter"] }
+"""
+
+
+def test_a_model_is_trained_on(place: Path) -> None:
+    (place / "suite.toml").write_text(TRAINED_ON)
+    done = toys.bench(
+        *("run", "suite.toml", "--score-at", "1it", "--reports", "tables", "--out", "run"),
+        cwd=place,
+        cache=place / "cache",
+    )
+    assert done.returncode == 0, done.stderr
+    assert "training begins with munit-tiny-16.safetensors" in done.stderr
+    card = read_card(place / "weights" / "munit-tiny-16.json")
+    view = read_run(place / "run")
+    rows = view.trials.set_index("label")
+    assert rows["budget"].to_dict() == {"on": "2it", "file": "1it"}
+    assert set(rows["seed"]) == {3}  # its own training's, not the model's
+    assert all(card.sha256[:16] in text for text in rows["pretrained"])
+    assert set(view.curves["iteration"]) == {1, 2}
+    # Two iterations at its rate leave it near to where it began, and not there.
+    checkpoints = place / "run" / "trials" / rows.loc["on", "trial"] / "checkpoints"
+    made = load_file(checkpoints / "weights.safetensors")
+    begun = load_file(place / "weights" / card.file)
+    away = [float((made[key] - value.float()).abs().max()) for key, value in begun.items()]
+    assert 0 < max(away) < 0.01
+    packed = toys.bench(
+        *("weights", "pack", "run/on", "--name", "further-16", "--out", "made", "--license", "MIT"),
+        cwd=place,
+        cache=place / "cache",
+    )
+    assert packed.returncode == 0, packed.stderr
+    training = read_card(place / "made" / "munit-further-16.json").training
+    assert card.sha256[:16] in training.begun_with
+    assert (training.budget, training.dataset) == ("2it", "image_folder")
 
 
 def test_the_key_is_that_of_the_weights(place: Path) -> None:
@@ -181,8 +241,7 @@ def test_wrong_models_are_one_line(place: Path) -> None:
         ("munit@tiny-61", "trained model of munit 'tiny-61' is unknown, did you mean 'tiny-16'"),
         ("identity@x", r"trained model of identity 'x' is unknown \(there are: none\)"),
         ("munot@x", "method 'munot' is unknown, did you mean 'munit'"),
-        ({"name": "munit@tiny-16", "weights": "w.pt"}, "takes no weights and no budget"),
-        ({"name": "munit@tiny-16", "budget": "3it"}, "takes no weights and no budget"),
+        ({"name": "munit@tiny-16", "weights": "w.pt"}, "has its weights: it takes no other"),
         ({"name": "munit@tiny-16", "config": {"gen_dim": "wide"}}, "gen_dim"),
     ]:
         with pytest.raises(BenchError, match=says):

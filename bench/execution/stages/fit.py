@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from bench.api import BenchError, Budget, Diverged, Event, Method, TrainedMethod
 from bench.devices import peak_memory_mb, reset_peak_memory
 from bench.metrics.judge import Judge
-from bench.plugins import load_weights, make_config, resolve
+from bench.plugins import make_method
 from bench.storage.cache import key_of
 from bench.storage.files import link_or_copy, read_json_lines, write_atomic, write_json
 from bench.training.loop import (
@@ -85,8 +85,9 @@ def run(workspace: Workspace) -> Fitted:
     job, cached = workspace.job, workspace.cache
     method = cache(partial(_make, workspace))
     if job.weights is not None:
-        workspace.emit(Event("log", "fit", f"loaded {job.pretrained}"))
-    if not workspace.spec.trained or job.weights is not None:
+        begins = "loaded" if job.loaded else "training begins with"
+        workspace.emit(Event("log", "fit", f"{begins} {job.pretrained}"))
+    if not workspace.spec.trained or job.loaded:
         return Fitted(method)
     known = _facts(workspace) is not None
     if not known:
@@ -105,9 +106,9 @@ def restored(workspace: Workspace, kept: Kept) -> Method:
     """Return the method with weights that it had on the way."""
     from safetensors.torch import load_file
 
-    job = workspace.job
-    config = make_config("method", job.label, workspace.spec.config, job.config)
-    method: Method = resolve(workspace.spec.implementation)(config, workspace.ctx)
+    job, ctx = workspace.job, workspace.ctx
+    method = make_method(workspace.spec, job.label, job.config, ctx, job.weights)
+    assert isinstance(method, Method)
     method.load_state_dict(load_file(kept.path))
     return method
 
@@ -142,17 +143,14 @@ def _make(workspace: Workspace) -> Method:
     job, spec = workspace.job, workspace.spec
     judge = Judge(workspace.ctx.weights_dir, job.offline)
     ctx = replace(workspace.ctx, judge=judge, keep_at=job.score_at)
-    if job.weights is not None:
-        return load_weights(spec, job.label, Path(job.weights), ctx, job.config)
-    config = make_config("method", job.label, spec.config, job.config)
-    method: object = resolve(spec.implementation)(config, ctx)
+    method = make_method(spec, job.label, job.config, ctx, job.weights)
     name = type(method).__name__
     if not isinstance(method, Method):
         raise BenchError(
             f"{job.method} is declared a method, but {name} has not all of translate, state_dict "
             "and load_state_dict"
         )
-    if spec.trained:
+    if spec.trained and not job.loaded:
         if not isinstance(method, TrainedMethod):
             raise BenchError(
                 f"{job.method} is declared trained, but {name} has no fit(data, budget)"
