@@ -18,6 +18,13 @@ class StepConfig(Config):
         "as 0.999; 0: with those of the last step",
     )
 
+    warmup: int = Field(
+        0,
+        ge=0,
+        description="iterations in which the discriminators train alone; in as many again the "
+        "generators' rate rises. For generators that begin trained; 0: all train from the start",
+    )
+
     # speed; does not change results beyond rounding
     capture: bool = Field(True, description="replay the step as a CUDA graph where there is CUDA")
     tune: bool = Field(

@@ -37,8 +37,8 @@ def adam(
 class StepTrainer:
     """Base of a :class:`bench.training.loop.Trainer` whose step a CUDA graph can hold.
 
-    A subclass sets `modules` and `optimizers`, calls :meth:`average` and writes `update`; its
-    ``step`` calls :meth:`set_rate`, then :meth:`advance`.
+    A subclass sets `modules` and `optimizers`, those of generators called ``gen…``, calls
+    :meth:`average` and writes `update`; its ``step`` calls :meth:`set_rate`, then :meth:`advance`.
 
     Parameters
     ----------
@@ -50,6 +50,8 @@ class StepTrainer:
         How images are drawn; see :class:`bench.training.sampling.Batches`.
     capture
         False: every kernel is started on its own.
+    warmup
+        Iterations in which the generators rest, and then as many in which their rate rises.
     courses
         What `update` may be told by name besides; a graph holds one course of the step, so each
         has its own.
@@ -72,6 +74,7 @@ class StepTrainer:
         crop: int | None,
         load: int | None,
         capture: bool = True,
+        warmup: int = 0,
         courses: Sequence[Mapping[str, Any]] = ({},),
     ) -> None:
         self.ctx, self.data = ctx, data
@@ -98,6 +101,7 @@ class StepTrainer:
             for course in courses
         ]
         self.averages = Averages({}, 0.0)
+        self.warmup = warmup
         self._ready = False
 
     def average(self, decay: float, *names: str) -> None:
@@ -150,12 +154,13 @@ class StepTrainer:
         if self.ctx.device.type == "cuda":
             torch.cuda.empty_cache()
 
-    def set_rate(self, rate: float) -> None:
-        """Give every optimiser the rate of this iteration."""
-        for optimizer in self.optimizers.values():
+    def set_rate(self, rate: float, iteration: int) -> None:
+        """Give every optimiser the rate of this iteration; those of generators warm up."""
+        risen = 1.0 if not self.warmup else min(1.0, max(0.0, iteration / self.warmup - 1))
+        for name, optimizer in self.optimizers.items():
             if not self._ready:  # not earlier: a checkpoint may have brought optimiser state
                 prepare_optimizer(optimizer, self.ctx.device)
-            set_learning_rate(optimizer, rate)
+            set_learning_rate(optimizer, rate * (risen if name.startswith("gen") else 1.0))
         self._ready = True
 
     def extra_state(self) -> dict[str, Any]:

@@ -61,6 +61,7 @@ class BicycleGANTrainer(StepTrainer):
             crop=config.crop,
             load=config.load,
             capture=config.capture,
+            warmup=config.warmup,
         )
         self.config = config
         modules: dict[str, nn.Module] = {}
@@ -95,7 +96,8 @@ class BicycleGANTrainer(StepTrainer):
     def step(self, iteration: int, total_iterations: int | None) -> Mapping[str, torch.Tensor]:
         """Run one iteration; see :class:`bench.training.loop.Trainer`."""
         config, ctx = self.config, self.ctx
-        self.set_rate(config.lr * linear_decay(iteration, total_iterations, config.constant))
+        rate = config.lr * linear_decay(iteration, total_iterations, config.constant)
+        self.set_rate(rate, iteration)
         # Encoded branch's noise and drawn codes: (direction, branch, half, nz).
         shape = (len(self.nets), 2, config.batch_size // 2, config.nz)
         draws = normal(shape, ctx.seed, "bicyclegan", "codes", iteration)

@@ -60,6 +60,7 @@ class CUTTrainer(StepTrainer):
             crop=config.crop,
             load=config.load,
             capture=config.capture,
+            warmup=config.warmup,
             courses=[{"mirrored": mirrored} for mirrored in (False, True)[: 1 + config.mirror]],
         )
         self.config = config
@@ -104,7 +105,8 @@ class CUTTrainer(StepTrainer):
     def step(self, iteration: int, total_iterations: int | None) -> Mapping[str, Tensor]:
         """Run one iteration; see :class:`bench.training.loop.Trainer`."""
         config = self.config
-        self.set_rate(config.lr * linear_decay(iteration, total_iterations, config.constant))
+        rate = config.lr * linear_decay(iteration, total_iterations, config.constant)
+        self.set_rate(rate, iteration)
         drawn = self.positions(iteration)
         return self.advance(iteration, *drawn, course=int(self.mirrored(iteration)))
 

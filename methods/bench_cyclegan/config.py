@@ -15,4 +15,11 @@ class CycleGANConfig(ResnetConfig):
     lambda_identity: float = Field(
         0.5, ge=0, description="identity loss, as a share of the cycle weight; 0: off"
     )
+    source_negatives: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="share of a discriminator's negatives that are real images of the other "
+        "domain: what leaves an image as it was does not pass; not published",
+    )
     pool_size: int = Field(50, ge=0, description="generated images kept for each discriminator")

@@ -10,12 +10,19 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
+def discriminator_loss(
+    real: Tensor, fake: Tensor, source: Tensor | None = None, share: float = 0.0
+) -> Tensor:
     """Half the sum of both least-squares terms: the half slows the discriminator down.
 
     Parameters
     ----------
     real, fake
         Raw scores of real and of generated images.
+    source, share
+        Those of real images of the other domain, and their share among the negatives.
     """
-    return 0.5 * (lsgan(real, 1.0) + lsgan(fake, 0.0))
+    negative = lsgan(fake, 0.0)
+    if source is not None:
+        negative = (1 - share) * negative + share * lsgan(source, 0.0)
+    return 0.5 * (lsgan(real, 1.0) + negative)

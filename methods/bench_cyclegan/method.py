@@ -44,6 +44,7 @@ class CycleGANTrainer(StepTrainer):
             crop=config.crop,
             load=config.load,
             capture=config.capture,
+            warmup=config.warmup,
         )
         self.config = config
         modules: dict[str, nn.Module] = dict(generators.items())
@@ -69,7 +70,8 @@ class CycleGANTrainer(StepTrainer):
     def step(self, iteration: int, total_iterations: int | None) -> Mapping[str, torch.Tensor]:
         """Run one iteration; see :class:`bench.training.loop.Trainer`."""
         config = self.config
-        self.set_rate(config.lr * linear_decay(iteration, total_iterations, config.constant))
+        rate = config.lr * linear_decay(iteration, total_iterations, config.constant)
+        self.set_rate(rate, iteration)
         decisions = (pool.decide(iteration, config.batch_size) for pool in self.pools.values())
         return self.advance(iteration, *decisions)
 
@@ -96,7 +98,9 @@ class CycleGANTrainer(StepTrainer):
         fake_a = self.pools["a"].query(fake_a, decisions_a)
         fake_b = self.pools["b"].query(fake_b, decisions_b)
         with autocast(self.ctx):
-            dis_losses = discriminator_losses(self.nets, a, b, fake_a, fake_b)
+            dis_losses = discriminator_losses(
+                self.nets, a, b, fake_a, fake_b, config.source_negatives
+            )
         torch.autograd.backward(total(dis_losses))
         self.optimizers["dis"].step()
         return {name: loss.detach() for name, loss in (losses | dis_losses).items()}

@@ -70,7 +70,7 @@ def generator_losses(
 
 
 def discriminator_losses(
-    nets: Networks, a: Tensor, b: Tensor, fake_a: Tensor, fake_b: Tensor
+    nets: Networks, a: Tensor, b: Tensor, fake_a: Tensor, fake_b: Tensor, share: float = 0.0
 ) -> dict[str, Tensor]:
     """Losses of both discriminators, to be summed.
 
@@ -80,10 +80,19 @@ def discriminator_losses(
         Real images ``(B, 3, H, W)`` in ``[-1, 1]``.
     fake_a, fake_b
         Generated ones, detached, as the image pools gave them.
+    share
+        Of real images of the other domain among the negatives.
     """
-    scores_a = nets.dis_a(torch.cat((a, fake_a.to(a.dtype)))).chunk(2)
-    scores_b = nets.dis_b(torch.cat((b, fake_b.to(b.dtype)))).chunk(2)
-    return {"dis_a": discriminator_loss(*scores_a), "dis_b": discriminator_loss(*scores_b)}
+    losses = {}
+    for name, judge, real, fake, source in (
+        ("dis_a", nets.dis_a, a, fake_a, b),
+        ("dis_b", nets.dis_b, b, fake_b, a),
+    ):
+        seen = (real, fake.to(real.dtype), *((source,) if share else ()))
+        scores = judge(torch.cat(seen)).chunk(len(seen))
+        others = scores[2] if share else None
+        losses[name] = discriminator_loss(scores[0], scores[1], others, share)
+    return losses
 
 
 def total(losses: dict[str, Tensor]) -> Tensor:

@@ -94,6 +94,7 @@ class MUNITTrainer(StepTrainer):
             crop=_crop(config, data),
             load=config.new_size,
             capture=config.capture,
+            warmup=config.warmup,
         )
         self.config = config
         dis_a, dis_b = build_discriminators(config, ctx)
@@ -131,6 +132,6 @@ class MUNITTrainer(StepTrainer):
         config = self.config
         # The original steps its schedule before the iteration, hence the 1.
         factor = step_decay(iteration + 1, total, steps=config.lr_steps, gamma=config.gamma)
-        self.set_rate(config.lr * factor)
+        self.set_rate(config.lr * factor, iteration)
         styles = draw_styles(config, self.ctx.seed, iteration)
         return self.advance(iteration, torch.stack(styles))

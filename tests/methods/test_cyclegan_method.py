@@ -54,6 +54,21 @@ def test_training_moves_colours_towards_the_target():
     assert after < 0.5 * before
 
 
+def test_discriminators_train_alone_while_the_generators_warm_up(tmp_path):
+    """So that generators that begin trained are not led astray by judges that know nothing."""
+    config = TINY.model_copy(update={"warmup": 3})
+    begun = CycleGAN(config, CPU).state_dict()
+    judges = []
+    for iterations in (1, 4):
+        state = fit(tmp_path / str(iterations), iterations, config=config).state_dict()
+        assert all(torch.equal(value, begun[key]) for key, value in state.items())
+        last = torch.load(tmp_path / str(iterations) / "last.pt", weights_only=True)
+        judges.append(last["modules"]["dis_a"])
+    assert not all(torch.equal(value, judges[1][key]) for key, value in judges[0].items())
+    risen = fit(None, 5, config=config).state_dict()
+    assert not all(torch.equal(value, begun[key]) for key, value in risen.items())
+
+
 def test_resuming_is_bit_exact(tmp_path, monkeypatch):
     """Stopped after 4 of 9 iterations, the pools full by then: as if never stopped."""
     whole = fit(tmp_path / "whole", 9)

@@ -129,6 +129,16 @@ def test_generator_step_leaves_no_gradient_on_the_discriminators():
     assert not fake_a.requires_grad
 
 
+def test_a_share_of_the_negatives_are_images_of_the_other_domain():
+    torch.manual_seed(0)
+    nets = Networks(*(torch.nn.Identity() for _ in range(4)))
+    a, b, fake_a, fake_b = torch.randn(4, 2, 3, 8, 8)
+    found = discriminator_losses(nets, a, b, fake_a, fake_b, 0.25)
+    for name, real, fake, source in (("dis_a", a, fake_a, b), ("dis_b", b, fake_b, a)):
+        negative = 0.75 * (fake**2).mean() + 0.25 * (source**2).mean()
+        torch.testing.assert_close(found[name], 0.5 * (((real - 1) ** 2).mean() + negative))
+
+
 def test_iteration_costs_at_most_1_90_tflop():
     """Published widths at 256×256 with identity, counted without computing anything."""
     config = CycleGANConfig()
