@@ -87,6 +87,7 @@ def test_a_launcher(load: Load, tmp_path: Path) -> None:
     check_launcher(load("nightly").launcher("nightly"), tmp_path)
 
 
+@pytest.mark.slow
 def test_a_training_loop_of_its_own_runs_in_a_suite(tmp_path: Path) -> None:
     """Trained, translated, scored and written, with no loop of the harness beneath it."""
     toys.make_folder(tmp_path / "data")
@@ -106,6 +107,7 @@ def test_a_training_loop_of_its_own_runs_in_a_suite(tmp_path: Path) -> None:
     assert list((tmp_path / "run").glob("trials/tint-*/checkpoints/weights.safetensors"))
 
 
+@pytest.mark.slow
 def test_strangers_stand_in_one_run_as_if_built_in(tmp_path: Path) -> None:
     """A metric as a headline, a baseline as an anchor under its rules, a network, a launcher and a
     report, each a file and each with an option."""

@@ -101,6 +101,7 @@ config = { domains = ["summer", "winter"] }
 """
 
 
+@pytest.mark.slow
 def test_a_model_is_trained_on(place: Path) -> None:
     (place / "suite.toml").write_text(TRAINED_ON)
     done = toys.bench(
@@ -271,6 +272,7 @@ def test_a_loaded_model_knows_its_domains(place: Path) -> None:
             bench.load(name, device="cpu", plugins=plugins, **options)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_the_plan_of_a_run_says_loaded(place: Path) -> None:
     plugin = ["--plugin", str(place / "brings_models.py"), "--data-root", str(place / "data")]
     done = toys.bench(

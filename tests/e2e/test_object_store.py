@@ -110,6 +110,7 @@ def test_it_goes_away_in_the_middle(place: Place, store: There) -> None:
     assert list(trials["status"]) == ["ok"] * 3
 
 
+@pytest.mark.slow
 def test_a_store_of_no_kind_is_one_line_before_anything_is_done(place: Place) -> None:
     args = place.args("--out", "run")
     done = toys.bench(*args, cwd=place.root, cache=place.cache, BENCH_STORE="nowhere://x")

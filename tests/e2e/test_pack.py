@@ -21,6 +21,8 @@ from bench.storage.weights import read_state
 from tests import toys
 from tests.models import forgotten
 
+pytestmark = pytest.mark.slow  # all of them look at one training
+
 SMALL = ("gen_dim=2", "mlp_dim=4", "n_res=1", "dis_dim=2", "ema=0.5")
 
 

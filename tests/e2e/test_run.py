@@ -59,6 +59,7 @@ def test_pictures_of_a_row_exist_for_every_sample(finished: Place) -> None:
     assert [path for path in sorted(paths) if not (run / path).is_file()] == []
 
 
+@pytest.mark.slow
 def test_a_second_run_computes_nothing(finished: Place, tmp_path: Path) -> None:
     out = tmp_path / "again"
     done = toys.bench(*finished.args("--out", out), cwd=tmp_path, cache=finished.cache)
@@ -73,6 +74,7 @@ def test_a_second_run_computes_nothing(finished: Place, tmp_path: Path) -> None:
     same_outputs(out, finished.root / "run")
 
 
+@pytest.mark.slow
 def test_resuming_a_finished_run_starts_no_worker(finished: Place, tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(finished.root / "run", run)

@@ -267,6 +267,7 @@ def test_other_weights_are_named(place, again):
     }
 
 
+@pytest.mark.slow
 def test_the_command_says_what_differs(place, finished):
     done = command(place, finished, "--methods", "negative")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -279,6 +280,7 @@ def test_the_command_says_what_differs(place, finished):
     assert "1 of 2 differ" in done.stdout
 
 
+@pytest.mark.slow
 def test_what_cannot_be_replayed_is_one_line(place, again, finished):
     with pytest.raises(BenchError, match="no finished trial of 'nobody'"):
         again("nobody")

@@ -67,6 +67,7 @@ def test_pictures_too_small_or_too_large_for_a_side_are_left_out_with_the_reason
     )
 
 
+@pytest.mark.slow
 def test_codec_is_told_from_season_on_photographs(yosemite_root):
     """JPEG of real winters: far by detail, nearer than the summers without it."""
     root = yosemite_root

@@ -24,6 +24,7 @@ def test_one_picture(benchmark: Any, size: int) -> None:
     assert pixels.shape == (1, size, size, 3)
 
 
+@pytest.mark.slow
 def test_dataset(benchmark: Any, tmp_path: Path) -> None:
     """Training pictures at 128², as a user waits for them: a process on every core.
 

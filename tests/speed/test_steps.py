@@ -93,6 +93,7 @@ def test_a_step_is_faster_than_the_plain_one(
     assert ratio > 1.0
 
 
+@pytest.mark.slow
 def test_what_a_step_computes_is_counted_in_either_precision() -> None:
     works = {kind: Case("cyclegan", "small", 32).work(kind) for kind in ("fp32", "bf16")}
     assert works["fp32"].flops == works["bf16"].flops > 1e8

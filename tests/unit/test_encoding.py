@@ -45,6 +45,7 @@ def test_what_differs() -> None:
     assert not jpeg.differs(Encoding("JPEG", 76, 256))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["jpg", "png"])
 def test_anchors_of_a_jpeg_folder_are_encoded_as_it_is(tmp_path: Path, suffix: str) -> None:
     toys.make_folder(tmp_path / "data")

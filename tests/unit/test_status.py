@@ -51,6 +51,7 @@ def registry() -> Registry:
     return load_plugins()
 
 
+@pytest.mark.slow
 def test_a_run_in_hand(run: Path, registry: Registry) -> None:
     with locked(run):
         toy, negative = trial_states(run, registry)
@@ -65,6 +66,7 @@ def test_a_run_that_nobody_has_in_hand(run: Path, registry: Registry) -> None:
     assert [one.state for one in trial_states(run, registry)] == ["unfinished", "unfinished"]
 
 
+@pytest.mark.slow
 def test_the_command(run: Path, finished: Place) -> None:  # noqa: F811
     with locked(run):
         done = toys.bench("status", run, cwd=run)

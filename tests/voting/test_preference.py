@@ -107,6 +107,7 @@ def test_agreement_is_krippendorffs_alpha() -> None:
     assert agreement(votes[:1]) is None
 
 
+@pytest.mark.slow
 def test_intervals_cover_the_strengths_that_made_the_votes() -> None:
     from bench.analysis.preference import _resampled
 
