@@ -17,9 +17,11 @@ from bench.cli import app
 from bench.plugins import load_plugins
 from bench.storage.models import Card, Model, halved, open_model, read_card, write_card
 from bench.storage.weights import read_state
+from bench.suite.schema import make_suite, read_suite
 from tests.models import TINY, VALUES, forgotten, write_model
 
 ROOT = Path(__file__).parents[2] / "methods"
+RECIPES = sorted((ROOT.parent / "suites" / "models").glob("*.toml"))
 
 
 @pytest.fixture
@@ -141,3 +143,30 @@ def test_cards_in_a_package_are_found(tmp_path: Path, monkeypatch: pytest.Monkey
         assert models_in("brings_models", "toy") == (
             ModelSpec("a", "toy", "brings_models:weights/toy-a.json"),
         )
+
+
+@pytest.mark.parametrize("file", RECIPES, ids=lambda file: file.stem)
+def test_what_is_shipped_can_be_trained_again(file: Path) -> None:
+    """The suite beside it asks for what its card says was done."""
+    registry = load_plugins()
+    suite = make_suite(read_suite(file))
+    (entry,), (data,) = suite.methods, suite.datasets
+    method, _, name = file.stem.partition("-")
+    card = open_model(registry.model(f"{method}@{name}")).card
+    told, spec = card.training, registry.method(method)
+    values = dict(spec.presets[suite.preset])
+    if entry.model:
+        values = open_model(registry.model(entry.full_name)).card.training.config
+    config = spec.config(**{**values, **entry.config})
+    assert config.model_dump(mode="json", exclude_defaults=True) == told.config
+    assert (entry.budget, suite.seeds) == (told.budget, (told.seed,))
+    assert suite.precision == told.precision or (suite.precision, told.precision) == (
+        "auto",
+        "fp32",
+    )
+    assert (data.name, data.size, data.config) == (told.dataset, told.size, told.dataset_config)
+    assert bool(told.begun_with) == bool(entry.model)
+
+
+def test_every_model_that_is_shipped_has_its_suite() -> None:
+    assert {file.stem for file in RECIPES} == {file.stem for file in ROOT.glob("*/weights/*.json")}
