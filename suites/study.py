@@ -135,6 +135,7 @@ def document(told: Facts, published: Facts) -> str:
         "typed; docs/results.json has all of them, the page of the run also those of speed. "
         f"Made by commit `{told['commit'] or 'unknown'}` on {told['hardware'] or 'one machine'}.\n",
         *_models(told),
+        *_pictures(told),
         *_numbers(told),
         *_directions(told),
         *_styles(told),
@@ -162,6 +163,18 @@ def _models(told: Facts) -> Iterator[str]:
     bad = [f"- `{m['title']}`: {'; '.join(m['bad'])}" for m in told["models"] if m["bad"]]
     if bad:
         yield "What they are bad at:\n\n" + "\n".join(bad) + "\n"
+
+
+def _pictures(told: Facts) -> Iterator[str]:
+    yield (
+        "## What they make\n\n"
+        "The input, and the first sample of every method; inputs are spread evenly over the test "
+        "set.\n"
+    )
+    for (dataset, direction), rows in _places(told):
+        if any(not r["anchor"] for r in rows):
+            yield f"{dataset}, {direction}:\n"
+            yield f"![Translations]({_sheet('methods', dataset, direction)})\n"
 
 
 def _numbers(told: Facts) -> Iterator[str]:
@@ -371,18 +384,24 @@ def _sheet(kind: str, dataset: str, direction: str) -> str:
 
 def draw(run: RunView, told: Facts, docs: Path) -> None:
     """Write the sheets that the document shows: as JPEG, reduced, a few inputs each."""
-    several = {(r["dataset"], r["label"]) for r in told["rows"] if r["several"] and not r["anchor"]}
-    pairs = zip(run.samples["dataset"], run.samples["label"], strict=True)
-    kept = replace(run, samples=run.samples[[pair in several for pair in pairs]])
-    folder = render_grid(kept, run.path / "report" / "styles", GridConfig(inputs=3, samples=4))
-    for dataset, direction in dict(_places(told)):
-        source = folder / f"grid-{folder_name(dataset)}-{folder_name(direction)}.png"
-        if source.is_file():
-            with Image.open(source) as image:
-                small = image.convert("RGB").resize((image.width // 2, image.height // 2))
-            target = docs / _sheet("styles", dataset, direction)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            small.save(target, quality=85)
+    shown = [row for row in told["rows"] if not row["anchor"]]
+    pairs = list(zip(run.samples["dataset"], run.samples["label"], strict=True))
+    for kind, rows, samples in (
+        ("methods", shown, 1),
+        ("styles", [row for row in shown if row["several"]], 4),
+    ):
+        wanted = {(row["dataset"], row["label"]) for row in rows}
+        kept = replace(run, samples=run.samples[[pair in wanted for pair in pairs]])
+        config = GridConfig(inputs=3, samples=samples)
+        folder = render_grid(kept, run.path / "report" / kind, config)
+        for dataset, direction in dict(_places(told)):
+            source = folder / f"grid-{folder_name(dataset)}-{folder_name(direction)}.png"
+            if source.is_file():
+                with Image.open(source) as image:
+                    small = image.convert("RGB").resize((image.width // 2, image.height // 2))
+                target = docs / _sheet(kind, dataset, direction)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                small.save(target, quality=85)
 
 
 def main(run: Path, docs: Path = DOCS) -> None:

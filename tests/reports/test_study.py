@@ -126,7 +126,7 @@ def test_all_of_it_is_written(
     facts = json.loads((tmp_path / "results.json").read_text("utf-8"))
     assert (tmp_path / "results.md").read_text("utf-8") == study.document(facts, PUBLISHED)
     sheets = sorted((tmp_path / "images").iterdir())
-    assert len(sheets) == 4
+    assert len(sheets) == 8
     for sheet in sheets:
         assert sheet.name in (tmp_path / "results.md").read_text("utf-8")
         with Image.open(sheet) as image:
