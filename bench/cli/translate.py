@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     import torch
     from PIL import Image
 
-    from bench.api import Event
     from bench.translator import Translator
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
@@ -32,7 +32,8 @@ MethodName = Annotated[
         "--method",
         "-m",
         help="A method's name, or METHOD@MODEL; else the trained model that goes there: of those "
-        f"here, one of photographs ({PHOTOGRAPHS}) first, then {TRANSLATOR}'s, then the largest.",
+        "here, one with several styles first where they are asked for, then one of photographs "
+        f"({PHOTOGRAPHS}), then {TRANSLATOR}'s, then the largest.",
     ),
 ]
 Weights = Annotated[Path | None, typer.Option(help="A file of trained weights.")]
@@ -138,11 +139,12 @@ def _keep_frames(translator: Translator, out: Path, stem: str, first: int) -> No
     method.on_frame = on_frame
 
 
-def _chosen(method: str | None, to: str, plugins: Sequence[Path]) -> str:
+def _chosen(method: str | None, to: str, plugins: Sequence[Path], *, several: bool) -> str:
     """The title of the trained model that goes to `to`; a method that is not trained is itself.
 
-    Of the models that are here, those of photographs come first, then the usual method's, then
-    those for larger pictures; at last their names decide.
+    Of the models that are here, those with several styles come first where `several` are wanted,
+    then those of photographs, then the usual method's, then those for larger pictures; at last
+    their names decide.
     """
     registry = load_plugins(plugins)
     if method is not None and ("@" in method or not registry.method(method).trained):
@@ -159,7 +161,8 @@ def _chosen(method: str | None, to: str, plugins: Sequence[Path]) -> str:
     def place(model: Model) -> tuple[object, ...]:
         card = model.card
         photographs, usual = card.training.dataset == PHOTOGRAPHS, card.method == TRANSLATOR
-        return not model.is_here, not photographs, not usual, -card.size, card.title
+        fails = several and not registry.method(card.method).multimodal
+        return not model.is_here, fails, not photographs, not usual, -card.size, card.title
 
     return min(able, key=place).card.title
 
@@ -171,9 +174,14 @@ def _open(
     domains: str | None,
     settings: Mapping[str, Any],
     plugins: tuple[Path, ...],
+    *,
+    several: bool,
     **options: Any,
 ) -> tuple[Translator, str]:
-    """The translator, and the direction that ends at `to`; says which model it is."""
+    """The translator, and the direction that ends at `to`; says which model it is.
+
+    With `several` styles to choose from, where it is not named.
+    """
     from bench.translator import load
 
     names = o.split(domains)
@@ -182,7 +190,8 @@ def _open(
     clash = sorted(settings.keys() & signature(load).parameters.keys())
     if clash:
         raise BenchError(f"--set {clash[0]}=…: that is no option of a method")
-    title = (method or TRANSLATOR) if weights is not None else _chosen(method, to, plugins)
+    title = (method or TRANSLATOR) if weights is not None else None
+    title = title or _chosen(method, to, plugins, several=several)
     known = (names[0], names[1]) if names else None if "@" in title else ("summer", "winter")
     translator = load(title, weights, domains=known, plugins=plugins, **options, **settings)
     ways = translator.domains
@@ -244,10 +253,6 @@ def translate(
     if save_every:
         settings["save_every"] = save_every
     listener = make_listener()
-
-    def emit(event: Event) -> None:
-        listener.event("", event)
-
     translator, direction = _open(
         method,
         weights,
@@ -255,10 +260,11 @@ def translate(
         domains,
         settings,
         tuple(plugin or ()),
+        several=samples > 1 or bool(style_from),
         device=device,
         weights_dir=weights_dir,
         offline=offline,
-        emit=emit,
+        emit=partial(listener.event, ""),
     )
     given = style_from or []
     together = translator.styles_per_output
@@ -330,7 +336,7 @@ def interpolate(
     if len(given) not in (0, 2):
         raise BenchError("--style-from is given twice or not at all")
     translator, direction = _open(
-        method, weights, to, domains, {}, tuple(plugin or ()), device=device
+        method, weights, to, domains, {}, tuple(plugin or ()), several=True, device=device
     )
     side = _side(translator, side)
     picture = _read(image, side)

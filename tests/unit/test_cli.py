@@ -224,7 +224,11 @@ def test_translate_finds_the_model_that_goes_there(
     assert made_by("--to", "rain", "-m", "munit") == "munit@weather"
     assert made_by("--to", "winter", "-m", "munit@small") == "munit@small"
     (models.parent / "weights" / "munit-photos.safetensors").unlink()
-    assert made_by("--to", "summer") == "munit@largest"  # what is here, then the largest
+    # What is here: of photographs one with one answer, of landscapes several that have more.
+    assert made_by("--to", "summer") == "cyclegan@yosemite-128"
+    assert made_by("--to", "summer", "--samples", "2") == "munit@largest"
+    command("interpolate", picture, "--to", "summer", "--plugin", models, "-o", "out.png")
+    assert "made by munit@largest" in command.err
     command("translate", picture, "--to", "fog", "--plugin", models, code=2)
     assert "goes to 'fog' (there are: rain, summer, sun, winter)" in command.err
 
