@@ -67,6 +67,7 @@ def show(title: ModelTitle, plugin: o.PluginFiles = None) -> None:
             f"{card.summary}, on {training.hardware}, {training.precision}, seed {training.seed}, "
             f"version {training.version}{commit}",
         ),
+        *([("begun with", training.begun_with)] if training.begun_with else []),
         ("recipe", ", ".join(f"{key}={value}" for key, value in training.config.items())),
         ("licence", card.license),
         *(("bad at", text) for text in card.bad_at),

@@ -67,6 +67,12 @@ def test_the_verbs(plugin: Path) -> None:
     assert "summer2winter" in text and "kid 0.1 [0.05, 0.2], n 40, lite" in text
     status, text = bench("weights", "verify", "--plugin", plugin, "munit@tiny-16")
     assert status == 0 and "numbers, sha256" in text
+    assert "begun with" not in text
+    card = read_card(card_of(plugin))
+    begun = card.training.model_copy(update={"begun_with": "munit-first.safetensors"})
+    write_card(card_of(plugin), card.model_copy(update={"training": begun}))
+    status, text = bench("weights", "show", "munit@tiny-16", "--plugin", plugin)
+    assert status == 0 and "begun with" in text and "munit-first.safetensors" in text
     assert bench("weights", "show", "munit", "--plugin", plugin)[0] == 2
 
 
