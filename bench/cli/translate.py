@@ -33,7 +33,7 @@ MethodName = Annotated[
         "-m",
         help="A method's name, or METHOD@MODEL; else the trained model that goes there: of those "
         "here, one with several styles first where they are asked for, then one of photographs "
-        f"({PHOTOGRAPHS}), then {TRANSLATOR}'s, then the largest.",
+        f"({PHOTOGRAPHS}), then the one of the largest pictures, then the one of the lowest KID.",
     ),
 ]
 Weights = Annotated[Path | None, typer.Option(help="A file of trained weights.")]
@@ -143,8 +143,8 @@ def _chosen(method: str | None, to: str, plugins: Sequence[Path], *, several: bo
     """The title of the trained model that goes to `to`; a method that is not trained is itself.
 
     Of the models that are here, those with several styles come first where `several` are wanted,
-    then those of photographs, then the usual method's, then those for larger pictures; at last
-    their names decide.
+    then those of photographs, then those for larger pictures, then those whose cards have the
+    lower KID that way; at last their names decide.
     """
     registry = load_plugins(plugins)
     if method is not None and ("@" in method or not registry.method(method).trained):
@@ -160,9 +160,15 @@ def _chosen(method: str | None, to: str, plugins: Sequence[Path], *, several: bo
 
     def place(model: Model) -> tuple[object, ...]:
         card = model.card
-        photographs, usual = card.training.dataset == PHOTOGRAPHS, card.method == TRANSLATOR
         fails = several and not registry.method(card.method).multimodal
-        return not model.is_here, fails, not photographs, not usual, -card.size, card.title
+        photographs = card.training.dataset == PHOTOGRAPHS
+        kids = [
+            score.value
+            for score in card.scores
+            if (score.metric, score.subset) == ("kid", "all") and score.direction.endswith(f"2{to}")
+        ]
+        quality = min(kids, default=math.inf)
+        return not model.is_here, fails, not photographs, -card.size, quality, card.title
 
     return min(able, key=place).card.title
 

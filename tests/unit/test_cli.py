@@ -200,7 +200,7 @@ def models(tmp_path: Path) -> Iterator[Path]:
         "small": {},
         "large": {"size": 32},
         "largest": {"size": 128},
-        "photos": {"training": {"dataset": "yosemite"}},
+        "photos": {"training": {"dataset": "yosemite"}, "size": 256},
         "weather": {"domains": ("sun", "rain")},
     }.items():
         plugin = write_model(tmp_path, name=name, **changes)
@@ -224,11 +224,11 @@ def test_translate_finds_the_model_that_goes_there(
     assert made_by("--to", "rain", "-m", "munit") == "munit@weather"
     assert made_by("--to", "winter", "-m", "munit@small") == "munit@small"
     (models.parent / "weights" / "munit-photos.safetensors").unlink()
-    # What is here: of photographs one with one answer, of landscapes several that have more.
+    # What is here: one answer of the better of two, or what has several.
     assert made_by("--to", "summer") == "cyclegan@yosemite-128"
-    assert made_by("--to", "summer", "--samples", "2") == "munit@largest"
+    assert made_by("--to", "summer", "--samples", "2") == "munit@yosemite-128"
     command("interpolate", picture, "--to", "summer", "--plugin", models, "-o", "out.png")
-    assert "made by munit@largest" in command.err
+    assert "made by munit@yosemite-128" in command.err
     command("translate", picture, "--to", "fog", "--plugin", models, code=2)
     assert "goes to 'fog' (there are: rain, summer, sun, winter)" in command.err
 
@@ -258,7 +258,7 @@ def test_interpolate_finds_a_model(
     name = "walk\x1b[2J.png"  # which would clear the screen
     said = command("interpolate", picture, "--to", "winter", "-o", name, "--plugin", models)
     assert said == "walk [2J.png\n"
-    assert read_image(tmp_path / name).shape == (16, 21 * 9, 3)
+    assert read_image(tmp_path / name).shape == (30, 40 * 9, 3)
 
 
 def test_scores_in_a_pipe_keep_their_names_whole() -> None:
