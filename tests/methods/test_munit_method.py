@@ -71,7 +71,7 @@ def test_spec_and_presets():
       "recon_c_w": 1, "recon_x_cyc_w": 10, "vgg_w": 0, "vgg_weights": "caffe-vgg16",
       "lr": 1e-4, "beta1": 0.5, "beta2": 0.999,
       "weight_decay": 1e-4, "lr_steps": 10, "gamma": 0.5, "init": "kaiming", "same_start": false,
-      "ema": 0, "batch_size": 1, "new_size": null, "crop_size": 256,
+      "ema": 0, "warmup": 0, "batch_size": 1, "new_size": null, "crop_size": 256,
       "sample_every": 10000, "keep": "last", "compile": false, "capture": true, "tune": true}""")
 
 
