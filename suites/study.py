@@ -131,7 +131,7 @@ def document(told: Facts, published: Facts) -> str:
     parts = [
         "# Results\n\n"
         "`make study` makes this page from the trained models that come with the suite: it runs "
-        "[suites/study.toml](../suites/study.toml) and prints what was measured. No number here is "
+        "`suites/study.toml` and prints what was measured. No number here is "
         "typed; docs/results.json has all of them, the page of the run also those of speed. "
         f"Made by commit `{told['commit'] or 'unknown'}` on {told['hardware'] or 'one machine'}.\n",
         *_models(told),
@@ -160,7 +160,7 @@ def _models(told: Facts) -> Iterator[str]:
             for m in told["models"]
         ),
     )
-    bad = [f"- `{m['title']}`: {'; '.join(m['bad'])}" for m in told["models"] if m["bad"]]
+    bad = [f"- `{m['title']}`: {' '.join(m['bad'])}" for m in told["models"] if m["bad"]]
     if bad:
         yield "What they are bad at:\n\n" + "\n".join(bad) + "\n"
 
