@@ -162,7 +162,7 @@ def _card(trial: _Trial, name: str, file: Path, registry: Registry, **said: Any)
                 seed=job.seed,
                 precision=trial.facts["precision"],
                 iterations=iterations,
-                hours=round(hours, 4),
+                hours=float(format(hours, ".4g")),
                 hardware=hardware_name(environment, trial.facts["device"]),
                 version=environment.get("versions", {}).get("translation-bench", ""),
                 commit=environment.get("commit", ""),
