@@ -312,19 +312,25 @@ def make_method(
     config: Mapping[str, Any],
     ctx: Context,
     weights: str | Path | None = None,
-) -> object:
-    """What the implementation of a method gives: from a file of weights, or anew.
+) -> Method:
+    """The method made from a file of weights, or anew.
 
     Raises
     ------
     BenchError
-        As :func:`load_weights` and :func:`make_config`.
+        As :func:`load_weights` and :func:`make_config`, and when what was made is no method.
     """
+    made: object
     if weights is not None:
-        return load_weights(spec, label, Path(weights), ctx, config)
-    made: object = resolve(spec.implementation)(
-        make_config("method", label, spec.config, config), ctx
-    )
+        made = load_weights(spec, label, Path(weights), ctx, config)
+    else:
+        configured = make_config("method", label, spec.config, config)
+        made = resolve(spec.implementation)(configured, ctx)
+    if not isinstance(made, Method):
+        raise BenchError(
+            f"{spec.name} is declared a method, but {type(made).__name__} has not all of "
+            "translate, state_dict and load_state_dict"
+        )
     return made
 
 

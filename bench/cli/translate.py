@@ -196,8 +196,10 @@ def _open(
     clash = sorted(settings.keys() & signature(load).parameters.keys())
     if clash:
         raise BenchError(f"--set {clash[0]}=…: that is no option of a method")
-    title = (method or TRANSLATOR) if weights is not None else None
-    title = title or _chosen(method, to, plugins, several=several)
+    if weights is not None:
+        title = method or TRANSLATOR
+    else:
+        title = _chosen(method, to, plugins, several=several)
     known = (names[0], names[1]) if names else None if "@" in title else ("summer", "winter")
     translator = load(title, weights, domains=known, plugins=plugins, **options, **settings)
     ways = translator.domains

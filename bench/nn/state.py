@@ -18,19 +18,12 @@ if TYPE_CHECKING:
 INPUT_SKIP = "input_skip"
 """The key that marks a generator with this option in its state; shapes cannot tell."""
 
-MARKS = (INPUT_SKIP,)
-"""Last parts of keys which say how a network was configured and hold no weights."""
-
 _STATISTICS = (".running_mean", ".running_var", ".num_batches_tracked")
 
 
 def mark_input_skip(generator: nn.Module) -> None:
     """Leave :data:`INPUT_SKIP` in the state of `generator`: an empty buffer."""
     generator.register_buffer(INPUT_SKIP, torch.empty(0))
-
-
-def _last(key: str) -> str:
-    return key.rpartition(".")[2]
 
 
 def check_state(state: Mapping[str, Tensor], module: nn.Module, what: str) -> None:
@@ -42,10 +35,11 @@ def check_state(state: Mapping[str, Tensor], module: nn.Module, what: str) -> No
         Where the state comes from, to begin the message with.
     """
     expected = module.state_dict()
-    for mark in MARKS:
-        marked, configured = ({k for k in s if _last(k) == mark} for s in (state, expected))
-        if bool(marked) != bool(configured):
-            raise BenchError(f"{what}: trained with {mark}={bool(marked)}, configure the method so")
+    skips, asked = (
+        any(key.rpartition(".")[2] == INPUT_SKIP for key in keys) for keys in (state, expected)
+    )
+    if skips != asked:
+        raise BenchError(f"{what}: trained with {INPUT_SKIP}={skips}, configure the method so")
     for key, wanted in expected.items():
         if key not in state:
             raise BenchError(

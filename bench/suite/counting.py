@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,6 @@ from bench.api import (
     Context,
     Event,
     ExemplarMethod,
-    Method,
     MethodSpec,
     TrainData,
     TrainedMethod,
@@ -184,11 +184,7 @@ def count_method(job: Job, spec: MethodSpec, *, trains: bool) -> Counted:
         judge=lambda real: lambda outputs: 0.0,
     )
 
-    def make() -> Method:
-        made = make_method(spec, job.label, job.config, ctx, job.weights)
-        assert isinstance(made, Method)
-        return made
-
+    make = partial(make_method, spec, job.label, job.config, ctx, job.weights)
     method = make()
     step = Work()
     if trains and isinstance(method, TrainedMethod):

@@ -108,7 +108,6 @@ def restored(workspace: Workspace, kept: Kept) -> Method:
 
     job, ctx = workspace.job, workspace.ctx
     method = make_method(workspace.spec, job.label, job.config, ctx, job.weights)
-    assert isinstance(method, Method)
     method.load_state_dict(load_file(kept.path))
     return method
 
@@ -144,16 +143,11 @@ def _make(workspace: Workspace) -> Method:
     judge = Judge(workspace.ctx.weights_dir, job.offline)
     ctx = replace(workspace.ctx, judge=judge, keep_at=job.score_at)
     method = make_method(spec, job.label, job.config, ctx, job.weights)
-    name = type(method).__name__
-    if not isinstance(method, Method):
-        raise BenchError(
-            f"{job.method} is declared a method, but {name} has not all of translate, state_dict "
-            "and load_state_dict"
-        )
     if spec.trained and not job.loaded:
         if not isinstance(method, TrainedMethod):
             raise BenchError(
-                f"{job.method} is declared trained, but {name} has no fit(data, budget)"
+                f"{job.method} is declared trained, but {type(method).__name__} has no fit(data, "
+                "budget)"
             )
         _restore_or_fit(workspace, method)
     return method
