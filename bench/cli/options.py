@@ -262,6 +262,11 @@ def build_suite(
         # A folder alone means real photographs, whatever the preset would take.
         _place(values, data_root if isinstance(data_root, list) else [str(data_root)])
     suite = make_suite(values, where)
+    if scalars.get("budget") is not None:
+        entries = [
+            e.model_copy(update={"budget": e.budget and suite.budget}) for e in suite.methods
+        ]
+        suite = suite.model_copy(update={"methods": tuple(entries)})
     if settings:
         suite = make_suite(_with_settings(suite, settings), where)
     return suite

@@ -97,6 +97,17 @@ def test_options_win_over_the_file(tmp_path: Path) -> None:
     assert suite.methods[1].config == {}
 
 
+def test_a_budget_of_the_options_is_every_methods(tmp_path: Path) -> None:
+    """A model has one only where it is trained on: without, it stays one that is loaded."""
+    path = tmp_path / "suite.toml"
+    on = "{ name = 'cyclegan@seasons-64', label = 'on', budget = '7it' }"
+    methods = f"[{{ name = 'munit', budget = '9000it' }}, {on}, 'cyclegan@seasons-64', 'cut']"
+    path.write_text(f"methods = {methods}\ndataset = 'seasons'\n", "utf-8")
+    suite = build_suite(path, budget="100it")
+    assert [entry.budget for entry in suite.methods] == ["100it", "100it", None, None]
+    assert suite.budget == "100it"
+
+
 def test_a_folder_alone_means_photographs(tmp_path: Path) -> None:
     suite = build_suite(None, data_root=tmp_path, preset="demo")
     assert (suite.datasets[0].name, suite.datasets[0].root) == ("yosemite", tmp_path)
