@@ -226,10 +226,12 @@ def convolve(x: Tensor, kernel: Tensor, bias: Tensor | None = None) -> Tensor:
 
 
 def pays(x: Tensor, weight: Tensor) -> bool:
-    """Whether Winograd's way is the faster one for padded `x` and a kernel of stride 1.
+    """Return whether Winograd's way is the faster one for padded `x` and a kernel of stride 1.
 
-    On a CPU, in full precision, with many channels and enough tiles to fill the matrix
-    products; with few channels walking through memory costs more than is saved.
+    On a CPU, in full precision, with many channels and enough tiles; else walking through memory
+    costs more than is saved, above all for the kernel, which is four times as large at the
+    points. It is a rule and no measurement on the spot, so that a training repeats bit for bit;
+    ``pytest -s tests/speed/test_layers.py`` measures the layers that it decides about.
     """
     out, into, rows, columns = weight.shape
     if (
@@ -238,11 +240,11 @@ def pays(x: Tensor, weight: Tensor) -> bool:
         or x.dtype not in (torch.float32, torch.float64)
         or torch.is_autocast_enabled("cpu")
         or min(out, into) < 64
-        or out * into < 64 * 128
     ):
         return False
     down, across = _tiles(*x.shape[-2:])
-    return len(x) * down * across >= 16
+    tiles = len(x) * down * across
+    return tiles >= 64 and tiles * out * into >= 128**3
 
 
 def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:

@@ -38,6 +38,7 @@ def result(kept: Mapping[str, Any]) -> str:
         *_machine(kept, rates),
         *_steps(_of(found, "step"), rates),
         *_profiles(_of(found, "step")),
+        *_layers(_of(found, "layer")),
         *_translations(_of(found, "translation")),
         *_scoring(_of(found, "scoring")),
         *_growth(_of(found, "growth")),
@@ -148,6 +149,25 @@ def _profiles(found: Sequence[Row]) -> Iterator[str]:
         name = f"{row['method']} {row['recipe']} {row['side']}²"
         body.append([name, str(row["batch"]), row["kind"], said])
     yield from table(["", "batch", "kind", "operators, by their own time"], body, left=4)
+
+
+def _layers(found: Sequence[Row]) -> Iterator[str]:
+    if not found:
+        return
+    yield "### Which way a 3×3 layer goes"
+    yield ""
+    ways: dict[tuple[Any, ...], dict[str, Row]] = {}
+    for row in found:
+        place = tuple(row[name] for name in ("into", "out", "side", "batch"))
+        ways.setdefault(place, {})[row["way"]] = row
+    body = []
+    for (into, out, side, batch), there in ways.items():
+        direct, filtered = (there[way]["seconds"] for way in ("direct", "winograd"))
+        cells = [f"{1e3 * direct:.1f}", f"{1e3 * filtered:.1f}", f"{direct / filtered:.2f}"]
+        taken = "Winograd" if there["direct"]["rule"] else "direct"
+        body.append([f"{into} → {out}", f"{side}²", str(batch), *cells, taken])
+    head = ["channels", "maps", "batch", "direct, ms", "Winograd, ms", "times as fast", "taken"]
+    yield from table(head, body)
 
 
 def _translations(found: Sequence[Row]) -> Iterator[str]:

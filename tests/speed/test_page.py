@@ -27,3 +27,13 @@ def test_a_step_stands_beside_the_plain_one(kind: str) -> None:
     lines = "\n".join(page._steps(rows, rates))
     arithmetic, share = ("arithmetic", "80%") if kind == "fp32" else ("memory", "20%")
     assert f"| {kind} | 0.500 | 4.00 | 4 | 1.0 | 8 | {share} | {arithmetic} |" in lines
+
+
+def test_a_layer_stands_with_the_way_it_goes() -> None:
+    layer = {"into": 256, "out": 128, "side": 32, "batch": 2, "rule": True}
+    rows = [
+        layer | {"way": "direct", "seconds": 0.03},
+        layer | {"way": "winograd", "seconds": 0.02},
+    ]
+    assert "| 256 → 128 | 32² | 2 | 30.0 | 20.0 | 1.50 | Winograd |" in list(page._layers(rows))
+    assert list(page._layers([])) == []

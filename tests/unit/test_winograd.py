@@ -82,11 +82,13 @@ def test_the_usual_points_lose_more(monkeypatch):
 @pytest.mark.parametrize(
     ("channels", "size", "kernel", "stride", "dtype", "expected"),
     [
-        (128, 32, 3, 1, torch.float32, True),
-        (128, 32, 3, 1, torch.bfloat16, False),
-        (32, 32, 3, 1, torch.float32, False),  # few channels
-        (128, 8, 3, 1, torch.float32, False),  # few tiles
-        (128, 32, 5, 1, torch.float32, False),
+        (256, 32, 3, 1, torch.float32, True),
+        (128, 48, 3, 1, torch.float32, True),
+        (256, 32, 3, 1, torch.bfloat16, False),
+        (32, 128, 3, 1, torch.float32, False),  # few channels
+        (256, 28, 3, 1, torch.float32, False),  # few tiles
+        (128, 32, 3, 1, torch.float32, False),  # few of both
+        (256, 32, 5, 1, torch.float32, False),
     ],
 )
 def test_it_is_used_where_it_pays(channels, size, kernel, stride, dtype, expected):
@@ -98,9 +100,10 @@ def test_it_is_used_where_it_pays(channels, size, kernel, stride, dtype, expecte
 
 
 def test_the_layer_is_torchs():
-    ours, theirs = winograd.Conv2d(128, 64, 3, padding=1), torch.nn.Conv2d(128, 64, 3, padding=1)
+    ours = winograd.Conv2d(256, 128, 3, padding=1)
+    theirs = torch.nn.Conv2d(256, 128, 3, padding=1)
     theirs.load_state_dict(ours.state_dict())
-    x = torch.randn(1, 128, 31, 32, generator=torch.Generator().manual_seed(0))
+    x = torch.randn(1, 256, 31, 32, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(ours(x), theirs(x), rtol=0, atol=1e-5)
     assert not torch.equal(ours(x), theirs(x))  # else it went the plain way
 

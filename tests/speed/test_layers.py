@@ -1,0 +1,86 @@
+"""A 3x3 convolution with its gradients, directly and by Winograd's filtering, in turns.
+
+``make speed`` keeps the times for docs/performance.md, which says of each layer what
+:func:`bench.nn.winograd.pays` decides. ``pytest -s tests/speed/test_layers.py -k holds`` prints
+them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from bench.nn import winograd
+from tests.speed.steps import interleaved
+from tests.speed.test_steps import told
+
+
+class Layer(NamedTuple):
+    """Channels in and out, the side of the maps, pictures at once."""
+
+    into: int
+    out: int
+    side: int
+    batch: int
+
+    def ways(self) -> dict[str, Callable[[], None]]:
+        """Forward and backward, the kernel's transform and its gradient counted as well."""
+        x = torch.randn(self.batch, self.into, self.side + 2, self.side + 2, requires_grad=True)
+        weight = torch.randn(self.out, self.into, 3, 3, requires_grad=True)
+        grad = torch.randn(self.batch, self.out, self.side, self.side)
+
+        def direct() -> None:
+            torch.autograd.grad(F.conv2d(x, weight), (x, weight), grad)
+
+        def filtered() -> None:
+            y = winograd.convolve(x, winograd.transform_kernel(weight))
+            torch.autograd.grad(y, (x, weight), grad)
+
+        return {"direct": direct, "winograd": filtered}
+
+    def pays(self) -> bool:
+        """What the rule says."""
+        x = torch.empty(self.batch, self.into, self.side + 2, self.side + 2)
+        return winograd.pays(x, torch.empty(self.out, self.into, 3, 3))
+
+
+# Of MUNIT, CycleGAN and VGG at published widths, at 64 to 256 pixels a side.
+LAYERS = [
+    Layer(256, 256, 16, 1),
+    Layer(256, 256, 16, 2),
+    Layer(256, 256, 32, 1),
+    Layer(256, 256, 32, 2),
+    Layer(256, 256, 64, 1),
+    Layer(128, 256, 64, 2),
+    Layer(128, 128, 32, 1),
+    Layer(128, 128, 64, 1),
+    Layer(64, 128, 64, 2),
+    Layer(64, 64, 64, 2),
+]
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("way", ["direct", "winograd"])
+@pytest.mark.parametrize("layer", LAYERS, ids=str)
+def test_layer(benchmark: Any, layer: Layer, way: str) -> None:
+    benchmark.group = f"layer: {layer}"
+    told(benchmark, "layer", **layer._asdict(), way=way, rule=layer.pays())
+    benchmark.pedantic(layer.ways()[way], rounds=10, warmup_rounds=2)
+
+
+@pytest.mark.nightly
+def test_the_rule_holds(capsys: pytest.CaptureFixture[str]) -> None:
+    """All layers as the rule says beside all directly: it is for one machine at a time."""
+    ruled = direct = 0.0
+    for layer in LAYERS:
+        seconds = interleaved(layer.ways(), rounds=7)
+        ratio, pays = seconds["direct"] / seconds["winograd"], layer.pays()
+        with capsys.disabled():
+            print(f"\n  {layer}: {ratio:.2f} times as fast by Winograd's filtering, {pays=}")
+        direct += seconds["direct"]
+        ruled += seconds["winograd" if pays else "direct"]
+    assert ruled < direct
