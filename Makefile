@@ -10,7 +10,7 @@ QUICK := not browser and not gpu and not slow and not nightly and not slurm and 
 export MALLOC_MMAP_THRESHOLD_ ?= 1073741824
 export MALLOC_TRIM_THRESHOLD_ ?= 1073741824
 
-.PHONY: demo test study docs coverage slow clusters dist lowest pythons nightly faults scale-images \
+.PHONY: demo test study recipes docs coverage slow clusters dist lowest pythons nightly faults scale-images \
 	speed gpu-check gate-record lint mypy browser hooks clean
 .DEFAULT_GOAL := demo
 
@@ -31,7 +31,13 @@ STUDY ?= runs/study
 study: $(STAMP)
 	$(BIN)/bench run suites/study.toml $(if $(DATA),--data-root yosemite=$(DATA)) --out $(STUDY) \
 		$(if $(wildcard $(STUDY)/suite.toml),--resume)
-	$(BIN)/python suites/study.py $(STUDY)
+	$(BIN)/python -m suites.study $(STUDY)
+
+# docs/recipes.md: six trainings of ten minutes of a core, scored on the way.
+RECIPES ?= runs/recipes
+recipes: $(STAMP)
+	$(BIN)/bench run suites/recipes.toml --out $(RECIPES) $(if $(wildcard $(RECIPES)/suite.toml),--resume)
+	$(BIN)/python -m suites.recipes $(RECIPES)
 
 # The site in site/, to be read from files or from a server; every warning is an error. Its gallery
 # shows a run that is made once.

@@ -1,4 +1,4 @@
-"""The study as a document: ``python suites/study.py RUN`` writes docs/results.md.
+"""The study as a document: ``python -m suites.study RUN`` writes docs/results.md.
 
 It works in two steps. :func:`facts` reads what a run measured, into docs/results.json;
 :func:`document` puts it into words and tables. No text here holds a digit: every number comes from
@@ -11,7 +11,7 @@ import json
 import math
 import sys
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -22,7 +22,6 @@ from PIL import Image
 
 from bench.analysis.columns import columns
 from bench.analysis.summary import summary
-from bench.analysis.tables import markdown
 from bench.analysis.text import format_interval, format_number, format_p, join_names
 from bench.analysis.validity import open_run
 from bench.api import Interval, RunView
@@ -32,16 +31,10 @@ from bench.storage.files import folder_name, write_atomic, write_json
 from bench.storage.models import open_model
 from bench_html.config import GridConfig
 from bench_html.grid import render_grid
+from suites.page import DOCS, Facts, Row, cell, plain, signed, table, title
 
 HERE = Path(__file__).parent
-DOCS = HERE.parent / "docs"
 PUBLISHED = HERE / "published.toml"
-
-Facts = Mapping[str, Any]
-Row = Mapping[str, Any]
-
-_KEPT = 6
-"""Digits that are kept; fewer are printed."""
 
 _SPEED = ("throughput", "resource")
 """Kinds that another day's machine measures otherwise: they are on the page of the run."""
@@ -58,7 +51,7 @@ def facts(run: RunView, registry: Registry) -> dict[str, Any]:
     registry
         Has the cards of the models that the run loaded.
     """
-    table = summary(run)
+    frame = summary(run)
     known = [column for column in columns(run) if column.kind not in _SPEED]
     shown = ("name", "metric", "title", "kind", "unit", "extractor", "subset", "headline")
     loaded = [entry for entry in run.suite["methods"] if entry.get("model")]
@@ -90,11 +83,11 @@ def facts(run: RunView, registry: Registry) -> dict[str, Any]:
             | {"anchor": bool(row["anchor"]), "seeds": int(row["seeds"])}
             | {"several": bool(samples.get((row["dataset"], row["label"]), 0) > 1)}
             | {"values": {c.name: _values(row, c.name) for c in known if not pd.isna(row[c.name])}}
-            for row in table.to_dict("records")
+            for row in frame.to_dict("records")
             if row["direction"]
         ],
         "comparisons": [
-            {str(key): _plain(value) for key, value in row.items()}
+            {str(key): plain(value) for key, value in row.items()}
             for row in run.comparisons[[*asked, "p_adjusted", "n"]].to_dict("records")
         ],
         "leaked": [
@@ -107,14 +100,7 @@ def facts(run: RunView, registry: Registry) -> dict[str, Any]:
 
 def _values(row: Mapping[Any, Any], name: str) -> list[float | None]:
     """A number and the ends of its interval."""
-    return [_plain(row[f"{name}{end}"]) for end in ("", "_low", "_high")]
-
-
-def _plain(value: Any) -> Any:
-    """A value as JSON has it; more digits than are ever printed would differ without need."""
-    if isinstance(value, str):
-        return value
-    return None if pd.isna(value) else float(format(value, f".{_KEPT}g"))
+    return [plain(row[f"{name}{end}"]) for end in ("", "_low", "_high")]
 
 
 def _twins(run: RunView, dataset: str, direction: str) -> int:
@@ -146,14 +132,9 @@ def document(told: Facts, published: Facts) -> str:
     return "\n".join(parts)
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [head, [":--"] + ["--:"] * (len(head) - 1), *rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
-
-
 def _models(told: Facts) -> Iterator[str]:
     yield "## The models\n"
-    yield _table(
+    yield table(
         ["model", "training", "seed", "licence", "SHA of the weights"],
         (
             [f"`{m['title']}`", m["trained"], str(m["seed"]), m["license"], m["digest"][:16]]
@@ -190,10 +171,10 @@ def _numbers(told: Facts) -> Iterator[str]:
         yield f"### {dataset}, {direction}\n"
         if counts:
             yield f"Training seeds: {', '.join(counts)}.\n"
-        yield _table(
+        yield table(
             ["metric", *labels],
             (
-                [_title(column), *(_cell(r["values"].get(column["name"])) for r in rows)]
+                [title(column), *(cell(r["values"].get(column["name"])) for r in rows)]
                 for column in told["columns"]
                 if column["subset"] == "all" and any(column["name"] in r["values"] for r in rows)
             ),
@@ -220,22 +201,22 @@ def _directions(told: Facts) -> Iterator[str]:
                 values = [r["values"].get(column["name"]) for r in (a, b)]
                 if None in values or column["better"] is None:
                     continue
-                rows.append([f"`{a['label']}`", _title(column), *_better(values, column, one, two)])
+                rows.append([f"`{a['label']}`", title(column), *_better(values, column, one, two)])
                 rows[-1] += [_share(r, place, column) for r, place in ((a, first), (b, second))]
         head = ["method", "metric", f"{one} − {two}", "interval", "better", f"way, {one}"]
         yield f"### {dataset}\n"
-        yield _table([*head, f"way, {two}"], rows)
+        yield table([*head, f"way, {two}"], rows)
 
 
 def _better(values: Sequence[Any], column: Row, one: str, two: str) -> list[str]:
     """The difference of two directions, its interval, and which of them it shows to be better."""
     found = difference(*(Interval(*value) for value in values))
     if found.low is None or found.high is None:
-        return [_signed(found.value), "", ""]
+        return [signed(found.value), "", ""]
     sure = found.low > 0 or found.high < 0
     better = one if (found.value > 0) == column["better"] else two
     between = format_interval(found.value, found.low, found.high)
-    return [_signed(found.value), between, better if sure else "not shown"]
+    return [signed(found.value), between, better if sure else "not shown"]
 
 
 def _share(row: Row, place: Sequence[Row], column: Row) -> str:
@@ -269,7 +250,7 @@ def _one_answer(told: Facts) -> Iterator[str]:
         "where there is one answer.\n"
     )
     several = {(r["dataset"], r["label"]): r["several"] for r in told["rows"] if not r["anchor"]}
-    titles = {column["metric"]: _title(column) for column in reversed(_headline(told))}
+    titles = {column["metric"]: title(column) for column in reversed(_headline(told))}
     rows = []
     for row in told["comparisons"]:
         kinds = [several.get((row["dataset"], row[name])) for name in ("label_a", "label_b")]
@@ -283,12 +264,12 @@ def _one_answer(told: Facts) -> Iterator[str]:
                 f"`{names[0]}` − `{names[1]}`",
                 f"{row['dataset']}, {row['direction']}",
                 titles.get(row["metric"], row["metric"]),
-                _signed(ends[0]),
+                signed(ends[0]),
                 format_interval(*ends),
                 format_p(math.nan if row["p_adjusted"] is None else row["p_adjusted"]),
             ]
         )
-    yield _table(["methods", "where", "metric", "difference", "interval", "p"], rows)
+    yield table(["methods", "where", "metric", "difference", "interval", "p"], rows)
 
 
 def _leaks(told: Facts) -> Iterator[str]:
@@ -303,10 +284,10 @@ def _leaks(told: Facts) -> Iterator[str]:
             "training pictures. Scores without them minus scores of all:\n"
         )
         clean = {c["metric"]: c for c in told["columns"] if c["subset"] == "clean"}
-        yield _table(
+        yield table(
             ["metric", *(f"`{r['label']}`" for r in rows)],
             (
-                [_title(column), *(_moved(r, column, clean[column["metric"]]) for r in rows)]
+                [title(column), *(_moved(r, column, clean[column["metric"]]) for r in rows)]
                 for column in told["columns"]
                 if column["subset"] == "all" and column["metric"] in clean
             ),
@@ -317,7 +298,7 @@ def _leaks(told: Facts) -> Iterator[str]:
 
 def _moved(row: Row, column: Row, clean: Row) -> str:
     values = [row["values"].get(one["name"]) for one in (clean, column)]
-    return "" if None in values else _signed(values[0][0] - values[1][0])
+    return "" if None in values else signed(values[0][0] - values[1][0])
 
 
 def _others(told: Facts, published: Facts) -> Iterator[str]:
@@ -328,7 +309,7 @@ def _others(told: Facts, published: Facts) -> Iterator[str]:
     )
     yield "\n".join(f"- {reason}" for reason in published["why"]) + "\n"
     names = ("there", "back", "kid")
-    yield _table(
+    yield table(
         ["method", "there", "back", "KID × hundred", "protocol", "source"],
         (
             [f["method"], *(str(f.get(name, "")) for name in names), f["protocol"], f["source"]]
@@ -358,24 +339,6 @@ def _by_dataset(told: Facts) -> list[tuple[str, list[tuple[str, list[Row]]]]]:
 
 def _headline(told: Facts) -> list[Row]:
     return [column for column in told["columns"] if column["headline"]]
-
-
-def _title(column: Row) -> str:
-    arrow = {True: " ↑", False: " ↓", None: ""}[column["better"]]
-    unit = f" ({column['unit']})" if column["unit"] else ""
-    network = f", {column['extractor']}" if column["extractor"] else ""
-    return markdown(f"{column['title']}{unit}{network}") + arrow
-
-
-def _cell(values: Sequence[float | None] | None) -> str:
-    if values is None or values[0] is None:
-        return ""
-    value, *ends = (math.nan if v is None else v for v in values)
-    return f"{format_number(value)} {format_interval(value, *ends)}".strip()
-
-
-def _signed(value: float) -> str:
-    return f"+{format_number(value)}" if value > 0 else format_number(value)
 
 
 def _sheet(kind: str, dataset: str, direction: str) -> str:

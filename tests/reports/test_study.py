@@ -20,6 +20,7 @@ from bench.api import RunView
 from bench.plugins import Registry, load_plugins
 from bench.suite.schema import make_suite, read_suite
 from suites import study
+from suites.page import signed
 from tests.factories import make_run
 from tests.models import forgotten, write_model
 
@@ -60,18 +61,23 @@ def told(run: RunView, registry: Registry) -> dict[str, Any]:
     return json.loads(json.dumps(study.facts(run, registry)))
 
 
-def test_no_text_of_the_document_holds_a_digit() -> None:
-    tree = ast.parse(Path(study.__file__).read_text("utf-8"))
+def typed_texts(module: Path) -> list[str]:
+    """The texts of a module, without those that document it."""
+    tree = ast.parse(module.read_text("utf-8"))
     told = {
         ast.get_docstring(n, clean=False)
         for n in ast.walk(tree)
         if isinstance(n, ast.FunctionDef | ast.Module)
     }
-    typed = [
+    return [
         node.value
         for node in ast.walk(tree)
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value not in told
     ]
+
+
+def test_no_text_of_the_document_holds_a_digit() -> None:
+    typed = typed_texts(Path(study.__file__))
     assert len(typed) > 100 and not [text for text in typed if any(c.isdigit() for c in text)]
 
 
@@ -97,7 +103,7 @@ def test_the_four_questions_are_answered(run: RunView, told: dict[str, Any]) -> 
     table = summary(run).query("dataset == 'yosemite' and label == 'munit'")
     one, two = (float(v) for v in table["kid"])
     line = next(s for s in better.split("### yosemite")[1].splitlines() if "`munit` | KID" in s)
-    assert line.split(" | ")[2] == study._signed(float(f"{one:.6g}") - float(f"{two:.6g}"))
+    assert line.split(" | ")[2] == signed(float(f"{one:.6g}") - float(f"{two:.6g}"))
     assert line.split(" | ")[4] in ("not shown", "summer2winter", "winter2summer")
     assert "images/results-styles-yosemite-summer2winter.jpg" in text
     alone = text.split("## What does a method with one answer give up?")[1].split("\n## ")[0]
