@@ -40,6 +40,13 @@ class MUNITConfig(StepConfig):
     recon_s_w: float = Field(1.0, ge=0, description="style reconstruction")
     recon_c_w: float = Field(1.0, ge=0, description="content reconstruction")
     recon_x_cyc_w: float = Field(10.0, ge=0, description="explicit cycle consistency")
+    source_negatives: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="share of a discriminator's negatives that are real images of the other "
+        "domain: what leaves an image as it was does not pass; not published",
+    )
     vgg_w: float = Field(0.0, ge=0, description="domain-invariant perceptual loss")
     vgg_weights: VGGWeights = Field(
         "caffe-vgg16",

@@ -20,9 +20,26 @@ def l1(x: Tensor, target: Tensor) -> Tensor:
     return F.l1_loss(at_least_float32(x), at_least_float32(target))
 
 
-def discriminator_loss(fake: Sequence[Tensor], real: Sequence[Tensor]) -> Tensor:
-    """Least squares against 0 and 1, summed over the scales; no factor 1/2."""
-    return sum((lsgan(f, 0.0) + lsgan(r, 1.0) for f, r in zip(fake, real, strict=True)), 0.0)  # type: ignore[return-value]
+def discriminator_loss(
+    fake: Sequence[Tensor],
+    real: Sequence[Tensor],
+    source: Sequence[Tensor] = (),
+    share: float = 0.0,
+) -> Tensor:
+    """Least squares against 0 and 1, summed over the scales; no factor 1/2.
+
+    Parameters
+    ----------
+    fake, real
+        Raw scores of generated and of real images, a map for each scale.
+    source, share
+        Those of real images of the other domain, and their share among the negatives.
+    """
+    negatives = [lsgan(f, 0.0) for f in fake]
+    if source:
+        pairs = zip(negatives, source, strict=True)
+        negatives = [(1 - share) * n + share * lsgan(s, 0.0) for n, s in pairs]
+    return sum((n + lsgan(r, 1.0) for n, r in zip(negatives, real, strict=True)), 0.0)  # type: ignore[return-value]
 
 
 def generator_loss(fake: Sequence[Tensor]) -> Tensor:

@@ -27,7 +27,7 @@ from bench.nn.sharing import sharing
 from bench_munit.losses import discriminator_loss, generator_loss, l1
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping
 
     from bench_munit.config import MUNITConfig
     from bench_munit.networks import Discriminator, Generator
@@ -80,9 +80,12 @@ class Networks:
         yield from self.dis_b.parameters()
 
 
-def _halves(maps: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
-    pairs = [m.chunk(2) for m in maps]
-    return [first for first, _ in pairs], [second for _, second in pairs]
+def _judge(dis: Discriminator, fake: Tensor, real: Tensor, source: Tensor, share: float) -> Tensor:
+    """A discriminator's loss; all it is to judge goes through it at once."""
+    seen = (fake.to(real.dtype), real, *((source,) if share else ()))
+    maps = [scale.chunk(len(seen)) for scale in dis(torch.cat(seen))]
+    fakes, reals, *sources = ([scale[i] for scale in maps] for i in range(len(seen)))
+    return discriminator_loss(fakes, reals, sources[0] if sources else (), share)
 
 
 def _detach(losses: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -132,8 +135,8 @@ def train_step(
         fake_a = nets.gen_a.decode(content_b.detach(), styles.dis_a)
         fake_b = nets.gen_b.decode(content_a.detach(), styles.dis_b)
     with autocast():
-        dis_a = discriminator_loss(*_halves(nets.dis_a(torch.cat([fake_a.to(x_a.dtype), x_a]))))
-        dis_b = discriminator_loss(*_halves(nets.dis_b(torch.cat([fake_b.to(x_b.dtype), x_b]))))
+        dis_a = _judge(nets.dis_a, fake_a, x_a, x_b, config.source_negatives)
+        dis_b = _judge(nets.dis_b, fake_b, x_b, x_a, config.source_negatives)
     losses = {"dis_a": dis_a, "dis_b": dis_b, "dis_total": config.gan_w * (dis_a + dis_b)}
     optimizers["dis"].zero_grad(set_to_none=True)
     losses["dis_total"].backward()  # type: ignore[no-untyped-call]

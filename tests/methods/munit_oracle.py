@@ -164,9 +164,12 @@ class Dis(nn.Module):
         return out
 
 
-def dis_loss(dis, fake, real):
-    pairs = zip(dis(fake), dis(real), strict=True)
-    return sum(torch.mean(f**2) + torch.mean((r - 1) ** 2) for f, r in pairs)
+def dis_loss(dis, fake, real, source, share):
+    maps = zip(dis(fake), dis(real), dis(source), strict=True)
+    return sum(
+        (1 - share) * torch.mean(f**2) + share * torch.mean(s**2) + torch.mean((r - 1) ** 2)
+        for f, r, s in maps
+    )
 
 
 def gen_loss(dis, fake):
@@ -183,16 +186,19 @@ def adam(parameters, lr=1e-4):
     )
 
 
-def step(gens, diss, opt_gen, opt_dis, x_a, x_b, draws):
-    """One iteration in the reference order; gens, diss are ``(a, b)``, draws the four styles."""
+def step(gens, diss, opt_gen, opt_dis, x_a, x_b, draws, share=0.0):
+    """One iteration in the reference order; gens, diss are ``(a, b)``, draws the four styles.
+
+    `share` is the configuration's ``source_negatives``.
+    """
     (gen_a, gen_b), (dis_a, dis_b) = gens, diss
     out = {}
     opt_dis.zero_grad()
     c_a, _ = gen_a.encode(x_a)
     c_b, _ = gen_b.encode(x_b)
-    x_ba = gen_a.decode(c_b, draws[0])
-    x_ab = gen_b.decode(c_a, draws[1])
-    loss = dis_loss(dis_a, x_ba.detach(), x_a) + dis_loss(dis_b, x_ab.detach(), x_b)
+    x_ba = gen_a.decode(c_b, draws[0]).detach()
+    x_ab = gen_b.decode(c_a, draws[1]).detach()
+    loss = dis_loss(dis_a, x_ba, x_a, x_b, share) + dis_loss(dis_b, x_ab, x_b, x_a, share)
     loss.backward()
     opt_dis.step()
     out["dis_total"] = loss.detach()

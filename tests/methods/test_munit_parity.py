@@ -124,11 +124,12 @@ def test_fast_step_follows_the_recorded_trajectory(convolutions, recorded, adam)
             close(value, recorded["final"]["dis"][domain][name], f"dis {domain} {name}")
 
 
-# Widths, depths and scales; batch, height and width.
+# Widths, depths, scales and what the original has not; batch, height and width.
 TINY = [
     ({"gen_dim": 3, "mlp_dim": 5, "dis_dim": 2, "n_res": 2, "style_dim": 3}, (1, 64, 80)),
     ({"gen_dim": 2, "mlp_dim": 4, "dis_dim": 3, "n_res": 1, "dis_num_scales": 2}, (2, 32, 48)),
     ({"gen_dim": 2, "mlp_dim": 4, "dis_dim": 2, "n_downsample": 1, "dis_n_layer": 3}, (2, 40, 40)),
+    ({"gen_dim": 2, "dis_dim": 2, "source_negatives": 0.3, "dis_num_scales": 2}, (2, 64, 48)),
 ]
 
 
@@ -164,7 +165,8 @@ def test_fast_step_follows_the_plain_one(convolutions, widths, shape, device):
     for _ in range(3):
         x_a, x_b = (torch.rand(batch, 3, *sides).double().to(device) * 2 - 1 for _ in "ab")
         styles = torch.randn(4, batch, config.style_dim, 1, 1).double().to(device)
-        expected = oracle.step(gens, diss, opt_gen, opt_dis, x_a, x_b, styles)
+        share = config.source_negatives
+        expected = oracle.step(gens, diss, opt_gen, opt_dis, x_a, x_b, styles, share)
         losses = train_step(nets, optimizers, x_a, x_b, Styles(*styles), config)
         check_losses(losses, expected)
     for (name, fast), plain in pairs:
