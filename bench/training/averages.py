@@ -27,8 +27,10 @@ PREFIX = "ema_"
 class Averages:
     """Exponential moving averages of weights.
 
-    They begin as the weights of the start; each step makes them ``decay · average +
-    (1 - decay) · weights``. Buffers are those of the start.
+    They begin as the weights of the start; each step makes them ``kept · average +
+    (1 - kept) · weights``. What is kept grows with the iterations, up to `decay`: an average that
+    kept 0.999 from the first step on would still be a third of it the start after 1,100. Buffers
+    are those of the start.
 
     Parameters
     ----------
@@ -45,6 +47,7 @@ class Averages:
             for name, network in networks.items()
             if decay > 0
         }
+        self._share: float | torch.Tensor = 0.0
 
     def modules(self) -> dict[str, nn.Module]:
         """The averages by name, for a checkpoint."""
@@ -57,13 +60,33 @@ class Averages:
                 return average  # type: ignore[return-value]  # a copy of it
         return network
 
+    def begin(self, iteration: int, device: torch.device) -> None:
+        """Say which step comes next; on the host, for what a graph holds cannot count.
+
+        Parameters
+        ----------
+        iteration
+            From 0.
+        device
+            Where the networks are.
+        """
+        share = 1.0 - min(self.decay, (1 + iteration) / (10 + iteration))
+        if device.type == "cpu":
+            self._share = share
+        elif isinstance(self._share, torch.Tensor):
+            self._share.fill_(share)
+        else:
+            self._share = torch.tensor(share, device=device)
+
     @torch.no_grad()
     def update(self) -> None:
         """Follow the step that was just made; a CUDA graph may hold it."""
         for source, average in self._pairs.values():
-            torch._foreach_lerp_(
-                list(average.parameters()), list(source.parameters()), 1.0 - self.decay
-            )
+            mine: list[torch.Tensor] = list(average.parameters())
+            now: list[torch.Tensor] = list(source.parameters())
+            steps = list(torch._foreach_sub(now, mine))
+            torch._foreach_mul_(steps, self._share)
+            torch._foreach_add_(mine, steps)
 
     def settle(self) -> None:
         """Give the networks their averages: training is over."""

@@ -128,6 +128,7 @@ class StepTrainer:
     ) -> Mapping[str, torch.Tensor]:
         """Run `update` on the images of an iteration and on `draws`, tensors on the CPU."""
         a, b = (self._batches[domain].inputs(iteration) for domain in ("a", "b"))
+        self.averages.begin(iteration, self.ctx.device)
         return self.runs[course](*a, *b, *draws)
 
     def _on_device(

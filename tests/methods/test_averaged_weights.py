@@ -9,6 +9,7 @@ from safetensors.torch import load_file
 
 from bench.api import A2B, Budget, Context
 from bench.data.images import read_image, to_uint8
+from bench.training.averages import Averages
 from bench.training.loop import CHECKPOINT, kept_path, run_training
 from bench.training.watch import SAMPLES, SampleGrids
 from tests.trainers import METHODS, method_of, pictures, trainer_of
@@ -39,7 +40,7 @@ def differ(one, other):
 @each
 def test_averages_follow_their_definition_and_change_no_training(name):
     plain, _ = trainer_of(name, CPU)
-    trainer, _ = trainer_of(name, CPU, ema=0.75)
+    trainer, _ = trainer_of(name, CPU, ema=0.15)
     assert type(plain.config)().ema == 0 and plain.averages.modules() == {}
     averages = trainer.averages.modules()
     assert list(averages) == [f"ema_{network}" for network in AVERAGED[name]]
@@ -49,7 +50,8 @@ def test_averages_follow_their_definition_and_change_no_training(name):
             each_trainer.step(iteration, 3)
         for network, mean in expected.items():
             now = plain.modules[network].state_dict()
-            expected[network] = {k: 0.75 * v + 0.25 * now[k] for k, v in mean.items()}
+            kept = min(0.15, (1 + iteration) / (10 + iteration))  # 0.1, then 0.15
+            expected[network] = {k: kept * v + (1 - kept) * now[k] for k, v in mean.items()}
     for network, module in plain.modules.items():
         same(trainer.modules[network].state_dict(), module.state_dict())
     for network, mean in expected.items():
@@ -58,6 +60,18 @@ def test_averages_follow_their_definition_and_change_no_training(name):
             torch.testing.assert_close(found[key], value, rtol=1e-5, atol=1e-7, msg=key)
         assert differ(found, plain.modules[network].state_dict())
     assert not any(p.requires_grad for m in averages.values() for p in m.parameters())
+
+
+def test_a_short_training_does_not_keep_its_start():
+    """0.999 kept from the first step on would leave a third of the start after 1,100."""
+    network = torch.nn.Linear(1, 1, bias=False)
+    torch.nn.init.zeros_(network.weight)
+    averages = Averages({"net": network}, 0.999)
+    torch.nn.init.ones_(network.weight)
+    for iteration in range(1100):
+        averages.begin(iteration, CPU.device)
+        averages.update()
+    assert averages.of(network).weight.item() == pytest.approx(1, abs=1e-6)
 
 
 @each
