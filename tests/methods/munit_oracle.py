@@ -165,11 +165,11 @@ class Dis(nn.Module):
 
 
 def dis_loss(dis, fake, real, source, share):
-    maps = zip(dis(fake), dis(real), dis(source), strict=True)
-    return sum(
-        (1 - share) * torch.mean(f**2) + share * torch.mean(s**2) + torch.mean((r - 1) ** 2)
-        for f, r, s in maps
-    )
+    negatives = [torch.mean(f**2) for f in dis(fake)]
+    if share:
+        others = [torch.mean(s**2) for s in dis(source)]
+        negatives = [(1 - share) * n + share * o for n, o in zip(negatives, others, strict=True)]
+    return sum(n + torch.mean((r - 1) ** 2) for n, r in zip(negatives, dis(real), strict=True))
 
 
 def gen_loss(dis, fake):
