@@ -53,3 +53,20 @@ def cell(values: Sequence[float | None] | None) -> str:
 def signed(value: float) -> str:
     """Return a number with its sign."""
     return f"+{format_number(value)}" if value > 0 else format_number(value)
+
+
+def comparisons(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return paired comparisons of a run as plain values."""
+    asked = ["dataset", "direction", "metric", "label_a", "label_b", "difference", "low", "high"]
+    return [
+        {str(key): plain(value) for key, value in row.items()}
+        for row in frame[[*asked, "p_adjusted", "n"]].to_dict("records")
+    ]
+
+
+def winner(found: tuple[float, float, float], higher: bool, names: Sequence[str]) -> str:
+    """Return which of two a difference, low and high end show to be better, if they do."""
+    difference, low, high = found
+    if not (low > 0 or high < 0):
+        return "not shown"
+    return names[0] if (difference > 0) == higher else names[1]

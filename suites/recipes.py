@@ -18,7 +18,7 @@ from bench.analysis.text import format_interval, format_number, format_p
 from bench.analysis.validity import open_run
 from bench.api import RunView
 from bench.storage.files import write_atomic, write_json
-from suites.page import DOCS, Facts, Row, plain, signed, table, title
+from suites.page import DOCS, Facts, Row, comparisons, plain, signed, table, title, winner
 
 
 def facts(run: RunView) -> dict[str, Any]:
@@ -34,8 +34,6 @@ def facts(run: RunView) -> dict[str, Any]:
     known = {c.metric: c for c in reversed(columns(run)) if c.higher_is_better is not None}
     groups = points.groupby(["direction", "label", "metric", "iteration"], sort=False)
     labels = list(dict.fromkeys(points["label"]))
-    asked = ["direction", "metric", "label_a", "label_b", "difference", "low", "high"]
-    pairs = run.comparisons[run.comparisons["metric"].isin(known)]
     return {
         "commit": run.environment.get("commit", ""),
         "hardware": run.environment.get("hardware", {}).get("cpu", ""),
@@ -58,9 +56,9 @@ def facts(run: RunView) -> dict[str, Any]:
             for (direction, label, metric, iterations), part in groups
         ],
         "comparisons": [
-            {str(key): plain(value) for key, value in row.items()}
-            for row in pairs[[*asked, "p_adjusted", "n"]].to_dict("records")
-            if {row["label_a"], row["label_b"]} <= set(labels)
+            row
+            for row in comparisons(run.comparisons)
+            if row["metric"] in known and {row["label_a"], row["label_b"]} <= set(labels)
         ],
     }
 
@@ -145,17 +143,17 @@ def _differences(told: Facts) -> Iterator[str]:
         column = told["columns"].get(row["metric"])
         if column is None:
             continue
-        sure = row["low"] > 0 or row["high"] < 0
-        winner = row["label_a"] if (row["difference"] > 0) == column["better"] else row["label_b"]
+        names = [f"`{row[name]}`" for name in ("label_a", "label_b")]
+        ends = row["difference"], row["low"], row["high"]
         rows.append(
             [
-                f"`{row['label_a']}` − `{row['label_b']}`",
+                " − ".join(names),
                 row["direction"],
                 title(column),
                 signed(row["difference"]),
-                format_interval(row["difference"], row["low"], row["high"]),
+                format_interval(*ends),
                 format_p(float("nan") if row["p_adjusted"] is None else row["p_adjusted"]),
-                f"`{winner}`" if sure else "not shown",
+                winner(ends, column["better"], names),
             ]
         )
     yield table(["recipes", "direction", "metric", "difference", "interval", "p", "better"], rows)

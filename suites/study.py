@@ -31,7 +31,7 @@ from bench.storage.files import folder_name, write_atomic, write_json
 from bench.storage.models import open_model
 from bench_html.config import GridConfig
 from bench_html.grid import render_grid
-from suites.page import DOCS, Facts, Row, cell, plain, signed, table, title
+from suites.page import DOCS, Facts, Row, cell, comparisons, plain, signed, table, title, winner
 
 HERE = Path(__file__).parent
 PUBLISHED = HERE / "published.toml"
@@ -59,7 +59,6 @@ def facts(run: RunView, registry: Registry) -> dict[str, Any]:
     cards = [open_model(registry.model(title)).card for title in titles]
     samples = run.samples.groupby(["dataset", "label"])["sample"].nunique()
     inputs = run.samples.groupby(["dataset", "direction"], sort=False)["input_id"].nunique()
-    asked = ["dataset", "direction", "metric", "label_a", "label_b", "difference", "low", "high"]
     return {
         "commit": run.environment.get("commit", ""),
         "hardware": run.environment.get("hardware", {}).get("cpu", ""),
@@ -86,10 +85,7 @@ def facts(run: RunView, registry: Registry) -> dict[str, Any]:
             for row in frame.to_dict("records")
             if row["direction"]
         ],
-        "comparisons": [
-            {str(key): plain(value) for key, value in row.items()}
-            for row in run.comparisons[[*asked, "p_adjusted", "n"]].to_dict("records")
-        ],
+        "comparisons": comparisons(run.comparisons),
         "leaked": [
             {"dataset": dataset, "direction": direction, "inputs": int(count)}
             | {"twins": _twins(run, dataset, direction)}
@@ -213,10 +209,9 @@ def _better(values: Sequence[Any], column: Row, one: str, two: str) -> list[str]
     found = difference(*(Interval(*value) for value in values))
     if found.low is None or found.high is None:
         return [signed(found.value), "", ""]
-    sure = found.low > 0 or found.high < 0
-    better = one if (found.value > 0) == column["better"] else two
-    between = format_interval(found.value, found.low, found.high)
-    return [signed(found.value), between, better if sure else "not shown"]
+    ends = found.value, found.low, found.high
+    better = winner(ends, column["better"], (one, two))
+    return [signed(found.value), format_interval(*ends), better]
 
 
 def _share(row: Row, place: Sequence[Row], column: Row) -> str:

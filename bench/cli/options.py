@@ -263,6 +263,7 @@ def build_suite(
         _place(values, data_root if isinstance(data_root, list) else [str(data_root)])
     suite = make_suite(values, where)
     if scalars.get("budget") is not None:
+        # Every training's; a model without one of its own is loaded and not trained on.
         entries = [
             e.model_copy(update={"budget": e.budget and suite.budget}) for e in suite.methods
         ]

@@ -28,6 +28,21 @@ def lsgan(prediction: Tensor, target: float) -> Tensor:
     return (prediction - target).square().mean()
 
 
+def lsgan_negatives(fake: Tensor, source: Tensor | None, share: float) -> Tensor:
+    """Return a discriminator's least-squares loss of what it is to call generated.
+
+    Parameters
+    ----------
+    fake
+        Raw scores of generated images.
+    source, share
+        Those of real images of the other domain, and their share among the negatives; None: all
+        are generated.
+    """
+    negative = lsgan(fake, 0.0)
+    return negative if source is None else (1 - share) * negative + share * lsgan(source, 0.0)
+
+
 def l1(output: Tensor, target: Tensor) -> Tensor:
     """Mean absolute difference, in float32 at least.
 

@@ -70,6 +70,8 @@ class Averages:
         device
             Where the networks are.
         """
+        if not self._pairs:
+            return
         share = 1.0 - min(self.decay, (1 + iteration) / (10 + iteration))
         if device.type == "cpu":
             self._share = share

@@ -34,6 +34,18 @@ class StepConfig(Config):
     )
 
 
+class SourceNegatives(Config):
+    """What a method has whose discriminators can be shown the untouched input, too."""
+
+    source_negatives: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="share of a discriminator's negatives that are real images of the other "
+        "domain: what leaves an image as it was does not pass; not published",
+    )
+
+
 class ResnetConfig(StepConfig):
     """Resnet generators against patch discriminators: widths and training settings.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bench.nn.losses import lsgan
+from bench.nn.losses import lsgan, lsgan_negatives
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,7 +22,4 @@ def discriminator_loss(
     source, share
         Those of real images of the other domain, and their share among the negatives.
     """
-    negative = lsgan(fake, 0.0)
-    if source is not None:
-        negative = (1 - share) * negative + share * lsgan(source, 0.0)
-    return 0.5 * (lsgan(real, 1.0) + negative)
+    return 0.5 * (lsgan(real, 1.0) + lsgan_negatives(fake, source, share))

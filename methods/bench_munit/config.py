@@ -6,12 +6,12 @@ from typing import Literal
 
 from pydantic import Field
 
-from bench.training.config import StepConfig
+from bench.training.config import SourceNegatives, StepConfig
 
 VGGWeights = Literal["caffe-vgg16", "caffe-vgg19", "torchvision-vgg16"]
 
 
-class MUNITConfig(StepConfig):
+class MUNITConfig(SourceNegatives, StepConfig):
     """Widths, loss weights and training settings.
 
     The defaults are those of the original's summer2winter_yosemite256 configuration.
@@ -40,13 +40,6 @@ class MUNITConfig(StepConfig):
     recon_s_w: float = Field(1.0, ge=0, description="style reconstruction")
     recon_c_w: float = Field(1.0, ge=0, description="content reconstruction")
     recon_x_cyc_w: float = Field(10.0, ge=0, description="explicit cycle consistency")
-    source_negatives: float = Field(
-        0.0,
-        ge=0,
-        lt=1,
-        description="share of a discriminator's negatives that are real images of the other "
-        "domain: what leaves an image as it was does not pass; not published",
-    )
     vgg_w: float = Field(0.0, ge=0, description="domain-invariant perceptual loss")
     vgg_weights: VGGWeights = Field(
         "caffe-vgg16",

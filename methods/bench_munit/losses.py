@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch.nn.functional as F
 
-from bench.nn.losses import lsgan
+from bench.nn.losses import lsgan, lsgan_negatives
 from bench.nn.norms import at_least_float32, instance_norm
 
 if TYPE_CHECKING:
@@ -35,11 +35,12 @@ def discriminator_loss(
     source, share
         Those of real images of the other domain, and their share among the negatives.
     """
-    negatives = [lsgan(f, 0.0) for f in fake]
-    if source:
-        pairs = zip(negatives, source, strict=True)
-        negatives = [(1 - share) * n + share * lsgan(s, 0.0) for n, s in pairs]
-    return sum((n + lsgan(r, 1.0) for n, r in zip(negatives, real, strict=True)), 0.0)  # type: ignore[return-value]
+    sources: Sequence[Tensor | None] = source or [None] * len(fake)
+    terms = [
+        lsgan_negatives(f, s, share) + lsgan(r, 1.0)
+        for f, s, r in zip(fake, sources, real, strict=True)
+    ]
+    return sum(terms, 0.0)  # type: ignore[return-value]
 
 
 def generator_loss(fake: Sequence[Tensor]) -> Tensor:
