@@ -38,7 +38,11 @@ def facts(run: RunView) -> dict[str, Any]:
         "commit": run.environment.get("commit", ""),
         "hardware": run.environment.get("hardware", {}).get("cpu", ""),
         "settings": {
-            str(entry.get("label") or entry["name"]): {"budget": entry["budget"]} | entry["config"]
+            str(entry.get("label") or entry["name"]): {
+                "precision": entry.get("precision") or run.suite["precision"],
+                "budget": entry["budget"],
+            }
+            | entry["config"]
             for entry in run.suite["methods"]
             if entry.get("budget")
         },
@@ -69,8 +73,9 @@ def document(told: Facts) -> str:
         [
             "# How long is long enough\n\n"
             "`make recipes` makes this page: it runs `suites/recipes.toml`, which trains MUNIT "
-            "with two recipes for the same time of one core, several times each, scores the "
-            "trainings on the way, and prints what was measured. No number here is typed; "
+            "with two recipes for about the same time of one core, one of them in full precision as well, "
+            "several times each, scores the trainings on the way, and prints what was measured. "
+            "No number here is typed; "
             "docs/recipes.json has all of them. "
             f"Made by commit `{told['commit'] or 'unknown'}` on {told['hardware'] or 'a CPU'}.\n",
             *_settings(told),

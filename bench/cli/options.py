@@ -262,10 +262,12 @@ def build_suite(
         # A folder alone means real photographs, whatever the preset would take.
         _place(values, data_root if isinstance(data_root, list) else [str(data_root)])
     suite = make_suite(values, where)
-    if scalars.get("budget") is not None:
-        # Every training's; a model without one of its own is loaded and not trained on.
+    given = {key for key in ("budget", "precision") if scalars.get(key) is not None}
+    if given:
+        # Every method's; a model without a budget of its own is loaded and not trained on.
         entries = [
-            e.model_copy(update={"budget": e.budget and suite.budget}) for e in suite.methods
+            e.model_copy(update={key: getattr(e, key) and getattr(suite, key) for key in given})
+            for e in suite.methods
         ]
         suite = suite.model_copy(update={"methods": tuple(entries)})
     if settings:

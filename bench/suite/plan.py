@@ -97,7 +97,7 @@ def make_plan(
         )
     machine = MachinePart(
         device=suite.device,
-        precision=_precision(suite, device),
+        precision=_precision(suite.precision, device),
         weights_dir=str(suite.weights_dir.resolve()) if suite.weights_dir else None,
         offline=suite.offline,
         plugins=tuple(str(file) for file in registry.files),
@@ -107,7 +107,10 @@ def make_plan(
     def needs(entrant: _Entrant, data: PlannedDataset) -> MachinePart:
         options = (*scoring.metric_options, *scoring.extractors)
         names = registry.needed(entrant.spec.name, data.spec.name, suite.metrics, options)
-        return replace(machine, needs=names)
+        own = entrant.entry.precision
+        return replace(
+            machine, needs=names, precision=_precision(own, device) if own else machine.precision
+        )
 
     jobs = [
         _job(entrant, data, precomputed, seed, suite, scoring, needs(entrant, data))
@@ -226,13 +229,13 @@ def _device(suite: Suite) -> str:
     return choose_device("auto").type
 
 
-def _precision(suite: Suite, device: str) -> str:
-    """The precision of the trials, settled here: what is planned must be what is computed.
+def _precision(name: str, device: str) -> str:
+    """The precision of a trial, settled here: what is planned must be what is computed.
 
     A login node without a GPU plans for the GPU that a suite asks for by name.
     """
-    if suite.precision != "auto":
-        return suite.precision
+    if name != "auto":
+        return name
     return "tf32" if device == "cuda" else "fp32"
 
 

@@ -18,7 +18,7 @@ from pydantic import (
     model_validator,
 )
 
-from bench.api import BenchError, Budget
+from bench.api import BenchError, Budget, Precision
 from bench.plugins import explain_validation, load_plugins
 from bench.storage.models import open_model
 from bench.suite.presets import PRESETS, Preset
@@ -34,6 +34,7 @@ def _absolute(path: Path) -> Path:
 # The suite is kept in the run folder and read from there when the run is resumed.
 AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
 Size = Annotated[int, Field(ge=16, le=4096)]
+Wanted = Precision | Literal["auto"]
 
 
 class _Strict(BaseModel):
@@ -44,16 +45,17 @@ class MethodEntry(_Strict):
     """One method of a suite.
 
     ``label`` names its rows where a suite runs one method several times; ``budget`` and
-    ``config`` override the preset's; ``model`` names a trained model to load instead of training
-    (``name = "munit@seasons-64"`` says both), ``weights`` a file of trained weights, and beside a
-    ``budget`` of its own either is where training begins; ``root`` is the folder of a method that
-    works on one.
+    ``config`` override the preset's, ``precision`` the suite's; ``model`` names a trained model to
+    load instead of training (``name = "munit@seasons-64"`` says both), ``weights`` a file of
+    trained weights, and beside a ``budget`` of its own either is where training begins; ``root``
+    is the folder of a method that works on one.
     """
 
     name: str = Field(min_length=1)
     model: str = ""
     label: str = ""
     budget: str | None = None
+    precision: Wanted | None = None
     weights: AbsolutePath | None = None
     root: AbsolutePath | None = None
     config: dict[str, Any] = Field(default_factory=dict)
@@ -196,7 +198,7 @@ class Suite(_Strict):
     reports: Options = Field(default_factory=dict)
     test_limit: int | None = Field(default=None, ge=1)
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
-    precision: Literal["auto", "fp32", "tf32", "bf16"] = "auto"
+    precision: Wanted = "auto"
     allow_missing: bool = False
     timeout: float | None = Field(default=None, gt=0)
     workers: int = Field(default=1, ge=1, le=256, strict=True)

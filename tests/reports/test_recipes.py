@@ -37,7 +37,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> RunView:
         {"name": "cyclegan", "budget": "300it", "config": {}},
         {"name": "identity", "config": {}},
     ]
-    return replace(view, suite={**view.suite, "methods": entries})
+    entries[1]["precision"] = "fp32"
+    return replace(view, suite={**view.suite, "methods": entries, "precision": "bf16"})
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +65,9 @@ def test_the_numbers_are_those_of_the_run(run: RunView, told: dict[str, Any]) ->
     assert float(lines[0][place].split()[0]) == pytest.approx(mine["value"].mean(), rel=6e-3)
     assert lines[0][2] == format_number(100 * 0.1 * 2 / 3600)
     settings = text.split("## The recipes\n")[1].split("\n## ")[0]
-    assert "| `munit` | `budget=300it`, `lr=0.5` |" in settings and "identity" not in settings
+    assert "| `munit` | `precision=bf16`, `budget=300it`, `lr=0.5` |" in settings
+    assert "| `cyclegan` | `precision=fp32`, `budget=300it` |" in settings
+    assert "identity" not in settings
     ends = text.split("## Which is better at the end\n")[1]
     assert "`munit` − `cyclegan`" in ends or "`cyclegan` − `munit`" in ends
     assert "identity" not in ends
@@ -93,7 +96,9 @@ def test_the_committed_page_is_that_of_the_committed_numbers() -> None:
 def test_the_suite_compares_the_recipe_of_the_shipped_model() -> None:
     suite = make_suite(read_suite(ROOT / "suites" / "recipes.toml"))
     shipped = make_suite(read_suite(ROOT / "suites" / "models" / "munit-seasons-64.toml"))
-    old, new = (entry for entry in suite.methods if entry.budget)
+    old, new, single = (entry for entry in suite.methods if entry.budget)
     assert new.config | {"sample_every": 1000} == shipped.methods[0].config
+    assert (single.config, single.budget) == (new.config, new.budget)
+    assert (suite.precision, new.precision, single.precision) == ("bf16", None, "fp32")
     assert suite.datasets[0].config == shipped.datasets[0].config
     assert set(old.config) == {"dis_num_scales", "crop_size"} and len(suite.seeds) == 3

@@ -108,6 +108,15 @@ def test_a_budget_of_the_options_is_every_methods(tmp_path: Path) -> None:
     assert suite.budget == "100it"
 
 
+def test_a_precision_of_the_options_is_every_methods(tmp_path: Path) -> None:
+    path = tmp_path / "suite.toml"
+    path.write_text("methods = [{ name = 'munit', precision = 'bf16' }, 'identity']\n")
+    suite = build_suite(path, precision="fp32")
+    assert [entry.precision or suite.precision for entry in suite.methods] == ["fp32", "fp32"]
+    suite = build_suite(path, budget="9it")
+    assert [entry.precision for entry in suite.methods] == ["bf16", None]
+
+
 def test_a_folder_alone_means_photographs(tmp_path: Path) -> None:
     suite = build_suite(None, data_root=tmp_path, preset="demo")
     assert (suite.datasets[0].name, suite.datasets[0].root) == ("yosemite", tmp_path)
@@ -230,6 +239,13 @@ def test_budget_of_the_method_wins_over_the_suite(data: Path) -> None:
     methods = ["munit", {"name": "munit", "label": "short", "budget": "2m"}, "identity"]
     plan = _plan(_values(data, methods=methods, budget="9it"))
     assert [job.budget for job in plan.jobs] == ["9it", "120s", ""]
+
+
+def test_precision_of_the_method_wins_over_the_suite(data: Path) -> None:
+    half = {"name": "munit", "label": "half", "precision": "bf16"}
+    plan = _plan(_values(data, methods=["munit", half], budget="9it", precision="fp32"))
+    assert [job.precision for job in plan.jobs] == ["fp32", "bf16"]
+    assert len({job.fit_key for job in plan.jobs}) == 2
 
 
 def test_select_spreads_evenly() -> None:
