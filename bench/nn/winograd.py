@@ -8,6 +8,9 @@ points, hence as much cheaper. The result is exact but for rounding, which is ab
 times that of a plain float32 convolution: 1e-6 of the outputs' spread, a thousandth of what
 TF32 loses.
 
+F(2x2, 3x3) takes 16 multiplications instead of 36. Its kernel at the points is less than half
+as large, which is what counts on small maps: there the kernels are most of what is moved.
+
 Source: Lavin & Gray 2016, *Fast algorithms for convolutional neural networks*; the points of
 interpolation after Barabasz et al. 2020, *Error analysis and improving the accuracy of
 Winograd convolution*, whose small fractions lose less than the usual 0, ±1, ±2.
@@ -30,28 +33,32 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 TILE = 4
-"""Outputs of a tile along each side."""
+"""Outputs of a tile along each side, on large maps."""
+
+SMALL_TILE = 2
+"""Likewise on small ones."""
 
 SIZE = 3
 """The kernel's side."""
 
-_SIDE = TILE + SIZE - 1
-
-_POINTS = (Fraction(0), Fraction(5, 8), Fraction(-5, 8), Fraction(3, 2), Fraction(-3, 2))
+_POINTS = {
+    TILE: (Fraction(0), Fraction(5, 8), Fraction(-5, 8), Fraction(3, 2), Fraction(-3, 2)),
+    SMALL_TILE: (Fraction(0), Fraction(1), Fraction(-1)),
+}
 """Where the polynomials of tile and kernel are evaluated, besides infinity."""
 
 
 class Matrices(NamedTuple):
-    """The three transforms of a 2-D tile, for flattened tiles.
+    """The three transforms of a 2-D tile, for flattened tiles; P points, T outputs a side.
 
     Parameters
     ----------
     image
-        ``(36, 36)``: a tile of 6x6 inputs to its values at the points.
+        ``(P, P)``: a tile of inputs, T + 2 a side, to its values at the points.
     kernel
-        ``(36, 9)``: likewise for the kernel.
+        ``(P, 9)``: likewise for the kernel.
     output
-        ``(16, 36)``: products at the points to a tile of 4x4 outputs.
+        ``(T², P)``: products at the points to a tile of outputs.
     """
 
     image: Tensor
@@ -85,7 +92,8 @@ def _transforms(points: Sequence[Fraction]) -> Matrices:
         image.append([*_expand(others), Fraction(0)])
     kernel.append([Fraction(int(k == SIZE - 1)) for k in range(SIZE)])
     image.append(_expand(points))
-    output = [[*(p**j for p in points), Fraction(int(j == TILE - 1))] for j in range(TILE)]
+    tile = len(points) + 2 - SIZE
+    output = [[*(p**j for p in points), Fraction(int(j == tile - 1))] for j in range(tile)]
 
     def square(rows: Sequence[Sequence[Fraction]]) -> Tensor:
         exact = torch.tensor([[float(v) for v in row] for row in rows], dtype=torch.float64)
@@ -95,20 +103,21 @@ def _transforms(points: Sequence[Fraction]) -> Matrices:
 
 
 # Made at once, not at the first call: that may be one which only traces a compiled program.
-_EXACT = _transforms(_POINTS)
+_EXACT = {tile: _transforms(points) for tile, points in _POINTS.items()}
 
 
-_made: dict[tuple[torch.dtype, torch.device], Matrices] = {}
+_made: dict[tuple[int, torch.dtype, torch.device], Matrices] = {}
 
 
-def matrices(dtype: torch.dtype, device: torch.device) -> Matrices:
-    """The transforms in a precision, on a device; made once."""
-    known = None if torch.compiler.is_compiling() else _made.get((dtype, device))
+def matrices(tile: int, like: Tensor) -> Matrices:
+    """The transforms in a tensor's precision, on its device; made once."""
+    key = tile, like.dtype, like.device
+    known = None if torch.compiler.is_compiling() else _made.get(key)
     if known is None:
-        known = Matrices(*(matrix.to(device, dtype) for matrix in _EXACT))
+        known = Matrices(*(matrix.to(like.device, like.dtype) for matrix in _EXACT[tile]))
         # What a tracer or a fake mode hands out stands for a tensor only while it is at work.
         if type(known.image) is Tensor and not torch.compiler.is_compiling():
-            _made[dtype, device] = known
+            _made[key] = known
     return known
 
 
@@ -116,70 +125,81 @@ class _Kernel(torch.autograd.Function):
     """Left to itself, autograd would multiply the gradient the long way: four times as slow."""
 
     @staticmethod
-    def forward(ctx: Any, weight: Tensor) -> Tensor:
+    def forward(ctx: Any, weight: Tensor, tile: int) -> Tensor:
         out, into = weight.shape[:2]
-        at = matrices(weight.dtype, weight.device).kernel
+        ctx.tile = tile
+        at = matrices(tile, weight).kernel
         return (at @ weight.reshape(out * into, SIZE * SIZE).t()).view(-1, out, into)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> Tensor:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         points, out, into = grad.shape
-        at = matrices(grad.dtype, grad.device).kernel
+        at = matrices(ctx.tile, grad).kernel
         d_weight = (at.t() @ grad.reshape(points, -1)).view(SIZE, SIZE, out, into)
-        return d_weight.permute(2, 3, 0, 1).contiguous()
+        return d_weight.permute(2, 3, 0, 1).contiguous(), None
 
 
-def transform_kernel(weight: Tensor) -> Tensor:
-    """A kernel ``(O, I, 3, 3)`` at the points: ``(36, O, I)``; differentiable once."""
-    kernel: Tensor = _Kernel.apply(weight)
+def transform_kernel(weight: Tensor, tile: int = TILE) -> Tensor:
+    """A kernel ``(O, I, 3, 3)`` at the points of a tile: ``(P, O, I)``; differentiable once."""
+    kernel: Tensor = _Kernel.apply(weight, tile)
     return kernel
 
 
-def _tiles(height: int, width: int) -> tuple[int, int]:
+def _transform_small(weight: Tensor) -> Tensor:
+    return transform_kernel(weight, SMALL_TILE)
+
+
+def _tile_of(kernel: Tensor) -> int:
+    """The tile that a kernel at its points is for."""
+    return math.isqrt(len(kernel)) - SIZE + 1
+
+
+def _tiles(tile: int, height: int, width: int) -> tuple[int, int]:
     """Tiles down and across that cover the outputs of padded images of this size."""
-    return -(-(height - SIZE + 1) // TILE), -(-(width - SIZE + 1) // TILE)
+    return -(-(height - SIZE + 1) // tile), -(-(width - SIZE + 1) // tile)
 
 
-def _to_points(x: Tensor) -> Tensor:
-    """Overlapping tiles of ``(B, I, H, W)`` at the points: ``(36, I, B · tiles)``."""
-    tiles = x.unfold(2, _SIDE, TILE).unfold(3, _SIDE, TILE).permute(4, 5, 1, 0, 2, 3)
-    at = matrices(x.dtype, x.device).image
-    return (at @ tiles.reshape(_SIDE * _SIDE, -1)).view(_SIDE * _SIDE, x.shape[1], -1)
+def _to_points(x: Tensor, tile: int) -> Tensor:
+    """Overlapping tiles of ``(B, I, H, W)`` at the points: ``(P, I, B · tiles)``."""
+    at, side = matrices(tile, x).image, tile + SIZE - 1
+    tiles = x.unfold(2, side, tile).unfold(3, side, tile).permute(4, 5, 1, 0, 2, 3)
+    return (at @ tiles.reshape(side * side, -1)).view(side * side, x.shape[1], -1)
 
 
-def _to_points_transposed(values: Tensor, shape: torch.Size) -> Tensor:
+def _to_points_transposed(values: Tensor, shape: torch.Size, tile: int) -> Tensor:
     """The transpose of :func:`_to_points`: overlapping tiles are added up."""
     batch, into, height, width = shape
-    down, across = _tiles(height, width)
-    at = matrices(values.dtype, values.device).image
-    tiles = at.t() @ values.view(_SIDE * _SIDE, -1)
-    tiles = tiles.view(_SIDE, _SIDE, into, batch, down, across)
-    # A tile owns its first four rows and columns and lends the rest to the next one.
-    lent = _SIDE - TILE
-    x = values.new_zeros(batch, into, down + 1, TILE, across + 1, TILE)
+    down, across = _tiles(tile, height, width)
+    at, side = matrices(tile, values).image, tile + SIZE - 1
+    tiles = at.t() @ values.view(side * side, -1)
+    tiles = tiles.view(side, side, into, batch, down, across)
+    # A tile owns its first rows and columns and lends the last two to the next one.
+    lent = side - tile
+    x = values.new_zeros(batch, into, down + 1, tile, across + 1, tile)
     to = x.permute(3, 5, 1, 0, 2, 4)
-    to[:, :, :, :, :-1, :-1] = tiles[:TILE, :TILE]
-    to[:lent, :, :, :, 1:, :-1] += tiles[TILE:, :TILE]
-    to[:, :lent, :, :, :-1, 1:] += tiles[:TILE, TILE:]
-    to[:lent, :lent, :, :, 1:, 1:] += tiles[TILE:, TILE:]
-    return x.view(batch, into, (down + 1) * TILE, -1)[:, :, :height, :width]
+    to[:, :, :, :, :-1, :-1] = tiles[:tile, :tile]
+    to[:lent, :, :, :, 1:, :-1] += tiles[tile:, :tile]
+    to[:, :lent, :, :, :-1, 1:] += tiles[:tile, tile:]
+    to[:lent, :lent, :, :, 1:, 1:] += tiles[tile:, tile:]
+    return x.view(batch, into, (down + 1) * tile, -1)[:, :, :height, :width]
 
 
 class _Convolution(torch.autograd.Function):
-    """``(B, I, H, W)`` with a transformed kernel ``(36, O, I)``; H - 2, W - 2 fill whole tiles."""
+    """``(B, I, H, W)`` with a kernel ``(P, O, I)`` at the points; H - 2, W - 2 fill whole tiles."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, kernel: Tensor, bias: Tensor | None) -> Tensor:
         batch, _, height, width = x.shape
-        down, across = _tiles(height, width)
-        image = _to_points(x)
+        tile = _tile_of(kernel)
+        down, across = _tiles(tile, height, width)
+        image = _to_points(x, tile)
         ctx.shape = x.shape
         ctx.save_for_backward(kernel, image if ctx.needs_input_grad[1] else None)
-        at = matrices(x.dtype, x.device).output
+        at = matrices(tile, x).output
         tiles = at @ torch.bmm(kernel, image).view(len(kernel), -1)
-        tiles = tiles.view(TILE, TILE, -1, batch, down, across).permute(3, 2, 4, 0, 5, 1)
-        y = tiles.reshape(batch, -1, down * TILE, across * TILE)
+        tiles = tiles.view(tile, tile, -1, batch, down, across).permute(3, 2, 4, 0, 5, 1)
+        y = tiles.reshape(batch, -1, down * tile, across * tile)
         return y if bias is None else y.add_(bias.view(-1, 1, 1))
 
     @staticmethod
@@ -188,13 +208,15 @@ class _Convolution(torch.autograd.Function):
         kernel, image = ctx.saved_tensors
         to_x, to_kernel, to_bias = ctx.needs_input_grad
         batch, out, height, width = grad.shape
-        at = matrices(grad.dtype, grad.device).output
-        tiles = grad.reshape(batch, out, height // TILE, TILE, width // TILE, TILE)
-        tiles = tiles.permute(3, 5, 1, 0, 2, 4).reshape(TILE * TILE, -1)
+        tile = _tile_of(kernel)
+        at = matrices(tile, grad).output
+        tiles = grad.reshape(batch, out, height // tile, tile, width // tile, tile)
+        tiles = tiles.permute(3, 5, 1, 0, 2, 4).reshape(tile * tile, -1)
         values = (at.t() @ tiles).view(len(kernel), out, -1)
         d_x = d_kernel = None
         if to_x:
-            d_x = _to_points_transposed(torch.bmm(kernel.transpose(1, 2), values), ctx.shape)
+            d_x = torch.bmm(kernel.transpose(1, 2), values)
+            d_x = _to_points_transposed(d_x, ctx.shape, tile)
         if to_kernel:
             d_kernel = torch.bmm(values, image.transpose(1, 2))
         return d_x, d_kernel, grad.sum((0, 2, 3)) if to_bias else None
@@ -208,7 +230,7 @@ def convolve(x: Tensor, kernel: Tensor, bias: Tensor | None = None) -> Tensor:
     x
         ``(B, I, H + 2, W + 2)``.
     kernel
-        ``(36, O, I)`` from :func:`transform_kernel`.
+        ``(P, O, I)`` from :func:`transform_kernel`; it knows its tile.
     bias
         ``(O,)``.
 
@@ -218,19 +240,21 @@ def convolve(x: Tensor, kernel: Tensor, bias: Tensor | None = None) -> Tensor:
         ``(B, O, H, W)``.
     """
     height, width = (side - SIZE + 1 for side in x.shape[-2:])
-    rest_h, rest_w = -height % TILE, -width % TILE
+    tile = _tile_of(kernel)
+    rest_h, rest_w = -height % tile, -width % tile
     if rest_h or rest_w:
         x = F.pad(x, (0, rest_w, 0, rest_h))
     y: Tensor = _Convolution.apply(x, kernel, bias)
     return y[:, :, :height, :width] if rest_h or rest_w else y
 
 
-def pays(x: Tensor, weight: Tensor) -> bool:
-    """Return whether Winograd's way is the faster one for padded `x` and a kernel of stride 1.
+def best_tile(x: Tensor, weight: Tensor) -> int:
+    """Return the tile that is fastest for padded `x` and a kernel of stride 1; 0: go directly.
 
-    On a CPU, in full precision, with many channels and enough tiles; else walking through memory
-    costs more than is saved, above all for the kernel, which is four times as large at the
-    points. It is a rule and no measurement on the spot, so that a training repeats bit for bit;
+    Filtering is worth it on a CPU, in full precision, with many channels and enough tiles; else
+    walking through memory costs more than is saved, above all for the kernel, which is four
+    times as large at the points of a tile, and not quite twice at those of a small one. It is a
+    rule and no measurement on the spot, so that a training repeats bit for bit;
     ``pytest -s tests/speed/test_layers.py`` measures the layers that it decides about.
     """
     out, into, rows, columns = weight.shape
@@ -241,10 +265,11 @@ def pays(x: Tensor, weight: Tensor) -> bool:
         or torch.is_autocast_enabled("cpu")
         or min(out, into) < 64
     ):
-        return False
-    down, across = _tiles(*x.shape[-2:])
-    tiles = len(x) * down * across
-    return tiles >= 64 and tiles * out * into >= 128**3
+        return 0
+    tiles = {tile: len(x) * math.prod(_tiles(tile, *x.shape[-2:])) for tile in _POINTS}
+    if tiles[TILE] >= 64 and tiles[TILE] * out * into >= 128**3:
+        return TILE
+    return SMALL_TILE if tiles[SMALL_TILE] >= 64 and out * into >= 256**2 else 0
 
 
 def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -257,9 +282,11 @@ def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     weight, bias
         ``(O, I, k, k)`` and ``(O,)``.
     """
-    if pays(x, weight):
-        return convolve(x, shared(transform_kernel, weight), bias)
-    return F.conv2d(x, weight, bias)
+    tile = best_tile(x, weight)
+    if not tile:
+        return F.conv2d(x, weight, bias)
+    transform = transform_kernel if tile == TILE else _transform_small
+    return convolve(x, shared(transform, weight), bias)
 
 
 class Conv2d(nn.Conv2d):
@@ -312,8 +339,8 @@ def _filtered(x: Tensor, kernel: Tensor) -> Tensor:
     down, across = -(-height // TILE), -(-width // TILE)
     bottom, right = down * TILE - height, across * TILE - width
     x = F.pad(x, (0, 0, 1, 1 + right, 1, 1 + bottom))
-    tiles = x.unfold(1, _SIDE, TILE).unfold(2, _SIDE, TILE).permute(4, 5, 0, 1, 2, 3)
-    at = matrices(x.dtype, x.device)
+    side, at = TILE + SIZE - 1, matrices(TILE, x)
+    tiles = x.unfold(1, side, TILE).unfold(2, side, TILE).permute(4, 5, 0, 1, 2, 3)
     values = (at.image @ tiles.reshape(len(kernel), -1)).view(len(kernel), -1, channels)
     outputs = at.output @ torch.bmm(values, kernel).view(len(kernel), -1)
     outputs = outputs.view(TILE, TILE, batch, down, across, -1).permute(2, 3, 0, 4, 1, 5)

@@ -140,8 +140,8 @@ def counting() -> Iterator[tuple[FakeTensorMode, Watch]]:
 
     Convolutions count as such: which other way computes one faster depends on the machine.
     """
-    pays, fused = winograd.pays, torch.backends.mkldnn.enabled
-    winograd.pays = lambda x, weight: False
+    tile, fused = winograd.best_tile, torch.backends.mkldnn.enabled
+    winograd.best_tile = lambda x, weight: 0
     torch.backends.mkldnn.enabled = False  # type: ignore[assignment]  # a setting of torch
     try:
         with (
@@ -152,7 +152,7 @@ def counting() -> Iterator[tuple[FakeTensorMode, Watch]]:
         ):
             yield mode, watch
     finally:
-        winograd.pays, torch.backends.mkldnn.enabled = pays, fused
+        winograd.best_tile, torch.backends.mkldnn.enabled = tile, fused
 
 
 def count_method(job: Job, spec: MethodSpec, *, trains: bool) -> Counted:

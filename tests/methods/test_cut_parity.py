@@ -492,7 +492,7 @@ def test_an_iteration_costs_less_than_in_the_plain_order(
 
     Convolutions count as such on both sides, not by what Winograd's way saves on a CPU.
     """
-    monkeypatch.setattr("bench.nn.winograd.pays", lambda x, weight: False)
+    monkeypatch.setattr("bench.nn.winograd.best_tile", lambda x, weight: 0)
     shapes, terms = map_shapes(config, 256, 256), 2 if config.nce_identity else 1
     channels = [c for c, _, _ in shapes]
     with FakeTensorMode(allow_non_fake_inputs=True):  # a module may hold constants

@@ -15,11 +15,11 @@ from tests.methods import munit_oracle as oracle
 from tests.trainers import DEVICES
 
 
-@pytest.fixture(params=["plain", "winograd"])
+@pytest.fixture(params=[0, winograd.SMALL_TILE, winograd.TILE], ids=["direct", "small", "large"])
 def convolutions(request, monkeypatch):
     """The recorded networks are narrow: there the fast convolution must be asked for."""
-    every = request.param == "winograd"
-    monkeypatch.setattr(winograd, "pays", lambda x, weight: every and weight.shape[-1] == 3)
+    tile = request.param
+    monkeypatch.setattr(winograd, "best_tile", lambda x, weight: tile * (weight.shape[-1] == 3))
 
 
 CONFIG = MUNITConfig(gen_dim=4, mlp_dim=8, dis_dim=4)
@@ -177,7 +177,8 @@ def test_fast_step_follows_the_plain_one(convolutions, widths, shape, device):
 
 def test_a_step_transforms_each_kernel_once(monkeypatch):
     """Winograd's kernels: used for both updates and in both directions, the same all along."""
-    monkeypatch.setattr(winograd, "pays", lambda x, weight: weight.shape[-1] == 3)
+    tile = winograd.TILE
+    monkeypatch.setattr(winograd, "best_tile", lambda x, weight: tile * (weight.shape[-1] == 3))
     transform, seen = winograd.transform_kernel, []
 
     def counted(weight):

@@ -1,13 +1,14 @@
 """A 3x3 convolution with its gradients, directly and by Winograd's filtering, in turns.
 
 ``make speed`` keeps the times for docs/performance.md, which says of each layer what
-:func:`bench.nn.winograd.pays` decides. ``pytest -s tests/speed/test_layers.py -k holds`` prints
-them.
+:func:`bench.nn.winograd.best_tile` decides. ``pytest -s tests/speed/test_layers.py -k holds``
+prints them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import pytest
@@ -17,6 +18,8 @@ import torch.nn.functional as F
 from bench.nn import winograd
 from tests.speed.steps import interleaved
 from tests.speed.test_steps import told
+
+WAYS = {0: "direct", winograd.SMALL_TILE: "F(2x2)", winograd.TILE: "F(4x4)"}
 
 
 class Layer(NamedTuple):
@@ -36,16 +39,16 @@ class Layer(NamedTuple):
         def direct() -> None:
             torch.autograd.grad(F.conv2d(x, weight), (x, weight), grad)
 
-        def filtered() -> None:
-            y = winograd.convolve(x, winograd.transform_kernel(weight))
+        def filtered(tile: int) -> None:
+            y = winograd.convolve(x, winograd.transform_kernel(weight, tile))
             torch.autograd.grad(y, (x, weight), grad)
 
-        return {"direct": direct, "winograd": filtered}
+        return {"direct": direct} | {WAYS[tile]: partial(filtered, tile) for tile in (2, 4)}
 
-    def pays(self) -> bool:
+    def taken(self) -> str:
         """What the rule says."""
         x = torch.empty(self.batch, self.into, self.side + 2, self.side + 2)
-        return winograd.pays(x, torch.empty(self.out, self.into, 3, 3))
+        return WAYS[winograd.best_tile(x, torch.empty(self.out, self.into, 3, 3))]
 
 
 # Of MUNIT, CycleGAN and VGG at published widths, at 64 to 256 pixels a side.
@@ -64,11 +67,11 @@ LAYERS = [
 
 
 @pytest.mark.nightly
-@pytest.mark.parametrize("way", ["direct", "winograd"])
+@pytest.mark.parametrize("way", WAYS.values())
 @pytest.mark.parametrize("layer", LAYERS, ids=str)
 def test_layer(benchmark: Any, layer: Layer, way: str) -> None:
     benchmark.group = f"layer: {layer}"
-    told(benchmark, "layer", **layer._asdict(), way=way, rule=layer.pays())
+    told(benchmark, "layer", **layer._asdict(), way=way, taken=layer.taken())
     benchmark.pedantic(layer.ways()[way], rounds=10, warmup_rounds=2)
 
 
@@ -78,9 +81,9 @@ def test_the_rule_holds(capsys: pytest.CaptureFixture[str]) -> None:
     ruled = direct = 0.0
     for layer in LAYERS:
         seconds = interleaved(layer.ways(), rounds=7)
-        ratio, pays = seconds["direct"] / seconds["winograd"], layer.pays()
+        times = {way: f"{seconds['direct'] / seconds[way]:.2f}" for way in WAYS.values()}
         with capsys.disabled():
-            print(f"\n  {layer}: {ratio:.2f} times as fast by Winograd's filtering, {pays=}")
+            print(f"\n  {layer}: times as fast {times}, taken: {layer.taken()}")
         direct += seconds["direct"]
-        ruled += seconds["winograd" if pays else "direct"]
+        ruled += seconds[layer.taken()]
     assert ruled < direct

@@ -30,10 +30,10 @@ def test_a_step_stands_beside_the_plain_one(kind: str) -> None:
 
 
 def test_a_layer_stands_with_the_way_it_goes() -> None:
-    layer = {"into": 256, "out": 128, "side": 32, "batch": 2, "rule": True}
+    layer = {"into": 256, "out": 128, "side": 32, "batch": 2, "taken": "F(4x4)"}
     rows = [
         layer | {"way": "direct", "seconds": 0.03},
-        layer | {"way": "winograd", "seconds": 0.02},
+        layer | {"way": "F(4x4)", "seconds": 0.02},
     ]
-    assert "| 256 → 128 | 32² | 2 | 30.0 | 20.0 | 1.50 | Winograd |" in list(page._layers(rows))
+    assert "| 256 → 128 | 32² | 2 | 30.0 | 20.0 | F(4x4) | 1.50 |" in list(page._layers(rows))
     assert list(page._layers([])) == []

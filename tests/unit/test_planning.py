@@ -73,10 +73,10 @@ def test_counts_are_those_of_a_real_step(tmp_path: Path) -> None:
 def test_counting_leaves_no_trace(tmp_path: Path) -> None:
     from bench.nn import winograd
 
-    pays, fused, state = winograd.pays, torch.backends.mkldnn.enabled, torch.get_rng_state()
+    tile, fused, state = winograd.best_tile, torch.backends.mkldnn.enabled, torch.get_rng_state()
     job = _plan(tmp_path, methods=["identity"]).jobs[0]
     assert count_method(job, REGISTRY.method("identity"), trains=False).output.flops == 0
-    assert winograd.pays is pays and torch.backends.mkldnn.enabled == fused
+    assert winograd.best_tile is tile and torch.backends.mkldnn.enabled == fused
     assert torch.equal(torch.get_rng_state(), state)
 
 

@@ -17,11 +17,15 @@ def _case(batch, into, out, height, width, dtype=torch.float64):
     return [t.requires_grad_() for t in (x, weight, bias)]
 
 
+tiles = pytest.mark.parametrize("tile", [winograd.SMALL_TILE, winograd.TILE])
+
+
+@tiles
 @pytest.mark.parametrize(("height", "width"), [(4, 4), (8, 12), (1, 1), (5, 7), (6, 3), (17, 2)])
-def test_values_and_gradients_are_those_of_the_plain_convolution(height, width):
+def test_values_and_gradients_are_those_of_the_plain_convolution(height, width, tile):
     x, weight, bias = _case(2, 3, 5, height, width)
     plain = F.conv2d(x, weight, bias)
-    fast = winograd.convolve(x, winograd.transform_kernel(weight), bias)
+    fast = winograd.convolve(x, winograd.transform_kernel(weight, tile), bias)
     torch.testing.assert_close(fast, plain, rtol=0, atol=1e-13)
     ahead = torch.randn_like(plain)
     expected = torch.autograd.grad(plain, (x, weight, bias), ahead)
@@ -31,11 +35,12 @@ def test_values_and_gradients_are_those_of_the_plain_convolution(height, width):
         torch.testing.assert_close(got, want, rtol=0, atol=1e-12)
 
 
-def test_gradcheck():
+@tiles
+def test_gradcheck(tile):
     x, weight, bias = _case(1, 2, 2, 5, 4)
 
     def fast(x, weight, bias):
-        return winograd.convolve(x, winograd.transform_kernel(weight), bias)
+        return winograd.convolve(x, winograd.transform_kernel(weight, tile), bias)
 
     assert torch.autograd.gradcheck(fast, (x, weight, bias))
 
@@ -48,8 +53,9 @@ def test_only_the_gradients_that_are_asked_for():
     torch.testing.assert_close(grad, want)
 
 
-def test_float32_loses_little_more_than_the_plain_convolution():
-    x, weight, _ = (t.detach() for t in _case(1, 256, 256, 32, 32))
+@pytest.mark.parametrize(("side", "tile", "worse"), [(32, 4, 12), (16, 2, 4)])
+def test_float32_loses_little_more_than_the_plain_convolution(side, tile, worse):
+    x, weight, _ = (t.detach() for t in _case(1, 256, 256, side, side))
     exact = F.conv2d(x, weight)
 
     def error(y):
@@ -57,8 +63,8 @@ def test_float32_loses_little_more_than_the_plain_convolution():
 
     plain = error(F.conv2d(x.float(), weight.float()))
     fast = error(winograd.conv2d(x.float(), weight.float()))
-    assert winograd.pays(x.float(), weight.float())
-    assert plain < fast < min(12 * plain, 2e-6)
+    assert winograd.best_tile(x.float(), weight.float()) == tile
+    assert 0 < fast < min(worse * plain, 2e-6)
 
 
 def test_the_usual_points_lose_more(monkeypatch):
@@ -73,7 +79,7 @@ def test_the_usual_points_lose_more(monkeypatch):
 
     ours = error()
     points = [Fraction(point) for point in (0, 1, -1, 2, -2)]
-    monkeypatch.setattr(winograd, "_EXACT", winograd._transforms(points))
+    monkeypatch.setattr(winograd, "_EXACT", {winograd.TILE: winograd._transforms(points)})
     monkeypatch.setattr(winograd, "_made", {})
     usual = error()
     assert ours < 0.7 * usual
@@ -82,21 +88,24 @@ def test_the_usual_points_lose_more(monkeypatch):
 @pytest.mark.parametrize(
     ("channels", "size", "kernel", "stride", "dtype", "expected"),
     [
-        (256, 32, 3, 1, torch.float32, True),
-        (128, 48, 3, 1, torch.float32, True),
-        (256, 32, 3, 1, torch.bfloat16, False),
-        (32, 128, 3, 1, torch.float32, False),  # few channels
-        (256, 28, 3, 1, torch.float32, False),  # few tiles
-        (128, 32, 3, 1, torch.float32, False),  # few of both
-        (256, 32, 5, 1, torch.float32, False),
+        (256, 32, 3, 1, torch.float32, 4),
+        (128, 48, 3, 1, torch.float32, 4),
+        (256, 28, 3, 1, torch.float32, 2),  # few tiles
+        (256, 16, 3, 1, torch.float32, 2),
+        (256, 14, 3, 1, torch.float32, 0),  # fewer
+        (128, 16, 3, 1, torch.float32, 0),  # few of both
+        (128, 32, 3, 1, torch.float32, 0),
+        (32, 128, 3, 1, torch.float32, 0),  # few channels
+        (256, 32, 3, 1, torch.bfloat16, 0),
+        (256, 32, 5, 1, torch.float32, 0),
     ],
 )
 def test_it_is_used_where_it_pays(channels, size, kernel, stride, dtype, expected):
     x = torch.zeros(1, channels, size + kernel - 1, size + kernel - 1, dtype=dtype)
     weight = torch.zeros(channels, channels, kernel, kernel, dtype=dtype)
-    assert winograd.pays(x, weight) is expected
+    assert winograd.best_tile(x, weight) == expected
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert not winograd.pays(x, weight)
+        assert winograd.best_tile(x, weight) == 0
 
 
 def test_the_layer_is_torchs():
@@ -132,10 +141,11 @@ def test_the_transforms_are_made_once_and_never_by_pretence(monkeypatch):
     from torch._subclasses.fake_tensor import FakeTensorMode
 
     monkeypatch.setattr(winograd, "_made", {})
-    cpu = torch.device("cpu")
+    single, double = torch.zeros(1), torch.zeros(1, dtype=torch.float64)
     with FakeTensorMode(allow_non_fake_inputs=True):
-        assert type(winograd.matrices(torch.float32, cpu).image) is not torch.Tensor
-    once = winograd.matrices(torch.float32, cpu)
+        assert type(winograd.matrices(4, single).image) is not torch.Tensor
+    once = winograd.matrices(4, single)
     assert type(once.image) is torch.Tensor and once.image.dtype == torch.float32
-    assert winograd.matrices(torch.float32, cpu) is once
-    assert winograd.matrices(torch.float64, cpu) is not once
+    assert winograd.matrices(4, single) is once
+    assert winograd.matrices(4, double) is not once
+    assert winograd.matrices(2, single).image.shape == (16, 16)
