@@ -114,15 +114,17 @@ def _write(path: Path, image: torch.Tensor) -> None:
     write_png(path, to_uint8(image).permute(1, 2, 0).cpu().numpy())
 
 
-def _tiled(pictures: Sequence[torch.Tensor]) -> torch.Tensor:
-    """Pictures ``(3, H, W)`` of one size as a sheet, about as many in a row as there are rows."""
+def _tiled(picture: torch.Tensor, outputs: Sequence[torch.Tensor]) -> torch.Tensor:
+    """A photograph, and beside it its outputs in rows; all ``(3, H, W)`` of one size."""
     import torch
 
     from bench.training.watch import tile
 
-    across = max(3, math.ceil(len(pictures) ** 0.5))
-    whole = [*pictures, *[torch.ones_like(pictures[0])] * (-len(pictures) % across)]
-    return tile([whole[first : first + across] for first in range(0, len(whole), across)])
+    empty = torch.ones_like(picture)
+    across = math.ceil(len(outputs) / max(1, round((len(outputs) / 1.5) ** 0.5)))
+    whole = [*outputs, *[empty] * (-len(outputs) % across)]
+    starts = range(0, len(whole), across)
+    return tile([[empty if at else picture, *whole[at : at + across]] for at in starts])
 
 
 def _keep_frames(translator: Translator, out: Path, stem: str, first: int) -> None:
@@ -289,10 +291,10 @@ def translate(
     with listener:
         for index, file in enumerate(files):
             picture = _read(file, side)
-            sheet = [picture[0]]
+            made: list[torch.Tensor] = []
             for like in styles or [None]:
                 if save_every:
-                    _keep_frames(translator, out, file.stem, len(sheet) - 1)
+                    _keep_frames(translator, out, file.stem, len(made))
                 outputs = translator.translate(
                     picture,
                     direction,
@@ -301,13 +303,13 @@ def translate(
                     style_from=like,
                 )[0]
                 for output in outputs:
-                    path = out / f"{file.stem}_{len(sheet) - 1}.png"
+                    path = out / f"{file.stem}_{len(made)}.png"
                     _write(path, output)
                     tell(path)
-                    sheet.append(output)
-            if len(sheet) > 2:
+                    made.append(output)
+            if len(made) > 1:
                 path = out / f"{file.stem}-sheet.png"
-                _write(path, _tiled(sheet))
+                _write(path, _tiled(picture[0], made))
                 tell(path)
 
 

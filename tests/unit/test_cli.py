@@ -238,15 +238,17 @@ def test_translate_at_home_in_the_size_of_the_model(
 ) -> None:
     tall, small = _picture(tmp_path / "tall.png", 71, 40), _picture(tmp_path / "small.png", 20, 17)
     base = ("translate", tall, small, "--to", "winter", "-m", "munit@large", "--plugin", models)
-    printed = command(*base, "-o", "out", "--samples", "3").split()
-    ends = ("_0", "_1", "_2", "-sheet")
+    printed = command(*base, "-o", "out", "--samples", "5").split()
+    ends = ("_0", "_1", "_2", "_3", "_4", "-sheet")
     assert printed == [f"out/{stem}{end}.png" for stem in ("tall", "small") for end in ends]
     for name, shape in (("tall_2", (57, 32, 3)), ("small_0", (20, 17, 3))):
         assert read_image(tmp_path / "out" / f"{name}.png").shape == shape
     sheet = read_image(tmp_path / "out" / "tall-sheet.png")
-    assert sheet.shape == (57 * 2 + 2, 32 * 3 + 4, 3)  # the input and three, in rows of three
-    assert (sheet[59:, :32] == read_image(tmp_path / "out" / "tall_2.png")).all()
-    assert (sheet[59:, 34:] == 255).all()
+    assert sheet.shape == (57 * 2 + 2, 32 * 4 + 6, 3)  # the input, and five in rows of three
+    for number, (top, left) in {2: (0, 102), 3: (59, 34), 4: (59, 68)}.items():
+        there = sheet[top : top + 57, left : left + 32]
+        assert (there == read_image(tmp_path / "out" / f"tall_{number}.png")).all()
+    assert (sheet[59:, :32] == 255).all() and (sheet[59:, 102:] == 255).all()
     command(*base, "-o", "whole", "--side", "71")
     assert read_image(tmp_path / "whole" / "tall_0.png").shape == (71, 40, 3)
 
