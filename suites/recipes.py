@@ -30,6 +30,8 @@ def facts(run: RunView) -> dict[str, Any]:
         Of several trainings that were scored on the way, each with several seeds.
     """
     points = run.curves[run.curves["subset"] == "all"]
+    if asked := run.suite.get("metrics"):  # and not all that they measure besides
+        points = points[points["metric"].isin(asked)]
     points = points.assign(hours=points["seconds"] * points["cores"] / 3600)
     known = {c.metric: c for c in reversed(columns(run)) if c.higher_is_better is not None}
     groups = points.groupby(["direction", "label", "metric", "iteration"], sort=False)
@@ -73,9 +75,8 @@ def document(told: Facts) -> str:
         [
             "# How long is long enough\n\n"
             "`make recipes` makes this page: it runs `suites/recipes.toml`, which trains MUNIT "
-            "with two recipes for about the same time of a core, one of them in full precision as "
-            "well, several times each, scores the trainings on the way, and prints what was "
-            "measured. No number here is typed; "
+            "with two recipes for about the same time of one core, several times each, scores the "
+            "trainings on the way, and prints what was measured. No number here is typed; "
             "docs/recipes.json has all of them. "
             f"Made by commit `{told['commit'] or 'unknown'}` on {told['hardware'] or 'a CPU'}.\n",
             *_settings(told),
