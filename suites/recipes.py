@@ -109,7 +109,9 @@ def _curves(told: Facts) -> Iterator[str]:
     )
     for direction in dict.fromkeys(point["direction"] for point in told["points"]):
         yield f"### {direction}\n"
-        yield f"![Over core-hours](images/recipes-{direction}.svg)\n"
+        for metric in _drawn(told, direction):
+            name = told["columns"][metric]["title"]
+            yield f"![{name} over core-hours](images/{_picture(direction, metric)})\n"
         there = [point for point in told["points"] if point["direction"] == direction]
         places = dict.fromkeys((p["label"], p["iterations"]) for p in there)
         found = {(p["label"], p["iterations"], p["metric"]): p for p in there}
@@ -123,6 +125,16 @@ def _curves(told: Facts) -> Iterator[str]:
             )
         titles = [title(told["columns"][name]) for name in metrics]
         yield table(["recipe", "iterations", "core-hours", *titles], rows)
+
+
+def _drawn(told: Facts, direction: str) -> list[str]:
+    """The metrics that have a picture, of those that were measured."""
+    measured = {point["metric"] for point in told["points"] if point["direction"] == direction}
+    return [metric for metric in ("kid", "season_error") if metric in measured]
+
+
+def _picture(direction: str, metric: str) -> str:
+    return f"recipes-{direction}-{metric}.svg"
 
 
 def _order(told: Facts, label: str) -> int:
@@ -172,8 +184,9 @@ def main(run: Path, docs: Path = DOCS) -> None:
     write_json(docs / "recipes.json", told)
     results = Results.of(view)
     for direction in dict.fromkeys(point["direction"] for point in told["points"]):
-        figure = results.plot_curves(over="hours", direction=direction)
-        figure.save(docs / "images" / f"recipes-{direction}.svg")
+        for metric in _drawn(told, direction):
+            figure = results.plot_curves(metric, over="hours", direction=direction)
+            figure.save(docs / "images" / _picture(direction, metric))
     write_atomic(docs / "recipes.md", document(json.loads(json.dumps(told))))
 
 

@@ -142,17 +142,21 @@ class Results(RunView):
 
         Parameters
         ----------
+        metric
+            A column of the summary by which methods are ranked; else the foremost one.
         over
             ``iteration`` or ``hours``.
         """
-        from bench.analysis.plots.learning import AXES, curves
+        from bench.analysis.plots.learning import AXES, curves, foremost
         from bench.analysis.plots.plot import Plot
 
         _among("axis", over, AXES)
         rows, known = self._rows(dataset, direction)
         points = self.curves[self.curves["dataset"].isin(rows["dataset"])]
         points = points[points["direction"].isin(rows["direction"])]
-        made = curves(points, rows, known, self._labels())
+        ranked = [column for column in known if column.higher_is_better is not None]
+        shown = dict.fromkeys([*foremost(known), *ranked])
+        made = curves(points, rows, list(shown), self._labels())
         drawn = {column.name: spec for _, column, axis, spec in made if axis == over}
         if not drawn:
             raise BenchError("no training was scored on its way: name iterations with score_at")

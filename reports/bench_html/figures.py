@@ -15,7 +15,7 @@ import pandas as pd
 
 from bench.analysis.columns import TableColumn, columns, leading, present
 from bench.analysis.plots.chart import colour_of, log_axis, shape_of, to_spec
-from bench.analysis.plots.learning import AXES, curves, losses
+from bench.analysis.plots.learning import AXES, curves, foremost, losses
 from bench.analysis.plots.tradeoff import tradeoff
 from bench.analysis.text import clean_text
 from bench_html.scale import over_scale
@@ -256,7 +256,7 @@ def _learning(
     points: pd.DataFrame, frame: pd.DataFrame, known: Sequence[TableColumn], labels: Sequence[str]
 ) -> Iterator[Figure]:
     """Give the learning curves of a dataset."""
-    for direction, column, axis, spec in curves(points, frame, known, labels):
+    for direction, column, axis, spec in curves(points, frame, foremost(known), labels):
         title, over = clean_text(column.title), AXES[axis]
         yield _figure(
             spec,

@@ -46,6 +46,7 @@ PLOTS = {
     "tradeoff": lambda r: r.plot_tradeoff(direction="winter2summer"),
     "intervals": lambda r: r.plot_intervals("kid"),
     "curves": lambda r: r.plot_curves(over="hours"),
+    "curves of one metric": lambda r: r.plot_curves("kid"),
     "losses": lambda r: r.plot_losses("munit"),
     "sheet": lambda r: r.plot_sheet(inputs=2, samples=2, anchors=True),
 }

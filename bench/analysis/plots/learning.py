@@ -69,8 +69,14 @@ def losses(curves: pd.DataFrame) -> dict[str, Any]:
     return to_spec(alt.layer(faint, bold), 200)
 
 
+def foremost(known: Sequence[TableColumn]) -> list[TableColumn]:
+    """Return of quality, truth and diversity the first column by which methods are ranked."""
+    found = (leading(known, kind) for kind in ("quality", "truth", "diversity"))
+    return [column for column in found if column is not None]
+
+
 def curves(
-    points: pd.DataFrame, frame: pd.DataFrame, known: Sequence[TableColumn], labels: Sequence[str]
+    points: pd.DataFrame, frame: pd.DataFrame, shown: Sequence[TableColumn], labels: Sequence[str]
 ) -> Iterator[tuple[str, TableColumn, str, dict[str, Any]]]:
     """Give direction, metric, axis and specification of each curve of a dataset.
 
@@ -78,17 +84,15 @@ def curves(
     ----------
     points
         The rows of ``RunView.curves`` on the dataset.
-    frame, known
-        The summary of the dataset and its columns; of quality, truth and diversity the first one
-        by which methods are ranked is drawn.
+    frame, shown
+        The summary of the dataset, and those of its columns that are drawn.
     labels
         All labels of the run, which give the colours.
     """
     points = points.assign(hours=points["seconds"] * points["cores"] / 3600)
-    shown = [leading(known, kind) for kind in ("quality", "truth", "diversity")]
     for direction, there in points.groupby("direction", sort=False):
         anchors = frame[(frame["direction"] == direction) & frame["anchor"].astype(bool)]
-        for column in filter(None, shown):
+        for column in shown:
             mine = there[(there["metric"] == column.metric) & (there["subset"] == column.subset)]
             beside = anchors[["label", column.name]].set_axis(["label", "value"], axis=1).dropna()
             for axis in AXES if len(mine) else ():
