@@ -154,13 +154,17 @@ class Results(RunView):
         rows, known = self._rows(dataset, direction)
         points = self.curves[self.curves["dataset"].isin(rows["dataset"])]
         points = points[points["direction"].isin(rows["direction"])]
-        ranked = [column for column in known if column.higher_is_better is not None]
-        shown = dict.fromkeys([*foremost(known), *ranked])
-        made = curves(points, rows, list(shown), self._labels())
-        drawn = {column.name: spec for _, column, axis, spec in made if axis == over}
-        if not drawn:
+        measured = set(zip(points["metric"], points["subset"], strict=True))
+        ranked = {
+            column.name: column
+            for column in (*foremost(known), *known)
+            if column.higher_is_better is not None and (column.metric, column.subset) in measured
+        }
+        if not ranked:
             raise BenchError("no training was scored on its way: name iterations with score_at")
-        return Plot.of(drawn[_among("metric", metric or next(iter(drawn)), drawn)])
+        column = ranked[_among("metric", metric or next(iter(ranked)), ranked)]
+        made = curves(points, rows, [column], self._labels())
+        return Plot.of(next(spec for _, _, axis, spec in made if axis == over))
 
     def plot_losses(self, method: str | None = None) -> Plot:
         """Return the losses of a training: of a label, else of the first that has any."""

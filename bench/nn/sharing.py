@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    Derive = Callable[[Tensor], Tensor]
+    Derive = Callable[..., Tensor]
+    Key = tuple[Derive, int, tuple[object, ...]]
 
 
 class _Known(NamedTuple):
@@ -22,7 +23,7 @@ class _Known(NamedTuple):
     derived: Tensor
 
 
-_known: ContextVar[dict[tuple[Derive, int], _Known] | None] = ContextVar("_known", default=None)
+_known: ContextVar[dict[Key, _Known] | None] = ContextVar("_known", default=None)
 
 
 @contextmanager
@@ -39,18 +40,19 @@ def sharing() -> Iterator[None]:
         _known.reset(token)
 
 
-def shared(derive: Derive, weight: Tensor) -> Tensor:
-    """``derive(weight)``; within :func:`sharing` the tensor that is known, if there is one.
+def shared(derive: Derive, weight: Tensor, *options: object) -> Tensor:
+    """``derive(weight, *options)``; within :func:`sharing` the tensor that is known, if any is.
 
     A weight that was changed in place since then counts as another.
     """
     known = None if torch.compiler.is_compiling() else _known.get()
     if known is None:
-        return derive(weight)
-    entry = known.get((derive, id(weight)))
+        return derive(weight, *options)
+    key = derive, id(weight), options
+    entry = known.get(key)
     if entry is None or entry.version != weight._version:
         # With a graph even for a pass that needs none: the next one may.
         with torch.enable_grad():
-            entry = _Known(weight, weight._version, derive(weight))
-        known[derive, id(weight)] = entry
+            entry = _Known(weight, weight._version, derive(weight, *options))
+        known[key] = entry
     return entry.derived

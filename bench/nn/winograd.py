@@ -127,7 +127,6 @@ class _Kernel(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, weight: Tensor, tile: int) -> Tensor:
         out, into = weight.shape[:2]
-        ctx.tile = tile
         at = matrices(tile, weight).kernel
         return (at @ weight.reshape(out * into, SIZE * SIZE).t()).view(-1, out, into)
 
@@ -135,7 +134,7 @@ class _Kernel(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         points, out, into = grad.shape
-        at = matrices(ctx.tile, grad).kernel
+        at = matrices(_tile_of(grad), grad).kernel
         d_weight = (at.t() @ grad.reshape(points, -1)).view(SIZE, SIZE, out, into)
         return d_weight.permute(2, 3, 0, 1).contiguous(), None
 
@@ -144,10 +143,6 @@ def transform_kernel(weight: Tensor, tile: int = TILE) -> Tensor:
     """A kernel ``(O, I, 3, 3)`` at the points of a tile: ``(P, O, I)``; differentiable once."""
     kernel: Tensor = _Kernel.apply(weight, tile)
     return kernel
-
-
-def _transform_small(weight: Tensor) -> Tensor:
-    return transform_kernel(weight, SMALL_TILE)
 
 
 def _tile_of(kernel: Tensor) -> int:
@@ -282,11 +277,9 @@ def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     weight, bias
         ``(O, I, k, k)`` and ``(O,)``.
     """
-    tile = best_tile(x, weight)
-    if not tile:
-        return F.conv2d(x, weight, bias)
-    transform = transform_kernel if tile == TILE else _transform_small
-    return convolve(x, shared(transform, weight), bias)
+    if tile := best_tile(x, weight):
+        return convolve(x, shared(transform_kernel, weight, tile), bias)
+    return F.conv2d(x, weight, bias)
 
 
 class Conv2d(nn.Conv2d):

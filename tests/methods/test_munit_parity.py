@@ -181,9 +181,9 @@ def test_a_step_transforms_each_kernel_once(monkeypatch):
     monkeypatch.setattr(winograd, "best_tile", lambda x, weight: tile * (weight.shape[-1] == 3))
     transform, seen = winograd.transform_kernel, []
 
-    def counted(weight):
+    def counted(weight, tile):
         seen.append(weight)
-        return transform(weight)
+        return transform(weight, tile)
 
     monkeypatch.setattr(winograd, "transform_kernel", counted)
     nets = Networks(

@@ -43,7 +43,7 @@ class Layer(NamedTuple):
             y = winograd.convolve(x, winograd.transform_kernel(weight, tile))
             torch.autograd.grad(y, (x, weight), grad)
 
-        return {"direct": direct} | {WAYS[tile]: partial(filtered, tile) for tile in (2, 4)}
+        return {way: partial(filtered, tile) if tile else direct for tile, way in WAYS.items()}
 
     def taken(self) -> str:
         """What the rule says."""
