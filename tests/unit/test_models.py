@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -151,28 +151,35 @@ def test_cards_in_a_package_are_found(tmp_path: Path, monkeypatch: pytest.Monkey
         )
 
 
+def names(file: Path, seeds: Sequence[int]) -> list[str]:
+    """The models that a suite trains: the first seed's has its name, the others say which."""
+    return [file.stem, *(f"{file.stem}-s{seed}" for seed in seeds[1:])]
+
+
 @pytest.mark.parametrize("file", RECIPES, ids=lambda file: file.stem)
 def test_what_is_shipped_can_be_trained_again(file: Path) -> None:
-    """The suite beside it asks for what its card says was done."""
+    """The suite beside it asks for what its cards say was done, seed by seed."""
     registry = load_plugins()
     suite = make_suite(read_suite(file))
     (entry,), (data,) = suite.methods, suite.datasets
-    method, _, name = file.stem.partition("-")
-    card = open_model(registry.model(f"{method}@{name}")).card
-    told, spec = card.training, registry.method(method)
-    values = dict(spec.presets[suite.preset])
-    if entry.model:
-        values = open_model(registry.model(entry.full_name)).card.training.config
-    config = spec.config(**{**values, **entry.config})
-    assert config.model_dump(mode="json", exclude_defaults=True) == told.config
-    assert (entry.budget, suite.seeds) == (told.budget, (told.seed,))
-    assert suite.precision == told.precision or (suite.precision, told.precision) == (
-        "auto",
-        "fp32",
-    )
-    assert (data.name, data.size, data.config) == (told.dataset, told.size, told.dataset_config)
-    assert bool(told.begun_with) == bool(entry.model)
+    for seed, title in zip(suite.seeds, names(file, suite.seeds), strict=True):
+        method, _, name = title.partition("-")
+        card = open_model(registry.model(f"{method}@{name}")).card
+        told, spec = card.training, registry.method(method)
+        values = dict(spec.presets[suite.preset])
+        if entry.model:
+            values = open_model(registry.model(entry.full_name)).card.training.config
+        config = spec.config(**{**values, **entry.config})
+        assert config.model_dump(mode="json", exclude_defaults=True) == told.config
+        assert (entry.budget, seed) == (told.budget, told.seed)
+        assert suite.precision == told.precision or (suite.precision, told.precision) == (
+            "auto",
+            "fp32",
+        )
+        assert (data.name, data.size, data.config) == (told.dataset, told.size, told.dataset_config)
+        assert bool(told.begun_with) == bool(entry.model)
 
 
 def test_every_model_that_is_shipped_has_its_suite() -> None:
-    assert {file.stem for file in RECIPES} == {file.stem for file in ROOT.glob("*/weights/*.json")}
+    trained = {name for file in RECIPES for name in names(file, make_suite(read_suite(file)).seeds)}
+    assert trained == {file.stem for file in ROOT.glob("*/weights/*.json")}
