@@ -162,14 +162,13 @@ def test_what_is_shipped_can_be_trained_again(file: Path) -> None:
     registry = load_plugins()
     suite = make_suite(read_suite(file))
     (entry,), (data,) = suite.methods, suite.datasets
+    spec = registry.method(file.stem.partition("-")[0])
+    values = dict(spec.presets[suite.preset])
+    if entry.model:
+        values = open_model(registry.model(entry.full_name)).card.training.config
+    config = spec.config(**{**values, **entry.config})
     for seed, title in zip(suite.seeds, names(file, suite.seeds), strict=True):
-        method, _, name = title.partition("-")
-        card = open_model(registry.model(f"{method}@{name}")).card
-        told, spec = card.training, registry.method(method)
-        values = dict(spec.presets[suite.preset])
-        if entry.model:
-            values = open_model(registry.model(entry.full_name)).card.training.config
-        config = spec.config(**{**values, **entry.config})
+        told = open_model(registry.model(title.replace("-", "@", 1))).card.training
         assert config.model_dump(mode="json", exclude_defaults=True) == told.config
         assert (entry.budget, seed) == (told.budget, told.seed)
         assert suite.precision == told.precision or (suite.precision, told.precision) == (
