@@ -69,7 +69,10 @@ def test_the_numbers_are_those_of_the_run(run: RunView, told: dict[str, Any]) ->
     assert "| `cyclegan` | `precision=fp32`, `budget=300it` |" in settings
     assert "identity" not in settings
     ends = text.split("## Which is better at the end\n")[1]
-    assert "`munit` − `cyclegan`" in ends or "`cyclegan` − `munit`" in ends
+    pairs = [line for line in ends.splitlines() if line.startswith("### ")]
+    assert pairs == ["### `munit` − `cyclegan`"]
+    ways = [line.split(" | ")[0] for line in ends.splitlines() if " | KID" in line]
+    assert ways == ["| summer2winter", "| winter2summer"]
     assert "identity" not in ends
 
 
@@ -96,9 +99,10 @@ def test_the_committed_page_is_that_of_the_committed_numbers() -> None:
 def test_the_suite_compares_what_two_settings_bring() -> None:
     suite = make_suite(read_suite(ROOT / "suites" / "recipes.toml"))
     shipped = make_suite(read_suite(ROOT / "suites" / "models" / "munit-seasons-64.toml"))
-    old, new = (entry for entry in suite.methods if entry.budget)
+    old, new, half = (entry for entry in suite.methods if entry.budget)
     averaged = old.config | {"ema": 0.999}
     assert averaged.items() < shipped.methods[0].config.items()
-    assert new.config == averaged | {"lr_steps": 2}
-    assert new.budget == old.budget
+    assert new.config == half.config == averaged | {"lr_steps": 2, "recon_x_cyc_w": 5.0}
+    assert new.budget == old.budget == half.budget
+    assert (old.precision, new.precision, half.precision) == (None, None, "bf16")
     assert suite.datasets[0].config == shipped.datasets[0].config and len(suite.seeds) == 3
