@@ -71,7 +71,7 @@ def test_the_numbers_are_those_of_the_run(run: RunView, told: dict[str, Any]) ->
     ends = text.split("## Which is better at the end\n")[1]
     pairs = [line for line in ends.splitlines() if line.startswith("### ")]
     assert pairs == ["### `munit` − `cyclegan`"]
-    ways = [line.split(" | ")[0] for line in ends.splitlines() if " | KID" in line]
+    ways = [line.split(" | ")[0] for line in ends.splitlines() if " | Diversity" in line]
     assert ways == ["| summer2winter", "| winter2summer"]
     assert "identity" not in ends
 
