@@ -75,9 +75,9 @@ def document(told: Facts) -> str:
         [
             "# How long is long enough\n\n"
             "`make recipes` makes this page: it runs `suites/recipes.toml`, which trains MUNIT "
-            "with two recipes for as many iterations of one core, and with the newer one at half "
-            "precision, too, several times each, scores the trainings on the way, and prints what "
-            "was measured. No number here is typed; docs/recipes.json has all of them. "
+            "with two recipes for the same number of iterations on one core, with the newer one at "
+            "half precision, too, several times each, scores the trainings on the way, and prints "
+            "what was measured. No number here is typed; docs/recipes.json has all of them. "
             f"Made by commit `{told['commit'] or 'unknown'}` on {told['hardware'] or 'a CPU'}.\n",
             *_settings(told),
             *_curves(told),
@@ -157,24 +157,24 @@ def _differences(told: Facts) -> Iterator[str]:
         "The paired comparison of the run over inputs and training seeds, with p of a sign-swap "
         "test, adjusted by Holm.\n"
     )
-    for pair in dict.fromkeys((row["label_a"], row["label_b"]) for row in told["comparisons"]):
-        names = [f"`{label}`" for label in pair]
-        rows = []
-        for row in told["comparisons"]:
-            column = told["columns"].get(row["metric"])
-            if column is None or (row["label_a"], row["label_b"]) != pair:
-                continue
-            ends = row["difference"], row["low"], row["high"]
-            rows.append(
-                [
-                    row["direction"],
-                    title(column),
-                    signed(row["difference"]),
-                    format_interval(*ends),
-                    format_p(float("nan") if row["p_adjusted"] is None else row["p_adjusted"]),
-                    winner(ends, column["better"], names),
-                ]
-            )
+    pairs: dict[tuple[str, str], list[list[str]]] = {}
+    for row in told["comparisons"]:
+        column = told["columns"].get(row["metric"])
+        if column is None:
+            continue
+        names = f"`{row['label_a']}`", f"`{row['label_b']}`"
+        ends = row["difference"], row["low"], row["high"]
+        pairs.setdefault(names, []).append(
+            [
+                row["direction"],
+                title(column),
+                signed(row["difference"]),
+                format_interval(*ends),
+                format_p(float("nan") if row["p_adjusted"] is None else row["p_adjusted"]),
+                winner(ends, column["better"], names),
+            ]
+        )
+    for names, rows in pairs.items():
         yield f"### {' − '.join(names)}\n"
         yield table(["direction", "metric", "difference", "interval", "p", "better"], rows)
 

@@ -96,7 +96,7 @@ def test_the_committed_page_is_that_of_the_committed_numbers() -> None:
     assert (ROOT / "docs" / "recipes.md").read_text("utf-8") == page
 
 
-def test_the_suite_compares_what_two_settings_bring() -> None:
+def test_the_suite_compares_two_recipes_and_two_precisions() -> None:
     suite = make_suite(read_suite(ROOT / "suites" / "recipes.toml"))
     shipped = make_suite(read_suite(ROOT / "suites" / "models" / "munit-seasons-64.toml"))
     old, new, half = (entry for entry in suite.methods if entry.budget)
