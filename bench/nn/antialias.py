@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench.nn.sharing import shared
-from bench.nn.upsample import add_ring, collapse, edge_pair
+from bench.nn.upsample import add_ring, collapse, edge_pair, edges
 from bench.nn.winograd import conv2d
 
 # [p][a][k]: what tap k of a 3x3 kernel, at the doubled row 2i + p + k - 1, reads of row
@@ -126,8 +126,9 @@ def blur_up_conv3(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tens
     offset = None if bias is None else bias.repeat_interleave(4)
     y = F.pixel_shuffle(conv2d(F.pad(x, (1, 1, 1, 1), "replicate"), small, offset), 2)
     # The corners of that ring belong to its rows.
-    top, bottom = (F.pad(_doubled(x[:, :, i]), (1, 1), "replicate") for i in (0, -1))
-    left, right = (F.pad(_doubled(x[..., i]), (1, 1)) for i in (0, -1))
+    above, below, before, behind = edges(x, 1)
+    top, bottom = (F.pad(_doubled(at[:, :, 0]), (1, 1), "replicate") for at in (above, below))
+    left, right = (F.pad(_doubled(at[..., 0]), (1, 1)) for at in (before, behind))
     rows = edge_pair(top, bottom, torch.cat([weight[:, :, 0], weight[:, :, 2]]))
     columns = edge_pair(left, right, torch.cat([weight[..., 0], weight[..., 2]]))
     return add_ring(y, -rows, -columns)

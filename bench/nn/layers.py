@@ -27,6 +27,17 @@ class InstanceNorm(nn.Module):
         return instance_norm(x)
 
 
+def laid_out(images: Tensor) -> Tensor:
+    """Return `images`, in memory as networks compute them fastest; ``(B, C, H, W)``.
+
+    On a CPU the channels of a pixel lie together: convolutions read whole vectors of them, and
+    layers keep the order. A GPU decides for itself (:mod:`bench.training.tuning`).
+    """
+    if images.device.type != "cpu":
+        return images
+    return images.contiguous(memory_format=torch.channels_last)
+
+
 _INSIDE = 0.99
 """Largest magnitude that is still taken through the inverse of tanh."""
 

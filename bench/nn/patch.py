@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from torch import nn
 
 from bench.nn.antialias import BlurDown
-from bench.nn.layers import InstanceNorm
+from bench.nn.layers import InstanceNorm, laid_out
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -69,7 +69,7 @@ class PatchDiscriminator(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Images ``(B, C, H, W)`` in ``[-1, 1]`` to one raw score a patch, ``(B, 1, h, w)``."""
-        scores: Tensor = self.model(images)
+        scores: Tensor = self.model(laid_out(images))
         return scores
 
 

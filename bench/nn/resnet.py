@@ -14,7 +14,7 @@ from torch import nn
 
 from bench.api import BenchError
 from bench.nn.antialias import BlurDown, BlurUp, BlurUpConv
-from bench.nn.layers import InstanceNorm, edited
+from bench.nn.layers import InstanceNorm, edited, laid_out
 from bench.nn.state import INPUT_SKIP, drop_statistics, mark_input_skip
 from bench.nn.upsample import conv_few_outputs
 from bench.nn.winograd import Conv2d
@@ -139,7 +139,7 @@ class ResnetGenerator(nn.Module):
     def _run(
         self, x: Tensor, indices: Iterable[int], keep: Sequence[int]
     ) -> tuple[Tensor, list[Tensor]]:
-        maps = []
+        x, maps = laid_out(x), []
         for index in indices:
             layer = self.model[index]
             if index - 1 in keep and isinstance(layer, nn.ReLU):

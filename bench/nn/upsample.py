@@ -20,6 +20,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from bench.nn.sharing import shared
 from bench.nn.winograd import conv2d
@@ -108,6 +109,40 @@ def add_ring(x: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     return out
 
 
+class _Edges(torch.autograd.Function):
+    """As one function its backward fills maps once; autograd's slices would for every line."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, depth: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        ctx.save_for_backward(x)
+        ctx.depth = depth
+        edges = x[:, :, :depth], x[:, :, -depth:], x[..., :depth], x[..., -depth:]
+        top, bottom, left, right = (edge.clone() for edge in edges)
+        return top, bottom, left, right
+
+    @staticmethod
+    @once_differentiable
+    def backward(
+        ctx: Any, top: Tensor, bottom: Tensor, left: Tensor, right: Tensor
+    ) -> tuple[Tensor, None]:
+        (x,), depth = ctx.saved_tensors, ctx.depth
+        d_x = torch.zeros_like(x)
+        d_x[:, :, :depth] += top
+        d_x[:, :, -depth:] += bottom
+        d_x[..., :depth] += left
+        d_x[..., -depth:] += right
+        return d_x, None
+
+
+def edges(x: Tensor, depth: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Top, bottom, left and right of maps ``(B, C, H, W)``: their outermost `depth` lines.
+
+    ``(B, C, depth, W)`` twice and ``(B, C, H, depth)`` twice; for :func:`edge_pair`.
+    """
+    found: tuple[Tensor, Tensor, Tensor, Tensor] = _Edges.apply(x, depth)
+    return found
+
+
 def edge_pair(first: Tensor, last: Tensor, kernels: Tensor) -> Tensor:
     """Two lines through kernels of their own.
 
@@ -141,12 +176,13 @@ def _ring(x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
         return F.pad(line.repeat_interleave(2, -1), (2, 2), mode)
 
     # Padding rows: the reflected row 1 stands where the replicated row 0 stood.
-    top = doubled(x[:, :, 1], "reflect") - doubled(x[:, :, 0], "replicate")
-    bottom = doubled(x[:, :, -2], "reflect") - doubled(x[:, :, -1], "replicate")
+    above, below, before, behind = edges(x, 2)
+    top = doubled(above[:, :, 1], "reflect") - doubled(above[:, :, 0], "replicate")
+    bottom = doubled(below[:, :, 0], "reflect") - doubled(below[:, :, 1], "replicate")
     # Padding columns likewise, without the corners, which the rows have already brought.
     left, right = (
         F.pad(F.pad(side.repeat_interleave(2, -1), (1, 1), "replicate"), (1, 1))
-        for side in (x[:, :, :, 1] - x[:, :, :, 0], x[:, :, :, -2] - x[:, :, :, -1])
+        for side in (before[..., 1] - before[..., 0], behind[..., 0] - behind[..., 1])
     )
     rows = edge_pair(top, bottom, torch.cat([weight[:, :, 0], weight[:, :, 4]]))
     columns = edge_pair(left, right, torch.cat([weight[:, :, :, 0], weight[:, :, :, 4]]))

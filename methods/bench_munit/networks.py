@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench.nn.antialias import BlurUpConv
+from bench.nn.layers import laid_out
 from bench.nn.norms import SampleNorm, adain, at_least_float32, instance_norm
 from bench.nn.upsample import conv_few_outputs, upsample_conv5
 from bench.nn.winograd import Conv2d
@@ -256,6 +257,7 @@ class Generator(nn.Module):
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Images ``(B, 3, H, W)`` in [-1, 1] to content and style ``(B, style_dim, 1, 1)``."""
+        x = laid_out(x)
         return self.enc_content(x), self.enc_style(x)
 
     def decode(self, content: Tensor, style: Tensor) -> Tensor:
@@ -283,7 +285,7 @@ class Discriminator(nn.Module):
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """``(B, 3, H, W)`` in [-1, 1] to one ``(B, 1, h, w)`` map for each scale."""
-        maps = []
+        x, maps = laid_out(x), []
         for index, cnn in enumerate(self.cnns):
             if index:
                 x = F.avg_pool2d(x, 3, 2, 1, count_include_pad=False)

@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 
 from bench.nn import winograd
+from bench.nn.layers import laid_out
 from tests.speed.steps import interleaved
 from tests.speed.test_steps import told
 
@@ -32,9 +33,10 @@ class Layer(NamedTuple):
 
     def ways(self) -> dict[str, Callable[[], None]]:
         """Forward and backward, the kernel's transform and its gradient counted as well."""
-        x = torch.randn(self.batch, self.into, self.side + 2, self.side + 2, requires_grad=True)
+        side = self.side + 2
+        x = laid_out(torch.randn(self.batch, self.into, side, side)).requires_grad_()
         weight = torch.randn(self.out, self.into, 3, 3, requires_grad=True)
-        grad = torch.randn(self.batch, self.out, self.side, self.side)
+        grad = laid_out(torch.randn(self.batch, self.out, self.side, self.side))
 
         def direct() -> None:
             torch.autograd.grad(F.conv2d(x, weight), (x, weight), grad)

@@ -160,7 +160,7 @@ STALE: dict[str, tuple[str, str, str]] = {
     "bench/training/watch.py": (ALL, ALL, NONE),
     "bench/nn/antialias.py": (ALL, ALL, NONE),
     "bench/nn/init.py": (ALL, ALL, ALL),
-    "bench/nn/layers.py": (NONE, ALL, NONE),
+    "bench/nn/layers.py": (ALL, ALL, NONE),
     "bench/nn/losses.py": (ALL, ALL, NONE),
     "bench/nn/norms.py": (ALL, ALL, NONE),
     "bench/nn/padding.py": (MADE, MADE, MADE),
