@@ -168,20 +168,17 @@ def _to_points(x: Tensor, tile: int) -> Tensor:
 
 def _to_points_transposed(values: Tensor, shape: torch.Size, tile: int) -> Tensor:
     """The transpose of :func:`_to_points`: overlapping tiles are added up."""
-    batch, height, width, into = shape
-    down, across = _tiles(tile, height, width)
     at, side = matrices(tile, values).image, tile + SIZE - 1
     tiles = at.t() @ values.view(side * side, -1)
-    tiles = tiles.view(side, side, batch, down, across, into)
+    x = values.new_zeros(shape)
+    to = x.unfold(1, side, tile).unfold(2, side, tile).permute(4, 5, 0, 1, 2, 3)
+    tiles = tiles.view(to.shape)
     # A tile owns its first rows and columns and lends the last two to the next one.
-    lent = side - tile
-    x = values.new_zeros(batch, down + 1, tile, across + 1, tile, into)
-    to = x.permute(2, 4, 0, 1, 3, 5)
-    to[:, :, :, :-1, :-1] = tiles[:tile, :tile]
-    to[:lent, :, :, 1:, :-1] += tiles[tile:, :tile]
-    to[:, :lent, :, :-1, 1:] += tiles[:tile, tile:]
-    to[:lent, :lent, :, 1:, 1:] += tiles[tile:, tile:]
-    return x.view(batch, (down + 1) * tile, -1, into)[:, :height, :width]
+    own, lent = slice(tile), slice(tile, side)
+    to[own, own] = tiles[own, own]
+    for rows, columns in ((lent, own), (own, lent), (lent, lent)):
+        to[rows, columns] += tiles[rows, columns]
+    return x
 
 
 def _outputs(values: Tensor, tile: int, batch: int, down: int, across: int) -> Tensor:
@@ -268,7 +265,7 @@ def best_tile(x: Tensor, weight: Tensor) -> int:
     ):
         return 0
     tiles = {tile: len(x) * math.prod(_tiles(tile, *x.shape[-2:])) for tile in _POINTS}
-    if tiles[TILE] >= 64 and tiles[TILE] * out * into >= 128**3:
+    if tiles[TILE] >= 64 and tiles[TILE] * out * into >= 64 * 128**2:
         return TILE
     return SMALL_TILE if tiles[SMALL_TILE] >= 64 and out * into >= 256**2 else 0
 

@@ -89,12 +89,13 @@ def test_the_usual_points_lose_more(monkeypatch):
     ("channels", "size", "kernel", "stride", "dtype", "expected"),
     [
         (256, 32, 3, 1, torch.float32, 4),
-        (128, 48, 3, 1, torch.float32, 4),
+        (128, 32, 3, 1, torch.float32, 4),
+        (64, 64, 3, 1, torch.float32, 4),
         (256, 28, 3, 1, torch.float32, 2),  # few tiles
         (256, 16, 3, 1, torch.float32, 2),
         (256, 14, 3, 1, torch.float32, 0),  # fewer
         (128, 16, 3, 1, torch.float32, 0),  # few of both
-        (128, 32, 3, 1, torch.float32, 0),
+        (64, 60, 3, 1, torch.float32, 0),
         (32, 128, 3, 1, torch.float32, 0),  # few channels
         (256, 32, 3, 1, torch.bfloat16, 0),
         (256, 32, 5, 1, torch.float32, 0),
