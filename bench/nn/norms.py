@@ -52,8 +52,9 @@ class _ChannelsLast(torch.autograd.Function):
         mean = wide.mean((2, 3), keepdim=True)
         y = wide - mean
         inverse = (y.square().mean((2, 3), keepdim=True) + eps).rsqrt_()
-        ctx.save_for_backward(x, weight, mean, inverse)
-        y *= inverse if weight is None else inverse * weight[:, :, None, None]
+        scale = inverse if weight is None else inverse * weight[:, :, None, None]
+        ctx.save_for_backward(x, mean, inverse, scale)
+        y *= scale
         if bias is not None:
             y += bias[:, :, None, None]
         return y.to(x.dtype)
@@ -61,13 +62,12 @@ class _ChannelsLast(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None, None]:
-        x, weight, mean, inverse = ctx.saved_tensors
+        x, mean, inverse, scale = ctx.saved_tensors
         _, to_bias, to_weight, _ = ctx.needs_input_grad
         g = at_least_float32(grad.contiguous(memory_format=torch.channels_last))
         centred = at_least_float32(x) - mean
         total = g.sum((2, 3), keepdim=True)
         dot = (g * centred).sum((2, 3), keepdim=True)
-        scale = inverse if weight is None else inverse * weight[:, :, None, None]
         # y = (x - m) / s · w: dx = (g - mean(g) - (x - m) · mean(g (x - m)) / s²) / s · w
         share = scale / -x[0, 0].numel()
         dx = torch.addcmul(total * share, g, scale)

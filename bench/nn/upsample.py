@@ -116,8 +116,8 @@ class _Edges(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, depth: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         ctx.save_for_backward(x)
         ctx.depth = depth
-        edges = x[:, :, :depth], x[:, :, -depth:], x[..., :depth], x[..., -depth:]
-        top, bottom, left, right = (edge.clone() for edge in edges)
+        lines = x[:, :, :depth], x[:, :, -depth:], x[..., :depth], x[..., -depth:]
+        top, bottom, left, right = (line.clone() for line in lines)
         return top, bottom, left, right
 
     @staticmethod

@@ -89,6 +89,7 @@ def test_the_usual_points_lose_more(monkeypatch):
     ("channels", "size", "kernel", "stride", "dtype", "expected"),
     [
         (256, 32, 3, 1, torch.float32, 4),
+        (128, 48, 3, 1, torch.float32, 4),
         (128, 32, 3, 1, torch.float32, 4),
         (64, 64, 3, 1, torch.float32, 4),
         (256, 28, 3, 1, torch.float32, 2),  # few tiles
