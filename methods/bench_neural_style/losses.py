@@ -12,7 +12,7 @@ import torch
 from bench.nn.norms import at_least_float32
 from bench.nn.precision import products_like_convolutions
 
-__all__ = ["content_loss", "gram", "row_sum", "style_loss", "total_variation"]
+__all__ = ["content_loss", "gram", "products", "row_sum", "style_loss", "total_variation"]
 
 _BLOCK = 256
 
@@ -26,23 +26,24 @@ class _Gram(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, rows: torch.Tensor) -> torch.Tensor:  # rows: (B, HW, C)
         ctx.save_for_backward(rows)
-        return _products(rows.transpose(1, 2), rows).div_(rows.shape[1])
+        with products_like_convolutions():
+            return products(rows.transpose(1, 2), rows).div_(rows.shape[1])
 
     @staticmethod
     def backward(ctx: Any, *grads: torch.Tensor) -> torch.Tensor:
         (rows,) = ctx.saved_tensors
         symmetric = (grads[0] + grads[0].transpose(1, 2)).div_(rows.shape[1])
-        return _products(rows, symmetric)
+        with products_like_convolutions():
+            return products(rows, symmetric)
 
 
-def _products(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    """``a @ b`` of every image, each the same bit for bit whatever the other images are.
+def products(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """``a @ b`` of every row, each the same bit for bit whatever the other rows are.
 
     On a CPU the threads share the products of a batch, but divide the sums of a single one.
     """
     if a.device.type != "cpu":
-        with products_like_convolutions():
-            return torch.bmm(a, b)
+        return torch.bmm(a, b)
     out = a.new_empty(len(a), a.shape[1], b.shape[2])
     for left, right, into in zip(a, b, out, strict=True):
         torch.mm(left, right, out=into)

@@ -10,6 +10,14 @@ from bench_neural_style.lbfgs import BatchedLBFGS
 from bench_neural_style.losses import row_sum
 
 
+@pytest.fixture
+def two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
 def problem(x):
     """A curved valley in every row; (B, n) to (B,)."""
     valley = 10 * (x[:, 1:] - x[:, :-1].square()).square()
@@ -131,6 +139,24 @@ def test_rows_do_not_depend_on_their_number():
     together = ours(start, 6, bowl)
     for index in range(3):
         assert torch.equal(ours(start[index : index + 1], 6, bowl)[0], together[index])
+
+
+def test_nor_do_they_where_threads_share_the_work(two_threads):
+    """A product of one row is divided among threads, those of several rows are not."""
+    torch.manual_seed(0)
+    start, slope = torch.randn(3, 12288), torch.linspace(0.1, 3, 12288)
+
+    def end(x):
+        x = x.clone()
+        optimizer = BatchedLBFGS(x)
+        for iteration in range(8):
+            falling = torch.full((len(x),), 1 / (1 + iteration))
+            optimizer.step(x, falling, slope * (x - 1))
+        return x
+
+    together = end(start)
+    for index in range(3):
+        assert torch.equal(end(start[index : index + 1])[0], together[index])
 
 
 def test_nothing_is_read_back_to_the_host():
