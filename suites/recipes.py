@@ -75,8 +75,8 @@ def document(told: Facts) -> str:
         [
             "# How long is long enough\n\n"
             "`make recipes` makes this page: it runs `suites/recipes.toml`, which trains MUNIT "
-            "with two recipes for the same number of iterations on one core, with the newer one at "
-            "half precision, too, several times each, scores the trainings on the way, and prints "
+            "with two recipes for about the same time of one core, with the newer one at half "
+            "precision, too, several times each, scores the trainings on the way, and prints "
             "what was measured. No number here is typed; docs/recipes.json has all of them. "
             f"Made by commit `{told['commit'] or 'unknown'}` on {told['hardware'] or 'a CPU'}.\n",
             *_settings(told),
