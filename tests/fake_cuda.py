@@ -65,18 +65,23 @@ class Product:
     what: str
     dtype: torch.dtype
     tf32: bool
-    where: str
+    where: tuple[str, ...]
+    """The lines of this project that led to it, the innermost first."""
 
 
-def _where() -> str:
-    """The innermost line of this project, tests aside, that led here."""
+def _lines() -> Iterator[str]:
+    """The lines of this project, tests aside, that led here, the innermost first."""
     frame = sys._getframe(1)
     while frame is not None:
         file = frame.f_code.co_filename
         if file.startswith(_SOURCES):
-            return f"{file.removeprefix(_ROOT)}:{frame.f_lineno}"
+            yield f"{file.removeprefix(_ROOT)}:{frame.f_lineno}"
         frame = frame.f_back
-    return "a test"
+
+
+def _where() -> str:
+    """The innermost line of this project, tests aside, that led here."""
+    return next(_lines(), "a test")
 
 
 class _Fake(FakeTensorMode):
@@ -151,7 +156,7 @@ class Recorder(TorchDispatchMode):
                     self.note(PAGEABLE, f"{func} by an index on the CPU")
         elif func in (aten.mm.default, aten.bmm.default, aten.addmm.default, aten.baddbmm.default):
             tf32 = torch.backends.cuda.matmul.allow_tf32
-            self.products.append(Product(str(func), tensors[-1].dtype, tf32, _where()))
+            self.products.append(Product(str(func), tensors[-1].dtype, tf32, tuple(_lines())))
         elif func in (aten._fused_adam_.default, aten._fused_adam_.tensor_lr):
             return _fused_adam(*args, **kwargs)
         return func(*args, **kwargs)
