@@ -33,7 +33,7 @@ study: $(STAMP)
 		$(if $(wildcard $(STUDY)/suite.toml),--resume)
 	$(BIN)/python -m suites.study $(STUDY)
 
-# docs/recipes.md: nine trainings of ten minutes of a core (three in bf16, longer without AMX), scored on the way.
+# docs/recipes.md: nine trainings of ten to fifteen minutes of a core (three in bf16, longer without AMX).
 RECIPES ?= runs/recipes
 recipes: $(STAMP)
 	$(BIN)/bench run suites/recipes.toml --out $(RECIPES) $(if $(wildcard $(RECIPES)/suite.toml),--resume)

@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import torch
 
-from bench_neural_style.losses import products, row_sum
+from bench_neural_style.losses import row_products, row_sum
 
 _MIN_CURVATURE = 1e-10
 """A pair with less curvature ``y's`` is not stored; the value is torch.optim.LBFGS's."""
@@ -95,8 +95,8 @@ class BatchedLBFGS:
             bound = self._lowest + _OVERSHOOT * self._lowest.abs()
             refused = ~(loss <= bound)  # a NaN is refused, too
             used = min(self.iteration, self.history)
-            seen = self._remember(grad, used, ~refused[:, 0])
-            direction = self._direction(grad, seen, used)
+            products = self._remember(grad, used, ~refused[:, 0])
+            direction = self._direction(grad, products, used)
             length = torch.full_like(grad[:, :1], self.learning_rate)
         descent = row_sum(grad * direction)[:, None]
         moving = (grad.abs().amax(1, keepdim=True) > self.tolerance_grad) & (
@@ -128,8 +128,8 @@ class BatchedLBFGS:
         self._y[row, slot] = torch.where(keep, change, self._y[row, slot])
 
         columns = torch.stack([grad.neg(), change], dim=2)  # (B, n, 2)
-        with_s = products(self._s[:, :used], columns).double()
-        with_y = products(self._y[:, :used], columns).double()
+        with_s = row_products(self._s[:, :used], columns).double()
+        with_y = row_products(self._y[:, :used], columns).double()
         sy, yy = self._sy[:, :used, :used], self._yy[:, :used, :used]
         sy[row, :, slot] = torch.where(keep, with_s[:, :, 1], sy[row, :, slot])
         new = torch.where(keep, with_y[:, :, 1], yy[row, :, slot])
@@ -141,7 +141,7 @@ class BatchedLBFGS:
         return with_s[:, :, 0], with_y[:, :, 0]
 
     def _direction(
-        self, grad: torch.Tensor, seen: tuple[torch.Tensor, torch.Tensor], used: int
+        self, grad: torch.Tensor, products: tuple[torch.Tensor, torch.Tensor], used: int
     ) -> torch.Tensor:
         """``-H g`` of every row, (B, n)."""
         # Slots are reused in a ring: put them in order of age first.
@@ -151,7 +151,7 @@ class BatchedLBFGS:
         down = order[:, :, None].expand(-1, -1, used)
         r = self._sy[:, :used, :used].gather(1, down).gather(2, across).triu()
         yy = self._yy[:, :used, :used].gather(1, down).gather(2, across)
-        sq, yq = (product.gather(1, order)[:, :, None] for product in seen)
+        sq, yq = (product.gather(1, order)[:, :, None] for product in products)
 
         diagonal = r.diagonal(dim1=1, dim2=2)
         empty = diagonal == 0
@@ -166,6 +166,6 @@ class BatchedLBFGS:
         delta = torch.zeros_like(delta[:, :, 0]).scatter(1, order, delta[:, :, 0])
         kind = grad.dtype
         direction: torch.Tensor = grad * -self._gamma.to(kind)
-        direction += products(delta.to(kind)[:, None], self._s[:, :used])[:, 0]
-        direction -= products((alpha * self._gamma).to(kind)[:, None], self._y[:, :used])[:, 0]
+        direction += row_products(delta.to(kind)[:, None], self._s[:, :used])[:, 0]
+        direction -= row_products((alpha * self._gamma).to(kind)[:, None], self._y[:, :used])[:, 0]
         return direction

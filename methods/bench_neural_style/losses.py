@@ -12,7 +12,7 @@ import torch
 from bench.nn.norms import at_least_float32
 from bench.nn.precision import products_like_convolutions
 
-__all__ = ["content_loss", "gram", "products", "row_sum", "style_loss", "total_variation"]
+__all__ = ["content_loss", "gram", "row_products", "row_sum", "style_loss", "total_variation"]
 
 _BLOCK = 256
 
@@ -27,17 +27,17 @@ class _Gram(torch.autograd.Function):
     def forward(ctx: Any, rows: torch.Tensor) -> torch.Tensor:  # rows: (B, HW, C)
         ctx.save_for_backward(rows)
         with products_like_convolutions():
-            return products(rows.transpose(1, 2), rows).div_(rows.shape[1])
+            return row_products(rows.transpose(1, 2), rows).div_(rows.shape[1])
 
     @staticmethod
     def backward(ctx: Any, *grads: torch.Tensor) -> torch.Tensor:
         (rows,) = ctx.saved_tensors
         symmetric = (grads[0] + grads[0].transpose(1, 2)).div_(rows.shape[1])
         with products_like_convolutions():
-            return products(rows, symmetric)
+            return row_products(rows, symmetric)
 
 
-def products(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+def row_products(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     """``a @ b`` of every row, each the same bit for bit whatever the other rows are.
 
     On a CPU the threads share the products of a batch, but divide the sums of a single one.
