@@ -34,6 +34,14 @@ class MUNITConfig(SourceNegatives, StepConfig):
     dis_n_layer: int = Field(4, ge=1, description="stride-2 convolutions at each scale")
     dis_num_scales: int = Field(3, ge=1, description="scales, each half the one before")
 
+    content_jitter: float = Field(
+        0.0,
+        ge=0,
+        description="strength of the smooth random colours that are added to a training image "
+        "before its content is read, so that light and weather are left to the style; images "
+        "are in [-1, 1]; not published",
+    )
+
     # loss weights
     gan_w: float = Field(1.0, ge=0)
     recon_x_w: float = Field(10.0, ge=0, description="image reconstruction")

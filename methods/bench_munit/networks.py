@@ -255,10 +255,14 @@ class Generator(nn.Module):
         self.dec = Decoder(channels, config.n_downsample, config.n_res, antialias=config.antialias)
         self.mlp = StyleMLP(config.style_dim, config.mlp_dim, 4 * config.n_res * channels)
 
-    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Images ``(B, 3, H, W)`` in [-1, 1] to content and style ``(B, style_dim, 1, 1)``."""
+    def encode(self, x: Tensor, recoloured: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Images ``(B, 3, H, W)`` in [-1, 1] to content and style ``(B, style_dim, 1, 1)``.
+
+        Content is read from `recoloured` where it is given, style from `x`.
+        """
         x = laid_out(x)
-        return self.enc_content(x), self.enc_style(x)
+        seen = x if recoloured is None else laid_out(recoloured)
+        return self.enc_content(seen), self.enc_style(x)
 
     def decode(self, content: Tensor, style: Tensor) -> Tensor:
         """Codes to images in [-1, 1]."""

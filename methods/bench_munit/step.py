@@ -2,7 +2,8 @@
 
 The step is a function of networks, optimisers, a batch and style codes; it draws nothing.
 It computes what the original's two updates compute, with what is known beforehand to be
-unused or equal left out:
+unused or equal left out (and, where `content_jitter` is not 0, content codes are read from
+recoloured images):
 
 - the discriminator update does not change the generators, so the images are encoded once
   for both updates, and not through the style encoder for the first;
@@ -21,6 +22,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench.nn.sharing import sharing
@@ -80,6 +82,34 @@ class Networks:
         yield from self.dis_b.parameters()
 
 
+TINTS = 3, 3, 3
+"""Channels, rows and columns of the colours that are spread over an image."""
+
+
+def recolour(x: Tensor, tints: Tensor, strength: float) -> Tensor:
+    """Return images with a smooth field of random colours added: another light, the same edges.
+
+    A change that is the same everywhere would not do: the first instance norm takes most of it
+    away, and a sky that is blue beside a grey ground stays so.
+
+    Parameters
+    ----------
+    x
+        ``(B, 3, H, W)`` in [-1, 1].
+    tints
+        Standard normal ``(B, *TINTS)``, spread over the image by bilinear interpolation.
+    strength
+        What they are multiplied with.
+
+    Returns
+    -------
+    Tensor
+        Like `x`, in [-1, 1].
+    """
+    field = F.interpolate(tints.to(x), size=x.shape[-2:], mode="bilinear", align_corners=True)
+    return (x + strength * field).clamp_(-1, 1)
+
+
 def _judge(dis: Discriminator, fake: Tensor, real: Tensor, source: Tensor, share: float) -> Tensor:
     """A discriminator's loss; all it is to judge goes through it at once."""
     seen = (fake.to(real.dtype), real, *((source,) if share else ()))
@@ -101,6 +131,7 @@ def train_step(
     styles: Styles,
     config: MUNITConfig,
     *,
+    tints: Tensor | None = None,
     autocast: Callable[[], AbstractContextManager[object]] = nullcontext,
     perceptual: Callable[[Tensor, Tensor], Tensor] | None = None,
 ) -> dict[str, Tensor]:
@@ -116,6 +147,8 @@ def train_step(
         The four draws.
     config
         The loss weights.
+    tints
+        ``(2, B, *TINTS)``, for the images of a and of b; needed where ``content_jitter`` is not 0.
     autocast
         Precision of the forward passes. Every pass gets a context of its own: the weights
         that autocast keeps converted must not go from a pass without a graph into one with.
@@ -127,9 +160,14 @@ def train_step(
     dict of Tensor
         Detached scalars on the device.
     """
+    seen_a = seen_b = None
+    if config.content_jitter > 0:
+        assert tints is not None, "content_jitter needs tints"
+        seen_a = recolour(x_a, tints[0], config.content_jitter)
+        seen_b = recolour(x_b, tints[1], config.content_jitter)
     with autocast():
-        content_a, own_a = nets.gen_a.encode(x_a)
-        content_b, own_b = nets.gen_b.encode(x_b)
+        content_a, own_a = nets.gen_a.encode(x_a, seen_a)
+        content_b, own_b = nets.gen_b.encode(x_b, seen_b)
 
     with torch.no_grad(), autocast():
         fake_a = nets.gen_a.decode(content_b.detach(), styles.dis_a)

@@ -15,7 +15,7 @@ from bench.training.seeding import generator
 from bench.training.trainer import StepTrainer, adam
 from bench_munit.networks import Discriminator
 from bench_munit.perceptual import load_vgg
-from bench_munit.step import Networks, Styles, train_step
+from bench_munit.step import TINTS, Networks, Styles, train_step
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -44,6 +44,15 @@ def draw_styles(config: MUNITConfig, seed: int, iteration: int) -> Styles:
     draws = generator(seed, "munit", "styles", iteration)
     shape = (config.batch_size, config.style_dim, 1, 1)
     return Styles(*(torch.randn(shape, generator=draws) for _ in Styles._fields))
+
+
+def draw_tints(config: MUNITConfig, seed: int, iteration: int) -> torch.Tensor:
+    """How both domains' images of an iteration are recoloured: ``(2, B, *TINTS)`` on the CPU.
+
+    From a stream of their own, so that style codes are the same with and without.
+    """
+    draws = generator(seed, "munit", "tints", iteration)
+    return torch.randn((2, config.batch_size, *TINTS), generator=draws)
 
 
 def _crop(config: MUNITConfig, data: TrainData) -> int | None:
@@ -113,9 +122,13 @@ class MUNITTrainer(StepTrainer):
             ctx.emit(Event("log", "fit", f"munit's perceptual loss uses {name}"))
 
     def update(
-        self, x_a: torch.Tensor, x_b: torch.Tensor, styles: torch.Tensor
+        self,
+        x_a: torch.Tensor,
+        x_b: torch.Tensor,
+        styles: torch.Tensor,
+        tints: torch.Tensor | None = None,
     ) -> dict[str, torch.Tensor]:
-        """Run the step; `styles` as `Styles`, stacked."""
+        """Run the step; `styles` as `Styles`, stacked, `tints` as :func:`draw_tints` has them."""
         return train_step(
             self.nets,
             self.optimizers,
@@ -123,6 +136,7 @@ class MUNITTrainer(StepTrainer):
             x_b,
             Styles(*styles.unbind()),
             self.config,
+            tints=tints,
             autocast=partial(autocast, self.ctx),
             perceptual=self.perceptual,
         )
@@ -133,5 +147,7 @@ class MUNITTrainer(StepTrainer):
         # The original steps its schedule before the iteration, hence the 1.
         factor = step_decay(iteration + 1, total, steps=config.lr_steps, gamma=config.gamma)
         self.set_rate(config.lr * factor, iteration)
-        styles = draw_styles(config, self.ctx.seed, iteration)
-        return self.advance(iteration, torch.stack(styles))
+        draws = [torch.stack(draw_styles(config, self.ctx.seed, iteration))]
+        if config.content_jitter > 0:
+            draws.append(draw_tints(config, self.ctx.seed, iteration))
+        return self.advance(iteration, *draws)

@@ -186,16 +186,18 @@ def adam(parameters, lr=1e-4):
     )
 
 
-def step(gens, diss, opt_gen, opt_dis, x_a, x_b, draws, share=0.0):
+def step(gens, diss, opt_gen, opt_dis, x_a, x_b, draws, share=0.0, seen=None):
     """One iteration in the reference order; gens, diss are ``(a, b)``, draws the four styles.
 
-    `share` is the configuration's ``source_negatives``.
+    `share` is the configuration's ``source_negatives``; of `seen` the contents are read, if not
+    of ``x_a, x_b``.
     """
     (gen_a, gen_b), (dis_a, dis_b) = gens, diss
+    seen_a, seen_b = seen or (x_a, x_b)
     out = {}
     opt_dis.zero_grad()
-    c_a, _ = gen_a.encode(x_a)
-    c_b, _ = gen_b.encode(x_b)
+    c_a, _ = gen_a.encode(seen_a)
+    c_b, _ = gen_b.encode(seen_b)
     x_ba = gen_a.decode(c_b, draws[0]).detach()
     x_ab = gen_b.decode(c_a, draws[1]).detach()
     loss = dis_loss(dis_a, x_ba, x_a, x_b, share) + dis_loss(dis_b, x_ab, x_b, x_a, share)
@@ -204,8 +206,8 @@ def step(gens, diss, opt_gen, opt_dis, x_a, x_b, draws, share=0.0):
     out["dis_total"] = loss.detach()
 
     opt_gen.zero_grad()
-    c_a, s_a_own = gen_a.encode(x_a)
-    c_b, s_b_own = gen_b.encode(x_b)
+    (c_a, _), (_, s_a_own) = gen_a.encode(seen_a), gen_a.encode(x_a)
+    (c_b, _), (_, s_b_own) = gen_b.encode(seen_b), gen_b.encode(x_b)
     x_a_recon = gen_a.decode(c_a, s_a_own)
     x_b_recon = gen_b.decode(c_b, s_b_own)
     x_ba = gen_a.decode(c_b, draws[2])

@@ -26,7 +26,9 @@ from bench.training.watch import Sheet
 from bench_munit import SPEC
 from bench_munit.config import MUNITConfig
 from bench_munit.method import MUNIT
-from bench_munit.trainer import MUNITTrainer, draw_styles
+from bench_munit.networks import Generator
+from bench_munit.step import TINTS, recolour
+from bench_munit.trainer import MUNITTrainer, draw_styles, draw_tints
 
 TINY = {"gen_dim": 2, "mlp_dim": 4, "n_res": 1, "dis_dim": 2, "dis_num_scales": 1, "crop_size": 16}
 
@@ -66,7 +68,7 @@ def test_spec_and_presets():
     assert SPEC.budgets["paper"] == "1000000it"
     assert paper.model_dump() == json.loads("""{
       "gen_dim": 64, "mlp_dim": 256, "style_dim": 8, "n_downsample": 2, "n_res": 4,
-      "antialias": false, "dis_dim": 64,
+      "antialias": false, "content_jitter": 0, "dis_dim": 64,
       "dis_n_layer": 4, "dis_num_scales": 3, "gan_w": 1, "recon_x_w": 10, "recon_s_w": 1,
       "recon_c_w": 1, "recon_x_cyc_w": 10, "source_negatives": 0,
       "vgg_w": 0, "vgg_weights": "caffe-vgg16",
@@ -199,6 +201,38 @@ def test_style_draws_are_four_different_ones_and_a_function_of_the_iteration():
     assert len({s.sum().item() for s in styles}) == 4
     assert equal(styles._asdict(), draw_styles(config, 0, 5)._asdict())
     assert not torch.equal(styles.dis_a, draw_styles(config, 0, 6).dis_a)
+
+
+def test_tints_are_a_function_of_the_iteration_and_leave_the_styles_as_they_are():
+    config = MUNITConfig(**TINY, batch_size=2, content_jitter=0.5)
+    tints = draw_tints(config, 0, 5)
+    assert tints.shape == (2, 2, *TINTS)
+    assert torch.equal(tints, draw_tints(config, 0, 5))
+    assert not torch.equal(tints, draw_tints(config, 0, 6))
+    plain = draw_styles(MUNITConfig(**TINY, batch_size=2), 0, 5)
+    assert equal(draw_styles(config, 0, 5)._asdict(), plain._asdict())
+
+
+def test_recolour_changes_the_light_and_leaves_the_edges():
+    torch.manual_seed(4)
+    x = torch.rand(2, 3, 48, 64) * 0.2 - 0.4
+    x[..., 20:] += 0.6  # an edge down the picture
+    tints = torch.randn(2, *TINTS)
+    out = recolour(x, tints, 0.2)
+    assert torch.equal(out[1:], recolour(x[1:], tints[1:], 0.2)), "each image by its own tints"
+    change = out - x
+    assert change.std((2, 3)).min() > 0.02, "other colours here than there"
+    assert change.diff(dim=-1).abs().max() < 0.03, "and nowhere an edge"
+    assert torch.allclose(change[:, :, 0, 0], 0.2 * tints[:, :, 0, 0]), "a corner has its own"
+    assert torch.equal(recolour(x, tints, 0.0), x)
+    assert recolour(x, tints, 9.0).abs().max() == 1
+
+
+def test_content_is_read_from_recoloured_images_and_style_from_theirs():
+    net = Generator(MUNITConfig(**TINY))
+    x, other = torch.rand(2, 1, 3, 16, 16)
+    content, style = net.encode(x, other)
+    assert torch.equal(content, net.encode(other)[0]) and torch.equal(style, net.encode(x)[1])
 
 
 def test_divergence_stops_with_the_last_good_checkpoint(tmp_path):

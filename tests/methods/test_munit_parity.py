@@ -10,7 +10,7 @@ from bench.nn.state import drop_statistics
 from bench.training.loop import set_learning_rate, step_decay
 from bench_munit.config import MUNITConfig
 from bench_munit.networks import Discriminator, Generator
-from bench_munit.step import Networks, Styles, train_step
+from bench_munit.step import TINTS, Networks, Styles, recolour, train_step
 from tests.methods import munit_oracle as oracle
 from tests.trainers import DEVICES
 
@@ -130,6 +130,7 @@ TINY = [
     ({"gen_dim": 2, "mlp_dim": 4, "dis_dim": 3, "n_res": 1, "dis_num_scales": 2}, (2, 32, 48)),
     ({"gen_dim": 2, "mlp_dim": 4, "dis_dim": 2, "n_downsample": 1, "dis_n_layer": 3}, (2, 40, 40)),
     ({"gen_dim": 2, "dis_dim": 2, "source_negatives": 0.3, "dis_num_scales": 2}, (2, 64, 48)),
+    ({"gen_dim": 2, "dis_dim": 2, "content_jitter": 0.7, "dis_num_scales": 2}, (2, 48, 64)),
 ]
 
 
@@ -165,9 +166,13 @@ def test_fast_step_follows_the_plain_one(convolutions, widths, shape, device):
     for _ in range(3):
         x_a, x_b = (torch.rand(batch, 3, *sides).double().to(device) * 2 - 1 for _ in "ab")
         styles = torch.randn(4, batch, config.style_dim, 1, 1).double().to(device)
+        tints = seen = None
+        if config.content_jitter:
+            tints = torch.randn(2, batch, *TINTS).double().to(device)
+            seen = [recolour(x_a, tints[0], 0.7), recolour(x_b, tints[1], 0.7)]
         share = config.source_negatives
-        expected = oracle.step(gens, diss, opt_gen, opt_dis, x_a, x_b, styles, share)
-        losses = train_step(nets, optimizers, x_a, x_b, Styles(*styles), config)
+        expected = oracle.step(gens, diss, opt_gen, opt_dis, x_a, x_b, styles, share, seen)
+        losses = train_step(nets, optimizers, x_a, x_b, Styles(*styles), config, tints=tints)
         check_losses(losses, expected)
     for (name, fast), plain in pairs:
         final = drop_statistics(plain.state_dict())

@@ -20,7 +20,15 @@ from bench_munit.trainer import MUNITTrainer
 
 ROOT = Path(__file__).parents[2]
 CONFIG = MUNITConfig(
-    gen_dim=2, mlp_dim=4, n_res=1, dis_dim=2, dis_num_scales=1, crop_size=16, lr=1e-3, ema=0.9
+    gen_dim=2,
+    mlp_dim=4,
+    n_res=1,
+    content_jitter=0.5,
+    dis_dim=2,
+    dis_num_scales=1,
+    crop_size=16,
+    lr=1e-3,
+    ema=0.9,
 )
 TOTAL = 30
 
