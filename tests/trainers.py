@@ -29,7 +29,7 @@ _CUT = _RESNET | {"head_width": 4, "num_patches": 9}
 _MUNIT = {"gen_dim": 4, "mlp_dim": 4, "n_downsample": 1, "n_res": 1, "dis_dim": 4}
 _BICYCLE = {"ngf": 4, "depth": 5, "nef": 4, "ndf": 4, "load": None, "crop": SIDE}
 _MADE = {
-    "munit": (MUNIT, MUNITConfig, _MUNIT | {"dis_num_scales": 2}),
+    "munit": (MUNIT, MUNITConfig, _MUNIT | {"dis_num_scales": 2, "content_jitter": 0.4}),
     "cyclegan": (CycleGAN, CycleGANConfig, _RESNET | {"pool_size": 2}),
     "cut": (CUT, CUTConfig, _CUT),
     "fastcut": (FastCUT, FastCUTConfig, _CUT),
@@ -56,7 +56,8 @@ def trainer_of(name, ctx, *, small=True, data=None, **options):
     """Return a trainer, tiny or of published size, and how many tensors it draws beside images."""
     method, data = method_of(name, ctx, small=small, **options), data or pictures()
     if name == "munit":
-        return MUNITTrainer(method.config, ctx, *method.generators.values(), data), 1
+        drawn = 1 + (method.config.content_jitter > 0)
+        return MUNITTrainer(method.config, ctx, *method.generators.values(), data), drawn
     if name == "bicyclegan":
         return BicycleGANTrainer(method.config, ctx, method.ways, data), 1
     drawn = 2 if name == "cyclegan" else len(method.config.layers)
