@@ -110,6 +110,16 @@ def recolour(x: Tensor, tints: Tensor, strength: float) -> Tensor:
     return (x + strength * field).clamp_(-1, 1)
 
 
+def _seen(
+    images: tuple[Tensor, Tensor], tints: Tensor | None, strength: float
+) -> tuple[Tensor, Tensor] | tuple[None, None]:
+    """What contents are read from, where that is not the images themselves."""
+    if strength == 0:
+        return None, None
+    assert tints is not None, "content_jitter needs tints"
+    return recolour(images[0], tints[0], strength), recolour(images[1], tints[1], strength)
+
+
 def _judge(dis: Discriminator, fake: Tensor, real: Tensor, source: Tensor, share: float) -> Tensor:
     """A discriminator's loss; all it is to judge goes through it at once."""
     seen = (fake.to(real.dtype), real, *((source,) if share else ()))
@@ -160,11 +170,7 @@ def train_step(
     dict of Tensor
         Detached scalars on the device.
     """
-    seen_a = seen_b = None
-    if config.content_jitter > 0:
-        assert tints is not None, "content_jitter needs tints"
-        seen_a = recolour(x_a, tints[0], config.content_jitter)
-        seen_b = recolour(x_b, tints[1], config.content_jitter)
+    seen_a, seen_b = _seen((x_a, x_b), tints, config.content_jitter)
     with autocast():
         content_a, own_a = nets.gen_a.encode(x_a, seen_a)
         content_b, own_b = nets.gen_b.encode(x_b, seen_b)
