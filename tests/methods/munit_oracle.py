@@ -186,6 +186,12 @@ def adam(parameters, lr=1e-4):
     )
 
 
+def codes(gen, x, seen):
+    """The content of `seen` and the style of `x`; one pass where they are the same."""
+    content, style = gen.encode(x)
+    return (content if seen is x else gen.encode(seen)[0]), style
+
+
 def step(gens, diss, opt_gen, opt_dis, x_a, x_b, draws, share=0.0, seen=None):
     """One iteration in the reference order; gens, diss are ``(a, b)``, draws the four styles.
 
@@ -206,8 +212,8 @@ def step(gens, diss, opt_gen, opt_dis, x_a, x_b, draws, share=0.0, seen=None):
     out["dis_total"] = loss.detach()
 
     opt_gen.zero_grad()
-    (c_a, _), (_, s_a_own) = gen_a.encode(seen_a), gen_a.encode(x_a)
-    (c_b, _), (_, s_b_own) = gen_b.encode(seen_b), gen_b.encode(x_b)
+    c_a, s_a_own = codes(gen_a, x_a, seen_a)
+    c_b, s_b_own = codes(gen_b, x_b, seen_b)
     x_a_recon = gen_a.decode(c_a, s_a_own)
     x_b_recon = gen_b.decode(c_b, s_b_own)
     x_ba = gen_a.decode(c_b, draws[2])
