@@ -21,6 +21,12 @@ class MUNITConfig(SourceNegatives, StepConfig):
     gen_dim: int = Field(64, ge=1, description="channels of the first convolution")
     mlp_dim: int = Field(256, ge=1, description="width of the style MLP")
     style_dim: int = Field(8, ge=1, description="numbers in a style code")
+    style_std: float = Field(
+        1.0,
+        ge=0,
+        description="standard deviation of the styles that are drawn for translations; training "
+        "draws with 1. Less gives likelier styles, and less unlike each other; not published",
+    )
     n_downsample: int = Field(2, ge=1, le=2, description="stride-2 steps of the content encoder")
     n_res: int = Field(4, ge=1, description="residual blocks of encoder and decoder each")
     antialias: bool = Field(

@@ -155,8 +155,9 @@ class MUNIT:
         return ((images.float() + 1) / 2).clamp(0, 1)
 
     def sample_styles(self, seeds: Tensor) -> Tensor:
-        """Style codes ``(*seeds.shape, style_dim)`` from N(0, I), one for each seed."""
-        return to_device(normal_per_seed(seeds, (self.config.style_dim,)), self.ctx.device)
+        """Style codes ``(*seeds.shape, style_dim)`` from N(0, style_std² I), one for each seed."""
+        normal = normal_per_seed(seeds, (self.config.style_dim,))
+        return to_device(self.config.style_std * normal, self.ctx.device)
 
     @torch.no_grad()
     def translate(

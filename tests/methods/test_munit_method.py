@@ -67,8 +67,8 @@ def test_spec_and_presets():
     assert paper == MUNITConfig()
     assert SPEC.budgets["paper"] == "1000000it"
     assert paper.model_dump() == json.loads("""{
-      "gen_dim": 64, "mlp_dim": 256, "style_dim": 8, "n_downsample": 2, "n_res": 4,
-      "antialias": false, "content_jitter": 0, "dis_dim": 64,
+      "gen_dim": 64, "mlp_dim": 256, "style_dim": 8, "style_std": 1, "n_downsample": 2,
+      "n_res": 4, "antialias": false, "content_jitter": 0, "dis_dim": 64,
       "dis_n_layer": 4, "dis_num_scales": 3, "gan_w": 1, "recon_x_w": 10, "recon_s_w": 1,
       "recon_c_w": 1, "recon_x_cyc_w": 10, "source_negatives": 0,
       "vgg_w": 0, "vgg_weights": "caffe-vgg16",
@@ -105,6 +105,13 @@ def test_codes_make_the_same_picture_as_translate():
     translated = method.translate(x, A2B, samples=1, seeds=seeds.view(2, 1))[:, 0]
     torch.testing.assert_close(decoded, translated)
     assert method.decode(content, style, "a").shape == x.shape
+
+
+def test_styles_are_drawn_as_widely_as_asked():
+    seeds = torch.arange(6).view(3, 2)
+    widely = make().sample_styles(seeds)
+    assert torch.equal(make(style_std=0.5).sample_styles(seeds), 0.5 * widely)
+    assert not make(style_std=0).sample_styles(seeds).any()
 
 
 def test_all_at_once_as_on_a_gpu_is_the_same_up_to_rounding():
