@@ -90,7 +90,7 @@ def read_generators(path: Path) -> dict[str, Tensor]:
 
 
 def config_from_state(state: Mapping[str, Tensor], where: str) -> dict[str, int]:
-    """The generator's widths, read from the shapes of a flat state.
+    """The generator's widths and parts, read from the shapes of a flat state.
 
     Raises
     ------
@@ -124,6 +124,7 @@ def config_from_state(state: Mapping[str, Tensor], where: str) -> dict[str, int]
         "n_downsample": n_downsample,
         "n_res": n_res,
         "antialias": doubling[-1] == 3,
+        "detail_skip": f"a.dec.model.{2 * n_downsample}.fine.weight" in state,
     }
 
 

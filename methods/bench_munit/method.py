@@ -139,7 +139,7 @@ class MUNIT:
 
     @torch.no_grad()
     def encode(self, images: Tensor, domain: Domain) -> tuple[Tensor, Tensor]:
-        """Images ``(B, 3, H, W)`` to content ``(B, C, H/4, W/4)`` and style ``(B, style_dim)``.
+        """Images ``(B, 3, H, W)`` to content ``(B, C, H/2^n, W/2^n)`` and style ``(B, style_dim)``.
 
         H and W must divide by ``2 ** n_downsample``.
         """
@@ -202,8 +202,9 @@ class MUNIT:
         BenchError
             When the decoders are not the original's.
         """
-        if self.config.antialias:
-            raise BenchError("the original MUNIT has no decoders with antialias=True")
+        for option in ("antialias", "detail_skip"):
+            if getattr(self.config, option):
+                raise BenchError(f"the original MUNIT has no decoders with {option}=True")
         path = folder / "gen_00000000.pt"
         write_original(path, {d: module.state_dict() for d, module in self.generators.items()})
         return [path]

@@ -87,18 +87,30 @@ class UpConv5(nn.Conv2d):
 class UpBlock(nn.Module):
     """Doubling and convolution, layer norm, ReLU.
 
-    As published by nearest neighbour and 5x5; with `antialias` by a blur and 3x3.
+    As published by nearest neighbour and 5x5; with `antialias` by a blur and 3x3. With
+    `detail_skip` it is given what halving lost as well: features of the detail are added to the
+    doubled maps, and the maps come a second time through a gate that the detail opens. Both
+    together let a style decide what becomes of an edge; a sum alone would draw it the same in
+    every light.
     """
 
-    def __init__(self, into: int, out: int, *, antialias: bool = False) -> None:
+    def __init__(
+        self, into: int, out: int, *, antialias: bool = False, detail_skip: bool = False
+    ) -> None:
         super().__init__()
         self.conv = BlurUpConv(into, out) if antialias else UpConv5(into, out)
         self.norm = SampleNorm(out)
+        if detail_skip:
+            self.fine = nn.Conv2d(3, 2 * out, 3, padding=1, padding_mode="reflect")
+        self.channels = 2 * out if detail_skip else out
 
-    def forward(self, x: Tensor) -> Tensor:
-        """``(B, into, H, W)`` to ``(B, out, 2H, 2W)``."""
+    def forward(self, x: Tensor, detail: Tensor | None = None) -> Tensor:
+        """``(B, into, H, W)`` and `detail` ``(B, 3, 2H, 2W)`` to ``(B, channels, 2H, 2W)``."""
         y: Tensor = self.norm(self.conv(x))
-        return F.relu_(y)
+        if detail is None:
+            return F.relu_(y)
+        added, gate = self.fine(detail.to(y.dtype)).chunk(2, 1)
+        return F.relu_(torch.cat([y + added, y * torch.tanh(gate)], 1))
 
 
 class ImageBlock(nn.Module):
@@ -148,11 +160,38 @@ class ResBlocks(nn.Module):
         return x
 
 
-class ContentEncoder(nn.Module):
-    """Image to spatial content code, instance-normalised throughout."""
+def lost_detail(images: Tensor, factor: int) -> Tensor:
+    """Return what images lose where their sides are divided by `factor`, twice as strong.
 
-    def __init__(self, dim: int, n_downsample: int, n_res: int) -> None:
+    The finest level of a Laplacian pyramid (Burt and Adelson 1983): the image less the mean of
+    every square of `factor` by `factor` pixels, enlarged again. Light, haze and the colour of a
+    sky change slowly and are not in it.
+
+    Parameters
+    ----------
+    images
+        ``(B, C, H, W)``; H and W divide by `factor`.
+    """
+    coarse = F.avg_pool2d(images, factor)
+    return 2 * (images - F.interpolate(coarse, scale_factor=float(factor), mode="bilinear"))
+
+
+class ContentEncoder(nn.Module):
+    """Image to spatial content code, instance-normalised throughout.
+
+    Parameters
+    ----------
+    detail_skip
+        Whether the detail that the halvings lose comes behind the code: its pixels, folded into
+        ``3·4^n`` more channels, so that content stays one tensor.
+    """
+
+    def __init__(
+        self, dim: int, n_downsample: int, n_res: int, *, detail_skip: bool = False
+    ) -> None:
         super().__init__()
+        self.factor = 2**n_downsample
+        self.detail_skip = detail_skip
         blocks: list[nn.Module] = [ConvBlock(3, dim, 7, 1, 3, "instance")]
         for _ in range(n_downsample):
             blocks.append(ConvBlock(dim, 2 * dim, 4, 2, 1, "instance"))
@@ -162,9 +201,12 @@ class ContentEncoder(nn.Module):
         self.channels = dim
 
     def forward(self, x: Tensor) -> Tensor:
-        """``(B, 3, H, W)`` in [-1, 1] to ``(B, dim·2^n, H/2^n, W/2^n)``."""
+        """``(B, 3, H, W)`` in [-1, 1] to ``(B, dim·2^n, H/2^n, W/2^n)``, and the detail's."""
         y: Tensor = self.model(x)
-        return y
+        if not self.detail_skip:
+            return y
+        folded = F.pixel_unshuffle(lost_detail(x, self.factor), self.factor)
+        return torch.cat([y, folded.to(y.dtype)], 1)
 
 
 class StyleEncoder(nn.Module):
@@ -220,27 +262,48 @@ class Decoder(nn.Module):
 
     Indices 1 and 3 of ``model`` are the original's parameterless upsampling layers, here
     part of :class:`UpBlock`.
+
+    Parameters
+    ----------
+    detail_skip
+        Whether contents bring the detail that halving lost; see :class:`ContentEncoder`.
     """
 
     def __init__(
-        self, channels: int, n_upsample: int, n_res: int, *, antialias: bool = False
+        self,
+        channels: int,
+        n_upsample: int,
+        n_res: int,
+        *,
+        antialias: bool = False,
+        detail_skip: bool = False,
     ) -> None:
         super().__init__()
         self.n_res = n_res
         self.channels = channels
+        self.factor = 2**n_upsample
+        self.detail_skip = detail_skip
         blocks: list[nn.Module] = [ResBlocks(n_res, channels, "adain")]
-        for _ in range(n_upsample):
-            blocks += [nn.Identity(), UpBlock(channels, channels // 2, antialias=antialias)]
-            channels //= 2
+        for left in reversed(range(n_upsample)):
+            skips = detail_skip and not left
+            up = UpBlock(channels, channels // 2, antialias=antialias, detail_skip=skips)
+            blocks += [nn.Identity(), up]
+            channels = up.channels
         blocks.append(ImageBlock(channels))
         self.model = nn.ModuleList(blocks)
 
     def forward(self, content: Tensor, parameters: Tensor) -> Tensor:
         """`parameters` ``(B, n_res·4·C)``: for each norm in order its biases, then weights."""
+        detail = None
+        if self.detail_skip:
+            detail = F.pixel_shuffle(content[:, self.channels :], self.factor)
+            content = content[:, : self.channels]
+        *blocks, last_up, to_image = self.model[1:]
         x = self.model[0](content, parameters.view(-1, self.n_res, 4, self.channels))
-        for block in self.model[1:]:
+        for block in blocks:
             x = block(x)
-        image: Tensor = x
+        x = last_up(x, detail)  # what went in is not needed while the image is made
+        image: Tensor = to_image(x)
         return image
 
 
@@ -250,9 +313,17 @@ class Generator(nn.Module):
     def __init__(self, config: MUNITConfig) -> None:
         super().__init__()
         self.enc_style = StyleEncoder(config.gen_dim, config.style_dim)
-        self.enc_content = ContentEncoder(config.gen_dim, config.n_downsample, config.n_res)
+        self.enc_content = ContentEncoder(
+            config.gen_dim, config.n_downsample, config.n_res, detail_skip=config.detail_skip
+        )
         channels = self.enc_content.channels
-        self.dec = Decoder(channels, config.n_downsample, config.n_res, antialias=config.antialias)
+        self.dec = Decoder(
+            channels,
+            config.n_downsample,
+            config.n_res,
+            antialias=config.antialias,
+            detail_skip=config.detail_skip,
+        )
         self.mlp = StyleMLP(config.style_dim, config.mlp_dim, 4 * config.n_res * channels)
 
     def encode(self, x: Tensor, recoloured: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -263,6 +334,11 @@ class Generator(nn.Module):
         x = laid_out(x)
         seen = x if recoloured is None else laid_out(recoloured)
         return self.enc_content(seen), self.enc_style(x)
+
+    def code(self, content: Tensor) -> Tensor:
+        """Return the content code alone, without the detail that may come behind it."""
+        encoder = self.enc_content
+        return content[:, : encoder.channels] if encoder.detail_skip else content
 
     def decode(self, content: Tensor, style: Tensor) -> Tensor:
         """Codes to images in [-1, 1]."""

@@ -200,8 +200,8 @@ def train_step(
             "gen_recon_x_b": l1(recon_b, x_b),
             "gen_recon_s_a": l1(style_a_again, styles.gen_a),
             "gen_recon_s_b": l1(style_b_again, styles.gen_b),
-            "gen_recon_c_a": l1(content_a_again, content_a),
-            "gen_recon_c_b": l1(content_b_again, content_b),
+            "gen_recon_c_a": l1(nets.gen_b.code(content_a_again), nets.gen_a.code(content_a)),
+            "gen_recon_c_b": l1(nets.gen_a.code(content_b_again), nets.gen_b.code(content_b)),
             "gen_adv_a": generator_loss(nets.dis_a(x_ba)),
             "gen_adv_b": generator_loss(nets.dis_b(x_ab)),
         }

@@ -101,20 +101,21 @@ def test_ours_round_trips_and_float16_comes_back_wide(method, weights, tmp_path)
     assert all(v.dtype == torch.float32 for v in state.values())
 
 
-def test_a_decoder_that_blurs_says_so_itself(tmp_path):
-    smooth = MUNIT(TINY.model_copy(update={"antialias": True}), CTX)
+@pytest.mark.parametrize("option", ["antialias", "detail_skip"])
+def test_another_decoder_says_so_itself(option, tmp_path):
+    ours = MUNIT(TINY.model_copy(update={option: True}), CTX)
     path = tmp_path / "munit.safetensors"
-    save_file({k: v.contiguous() for k, v in smooth.state_dict().items()}, path)
+    save_file({k: v.contiguous() for k, v in ours.state_dict().items()}, path)
     again = MUNIT.from_weights(path, CTX)
-    assert again.config.antialias
+    assert getattr(again.config, option)
     images, seeds = torch.rand(1, 3, 16, 16), torch.zeros(1, 1, dtype=torch.long)
-    pair = [m.translate(images, A2B, samples=1, seeds=seeds) for m in (smooth, again)]
+    pair = [m.translate(images, A2B, samples=1, seeds=seeds) for m in (ours, again)]
     assert torch.equal(*pair)
-    with pytest.raises(BenchError, match="antialias") as caught:
-        smooth.save_official(tmp_path)
+    with pytest.raises(BenchError, match=option) as caught:
+        ours.save_official(tmp_path)
     one_line(caught)
-    with pytest.raises(BenchError, match="antialias=True, asked for False"):
-        MUNIT.from_weights(path, CTX, antialias=False)
+    with pytest.raises(BenchError, match=f"{option}=True, asked for False"):
+        MUNIT.from_weights(path, CTX, **{option: False})
 
 
 @pytest.mark.parametrize("antialias", [False, True])
