@@ -161,19 +161,20 @@ class ResBlocks(nn.Module):
 
 
 def lost_detail(images: Tensor, factor: int) -> Tensor:
-    """Return what images lose where their sides are divided by `factor`, twice as strong.
+    """Return what images lose where their sides are divided by `factor`.
 
     The finest level of a Laplacian pyramid (Burt and Adelson 1983): the image less the mean of
-    every square of `factor` by `factor` pixels, enlarged again. Light, haze and the colour of a
-    sky change slowly and are not in it.
+    every square of `factor` by `factor` pixels, enlarged again; doubled, as it fills but a part
+    of an image's range. Light, haze and the colour of a sky change slowly: little of them is in
+    it.
 
     Parameters
     ----------
     images
         ``(B, C, H, W)``; H and W divide by `factor`.
     """
-    coarse = F.avg_pool2d(images, factor)
-    return 2 * (images - F.interpolate(coarse, scale_factor=float(factor), mode="bilinear"))
+    means = F.avg_pool2d(images, factor)
+    return 2 * (images - F.interpolate(means, size=images.shape[-2:], mode="bilinear"))
 
 
 class ContentEncoder(nn.Module):
@@ -207,6 +208,16 @@ class ContentEncoder(nn.Module):
             return y
         folded = F.pixel_unshuffle(lost_detail(x, self.factor), self.factor)
         return torch.cat([y, folded.to(y.dtype)], 1)
+
+    def code(self, content: Tensor) -> Tensor:
+        """Return the content code ``(B, channels, h, w)`` alone."""
+        return content[:, : self.channels] if self.detail_skip else content
+
+    def detail(self, content: Tensor) -> Tensor | None:
+        """Return the detail behind the code, unfolded to ``(B, 3, H, W)``; None without one."""
+        if not self.detail_skip:
+            return None
+        return F.pixel_shuffle(content[:, self.channels :], self.factor)
 
 
 class StyleEncoder(nn.Module):
@@ -258,7 +269,7 @@ class StyleMLP(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Content and AdaIN parameters to an image.
+    """Content code and AdaIN parameters to an image.
 
     Indices 1 and 3 of ``model`` are the original's parameterless upsampling layers, here
     part of :class:`UpBlock`.
@@ -266,7 +277,7 @@ class Decoder(nn.Module):
     Parameters
     ----------
     detail_skip
-        Whether contents bring the detail that halving lost; see :class:`ContentEncoder`.
+        Whether the last doubling is given what halving lost; see :class:`UpBlock`.
     """
 
     def __init__(
@@ -281,8 +292,6 @@ class Decoder(nn.Module):
         super().__init__()
         self.n_res = n_res
         self.channels = channels
-        self.factor = 2**n_upsample
-        self.detail_skip = detail_skip
         blocks: list[nn.Module] = [ResBlocks(n_res, channels, "adain")]
         for left in reversed(range(n_upsample)):
             skips = detail_skip and not left
@@ -292,14 +301,10 @@ class Decoder(nn.Module):
         blocks.append(ImageBlock(channels))
         self.model = nn.ModuleList(blocks)
 
-    def forward(self, content: Tensor, parameters: Tensor) -> Tensor:
+    def forward(self, code: Tensor, parameters: Tensor, detail: Tensor | None = None) -> Tensor:
         """`parameters` ``(B, n_res·4·C)``: for each norm in order its biases, then weights."""
-        detail = None
-        if self.detail_skip:
-            detail = F.pixel_shuffle(content[:, self.channels :], self.factor)
-            content = content[:, : self.channels]
         *blocks, last_up, to_image = self.model[1:]
-        x = self.model[0](content, parameters.view(-1, self.n_res, 4, self.channels))
+        x = self.model[0](code, parameters.view(-1, self.n_res, 4, self.channels))
         for block in blocks:
             x = block(x)
         x = last_up(x, detail)  # what went in is not needed while the image is made
@@ -335,14 +340,10 @@ class Generator(nn.Module):
         seen = x if recoloured is None else laid_out(recoloured)
         return self.enc_content(seen), self.enc_style(x)
 
-    def code(self, content: Tensor) -> Tensor:
-        """Return the content code alone, without the detail that may come behind it."""
-        encoder = self.enc_content
-        return content[:, : encoder.channels] if encoder.detail_skip else content
-
     def decode(self, content: Tensor, style: Tensor) -> Tensor:
         """Codes to images in [-1, 1]."""
-        image: Tensor = self.dec(content, self.mlp(style))
+        contents = self.enc_content
+        image: Tensor = self.dec(contents.code(content), self.mlp(style), contents.detail(content))
         return image
 
 

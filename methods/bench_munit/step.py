@@ -193,6 +193,7 @@ def train_step(
         recon_b, x_ab = nets.gen_b.decode(
             torch.cat([content_b, content_a]), torch.cat([own_b, styles.gen_b.to(own_b.dtype)])
         ).chunk(2)
+        code = nets.gen_a.enc_content.code  # of either domain: their contents are laid out alike
         content_b_again, style_a_again = nets.gen_a.encode(x_ba)
         content_a_again, style_b_again = nets.gen_b.encode(x_ab)
         gen = {
@@ -200,8 +201,8 @@ def train_step(
             "gen_recon_x_b": l1(recon_b, x_b),
             "gen_recon_s_a": l1(style_a_again, styles.gen_a),
             "gen_recon_s_b": l1(style_b_again, styles.gen_b),
-            "gen_recon_c_a": l1(nets.gen_b.code(content_a_again), nets.gen_a.code(content_a)),
-            "gen_recon_c_b": l1(nets.gen_a.code(content_b_again), nets.gen_b.code(content_b)),
+            "gen_recon_c_a": l1(code(content_a_again), code(content_a)),
+            "gen_recon_c_b": l1(code(content_b_again), code(content_b)),
             "gen_adv_a": generator_loss(nets.dis_a(x_ba)),
             "gen_adv_b": generator_loss(nets.dis_b(x_ab)),
         }
