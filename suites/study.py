@@ -70,6 +70,13 @@ def facts(run: RunView, registry: Registry) -> dict[str, Any]:
                 "digest": card.sha256,
                 "license": card.license,
                 "bad": list(card.bad_at),
+                "curve": [
+                    {"dataset": point.dataset, "direction": point.direction}
+                    | {"metric": point.metric, "iterations": point.iteration}
+                    | {"hours": plain(point.core_hours), "value": plain(point.value)}
+                    for point in card.curve
+                    if point.subset == "all"
+                ],
             }
             for card in cards
         ],
@@ -117,6 +124,7 @@ def document(told: Facts, published: Facts) -> str:
         "typed; docs/results.json has all of them, the page of the run also those of speed. "
         f"Made by commit `{told['commit'] or 'unknown'}` on {told['hardware'] or 'one machine'}.\n",
         *_models(told),
+        *_ways(told),
         *_pictures(told),
         *_numbers(told),
         *_directions(told),
@@ -140,6 +148,34 @@ def _models(told: Facts) -> Iterator[str]:
     bad = [f"- `{m['title']}`: {' '.join(m['bad'])}" for m in told["models"] if m["bad"]]
     if bad:
         yield "What they are bad at:\n\n" + "\n".join(bad) + "\n"
+
+
+def _ways(told: Facts) -> Iterator[str]:
+    """What more training brought to models that were scored on their way."""
+    titles = {column["metric"]: title(column) for column in reversed(_headline(told))}
+    points = [{"model": m["title"]} | point for m in told["models"] for point in m["curve"]]
+    if not (metrics := [name for name in titles if any(p["metric"] == name for p in points)]):
+        return
+    yield (
+        "### On the way there\n\n"
+        "What those of them scored that were scored while they were trained, over core-hours of "
+        "training. As on their cards: on the test set of their own dataset, with fewer inputs and "
+        "samples than below.\n"
+    )
+    found: dict[tuple[Any, ...], dict[str, float]] = {}
+    for p in points:
+        place = (p["dataset"], p["direction"], p["model"], p["iterations"], p["hours"])
+        found.setdefault(place, {})[p["metric"]] = p["value"]
+    yield table(
+        ["model", "where", "iterations", "core-hours", *(titles[name] for name in metrics)],
+        (
+            [f"`{model}`", f"{dataset}, {direction}", f"{iterations:,}", format_number(hours)]
+            + [format_number(values[name]) if name in values else "" for name in metrics]
+            for (dataset, direction, model, iterations, hours), values in sorted(
+                found.items(), key=lambda item: item[0]
+            )
+        ),
+    )
 
 
 def _pictures(told: Facts) -> Iterator[str]:

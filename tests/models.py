@@ -54,6 +54,17 @@ VALUES: dict[str, Any] = {
             "extractor": "lite",
         },
     ),
+    "curve": tuple(
+        {
+            "dataset": "seasons",
+            "direction": "summer2winter",
+            "metric": "kid",
+            "value": value,
+            "iteration": iteration,
+            "core_hours": iteration / 40,
+        }
+        for iteration, value in ((5, 0.3), (10, 0.123))
+    ),
 }
 
 _PLUGIN = """

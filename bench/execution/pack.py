@@ -6,7 +6,7 @@ the model is bad at, is said by who packs it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,7 @@ from bench.execution.stages.fit import WEIGHTS
 from bench.plugins import load_weights, make_config
 from bench.storage.files import check_writable, file_sha256, write_atomic
 from bench.storage.jobs import read_plan
-from bench.storage.models import Card, Model, Score, Training, halved, write_card
+from bench.storage.models import Card, Model, Score, Training, Waypoint, halved, write_card
 from bench.storage.tables import read_run
 from bench.storage.weights import read_state
 from bench.training.loop import kept_weights
@@ -63,17 +63,28 @@ class _Trial:
         if self.kept is not None:
             curves = self.run.curves
             rows = curves[curves["iteration"] == kept_weights(self.kept).iteration]
+        return tuple(Score(**row) for row in self._headline(rows))
+
+    def curve(self) -> tuple[Waypoint, ...]:
+        """The headline numbers of its way, where it was scored then."""
+        hours = self.run.curves["seconds"] * self.run.curves["cores"] / 3600
+        rows = self.run.curves.assign(core_hours=hours)
+        rows = rows[rows["iteration"] <= self.spent()[0]]
+        return tuple(
+            Waypoint(**row | {"core_hours": float(format(row["core_hours"], ".4g"))})
+            for row in self._headline(rows, "iteration", "core_hours")
+        )
+
+    def _headline(self, rows: pd.DataFrame, *more: str) -> Iterator[dict[str, Any]]:
         rows = rows[
             (rows["trial"] == self.job.trial) & ~rows["kind"].isin(["throughput", "resource"])
         ]
-        names = ["direction", "metric", "value", "low", "high", "n", "subset", "extractor"]
-        found = []
+        names = ["direction", "metric", "value", "low", "high", "n", "subset", "extractor", *more]
         for row in rows[names].astype(object).to_dict("records"):
             column = self.run.declared.column(row["metric"])
             if column is not None and column.headline is not None:
                 there = {str(k): v for k, v in row.items() if not pd.isna(v)}
-                found.append(Score(dataset=self.job.dataset, **there))
-        return tuple(found)
+                yield {"dataset": self.job.dataset, **there}
 
 
 def pack(
@@ -168,6 +179,7 @@ def _card(trial: _Trial, name: str, file: Path, registry: Registry, **said: Any)
                 commit=environment.get("commit", ""),
             ),
             scores=trial.scores(),
+            curve=trial.curve(),
             **said,
         )
     except ValidationError as error:

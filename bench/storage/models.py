@@ -77,6 +77,19 @@ class Score(_Part):
     extractor: str = ""
 
 
+class Waypoint(Score):
+    """A score of a training on its way.
+
+    Parameters
+    ----------
+    iteration, core_hours
+        After how many iterations, and after how much work of training alone.
+    """
+
+    iteration: int = Field(ge=0)
+    core_hours: float = Field(ge=0)
+
+
 class Card(_Part):
     """What is to be known of a trained model.
 
@@ -95,8 +108,9 @@ class Card(_Part):
         Under which the weights may be used, and whose pictures they were trained on.
     bad_at
         What it is known to do badly, a sentence each.
-    training, scores
-        How it came about, and what was measured of it.
+    training, scores, curve
+        How it came about, what was measured of it, and what on the way, where its training was
+        scored then.
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
@@ -111,6 +125,7 @@ class Card(_Part):
     bad_at: tuple[str, ...] = ()
     training: Training
     scores: tuple[Score, ...] = ()
+    curve: tuple[Waypoint, ...] = ()
 
     @property
     def title(self) -> str:

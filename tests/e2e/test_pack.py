@@ -79,6 +79,13 @@ def test_a_card_tells_what_the_run_knows(trained: Path, tmp_path: Path) -> None:
             score["extractor"],
         )
     assert {s.metric for s in card.scores} == {"lpips_diversity"}  # psnr is no headline
+    points = run_.curves.query("metric == 'lpips_diversity'")
+    assert [(p.direction, p.subset, p.iteration, p.value) for p in card.curve] == list(
+        points[["direction", "subset", "iteration", "value"]].itertuples(index=False, name=None)
+    )
+    assert {p.iteration for p in card.curve} == {3, 6}
+    way = sorted({p.iteration: p.core_hours for p in card.curve}.items())
+    assert 0 < way[0][1] < way[1][1]
 
 
 def test_weights_are_halved_and_the_same_each_time(trained: Path, tmp_path: Path) -> None:
@@ -99,6 +106,7 @@ def test_a_checkpoint_on_the_way_is_packed_as_it_was_then(trained: Path, tmp_pat
     assert card.training.iterations == 3 and 0 < card.training.hours <= end.training.hours
     points = read_run(trained).curves.query("iteration == 3 and metric == 'lpips_diversity'")
     assert {s.value for s in card.scores} == set(points["value"])
+    assert {p.iteration for p in card.curve} == {3} < {p.iteration for p in end.curve}
     assert card.sha256 != end.sha256
 
 

@@ -113,6 +113,13 @@ def test_the_four_questions_are_answered(run: RunView, told: dict[str, Any]) -> 
     assert "| KID" in leaks
     assert "77.342" in text and PUBLISHED["why"][0] in text
     assert "`munit@small`" in text and "everything" in text
+    way = text.split("### On the way there")[1].split("\n## ")[0]
+    lines = [line.split(" | ")[1:] for line in way.splitlines() if "`munit@small`" in line]
+    assert [line[:3] for line in lines] == [
+        ["seasons, summer2winter", "5", "0.125"],
+        ["seasons, summer2winter", "10", "0.250"],
+    ]
+    assert [line[3].strip(" |") for line in lines] == ["0.300", "0.123"]
 
 
 def test_the_same_run_gives_the_same_page(run: RunView, registry: Registry, told: Any) -> None:

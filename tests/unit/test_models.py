@@ -65,6 +65,7 @@ def test_the_verbs(plugin: Path) -> None:
     assert status == 0
     assert "gen_dim=2, mlp_dim=4" in text and "everything" in text and "10 iterations" in text
     assert "summer2winter" in text and "kid 0.1 [0.05, 0.2], n 40, lite" in text
+    assert "kid on the way 0.3 (5 it, 0.12 core-hours), 0.123 (10 it, 0.25 core-hours)" in text
     status, text = bench("weights", "verify", "--plugin", plugin, "munit@tiny-16")
     assert status == 0 and "numbers, sha256" in text
     assert "begun with" not in text
