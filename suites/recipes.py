@@ -18,6 +18,7 @@ from bench.analysis.text import format_interval, format_number, format_p
 from bench.analysis.validity import open_run
 from bench.api import RunView
 from bench.storage.files import write_atomic, write_json
+from bench.storage.tables import core_hours
 from suites.page import DOCS, Facts, Row, comparisons, plain, signed, table, title, winner
 
 
@@ -32,7 +33,7 @@ def facts(run: RunView) -> dict[str, Any]:
     points = run.curves[run.curves["subset"] == "all"]
     if asked := run.suite.get("metrics"):  # and not all that they measure besides
         points = points[points["metric"].isin(asked)]
-    points = points.assign(hours=points["seconds"] * points["cores"] / 3600)
+    points = points.assign(hours=core_hours(points))
     known = {c.metric: c for c in reversed(columns(run)) if c.higher_is_better is not None}
     groups = points.groupby(["direction", "label", "metric", "iteration"], sort=False)
     labels = list(dict.fromkeys(points["label"]))

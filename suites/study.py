@@ -171,9 +171,7 @@ def _ways(told: Facts) -> Iterator[str]:
         (
             [f"`{model}`", f"{dataset}, {direction}", f"{iterations:,}", format_number(hours)]
             + [format_number(values[name]) if name in values else "" for name in metrics]
-            for (dataset, direction, model, iterations, hours), values in sorted(
-                found.items(), key=lambda item: item[0]
-            )
+            for (dataset, direction, model, iterations, hours), values in sorted(found.items())
         ),
     )
 

@@ -23,7 +23,7 @@ from bench.plugins import load_weights, make_config
 from bench.storage.files import check_writable, file_sha256, write_atomic
 from bench.storage.jobs import read_plan
 from bench.storage.models import Card, Model, Score, Training, Waypoint, halved, write_card
-from bench.storage.tables import read_run
+from bench.storage.tables import core_hours, read_run
 from bench.storage.weights import read_state
 from bench.training.loop import kept_weights
 
@@ -67,8 +67,7 @@ class _Trial:
 
     def curve(self) -> tuple[Waypoint, ...]:
         """The headline numbers of its way, where it was scored then."""
-        hours = self.run.curves["seconds"] * self.run.curves["cores"] / 3600
-        rows = self.run.curves.assign(core_hours=hours)
+        rows = self.run.curves.assign(core_hours=core_hours(self.run.curves))
         rows = rows[rows["iteration"] <= self.spent()[0]]
         return tuple(
             Waypoint(**row | {"core_hours": float(format(row["core_hours"], ".4g"))})

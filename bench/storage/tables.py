@@ -135,6 +135,11 @@ def read_result(file: Path) -> TrialResult:
     return result
 
 
+def core_hours(points: pd.DataFrame) -> pd.Series[float]:
+    """Return what training had cost at each row of ``RunView.curves``."""
+    return points["seconds"] * points["cores"] / 3600
+
+
 def read_losses(run: Path, trials: Sequence[str]) -> pd.DataFrame:
     """Return the training curves of trials, long: one row per iteration and loss.
 

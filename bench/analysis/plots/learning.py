@@ -12,6 +12,7 @@ import pandas as pd
 from bench.analysis.columns import TableColumn, leading
 from bench.analysis.plots.chart import GRAY, PALETTE, log_axis, shape_of, to_spec
 from bench.analysis.text import clean_text
+from bench.storage.tables import core_hours
 
 AXES: Mapping[str, str] = {"iteration": "iterations", "hours": "core-hours"}
 """What a training is measured by, and what that is called."""
@@ -89,7 +90,7 @@ def curves(
     labels
         All labels of the run, which give the colours.
     """
-    points = points.assign(hours=points["seconds"] * points["cores"] / 3600)
+    points = points.assign(hours=core_hours(points))
     for direction, there in points.groupby("direction", sort=False):
         anchors = frame[(frame["direction"] == direction) & frame["anchor"].astype(bool)]
         for column in shown:
