@@ -124,7 +124,7 @@ def config_from_state(state: Mapping[str, Tensor], where: str) -> dict[str, int]
         "n_downsample": n_downsample,
         "n_res": n_res,
         "antialias": doubling[-1] == 3,
-        "detail_skip": f"a.dec.model.{2 * n_downsample}.fine.weight" in state,
+        "pixel_skip": f"a.dec.model.{2 * n_downsample}.fine.weight" in state,
     }
 
 

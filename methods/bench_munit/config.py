@@ -34,10 +34,10 @@ class MUNITConfig(SourceNegatives, StepConfig):
         description="the decoders double their maps by a blur and a 3x3 convolution, instead of "
         "by nearest neighbour and 5x5: no dotted patterns; not published",
     )
-    detail_skip: bool = Field(
+    pixel_skip: bool = Field(
         False,
-        description="the detail that the content encoder's halvings lose goes past them to the "
-        "last doubling of the decoders: sharp after minutes; not published",
+        description="the image itself goes past the content encoder to the last doubling of the "
+        "decoders: sharp after minutes; not published",
     )
 
     # discriminator

@@ -202,7 +202,7 @@ class MUNIT:
         BenchError
             When the decoders are not the original's.
         """
-        for option in ("antialias", "detail_skip"):
+        for option in ("antialias", "pixel_skip"):
             if getattr(self.config, option):
                 raise BenchError(f"the original MUNIT has no decoders with {option}=True")
         path = folder / "gen_00000000.pt"

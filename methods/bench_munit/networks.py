@@ -88,28 +88,27 @@ class UpBlock(nn.Module):
     """Doubling and convolution, layer norm, ReLU.
 
     As published by nearest neighbour and 5x5; with `antialias` by a blur and 3x3. With
-    `detail_skip` it is given what halving lost as well: features of the detail are added to the
-    doubled maps, and the maps come a second time through a gate that the detail opens. Both
-    together let a style decide what becomes of an edge; a sum alone would draw it the same in
-    every light.
+    `pixel_skip` it is given the image as well: features of its pixels are added to the doubled
+    maps, and the maps come a second time through a gate that the pixels open. Both together let
+    a style decide what becomes of an edge; a sum alone would draw it the same in every light.
     """
 
     def __init__(
-        self, into: int, out: int, *, antialias: bool = False, detail_skip: bool = False
+        self, into: int, out: int, *, antialias: bool = False, pixel_skip: bool = False
     ) -> None:
         super().__init__()
         self.conv = BlurUpConv(into, out) if antialias else UpConv5(into, out)
         self.norm = SampleNorm(out)
-        if detail_skip:
+        if pixel_skip:
             self.fine = nn.Conv2d(3, 2 * out, 3, padding=1, padding_mode="reflect")
-        self.channels = 2 * out if detail_skip else out
+        self.channels = 2 * out if pixel_skip else out
 
-    def forward(self, x: Tensor, detail: Tensor | None = None) -> Tensor:
-        """``(B, into, H, W)`` and `detail` ``(B, 3, 2H, 2W)`` to ``(B, channels, 2H, 2W)``."""
+    def forward(self, x: Tensor, pixels: Tensor | None = None) -> Tensor:
+        """``(B, into, H, W)`` and `pixels` ``(B, 3, 2H, 2W)`` to ``(B, channels, 2H, 2W)``."""
         y: Tensor = self.norm(self.conv(x))
-        if detail is None:
+        if pixels is None:
             return F.relu_(y)
-        added, gate = self.fine(detail.to(y.dtype)).chunk(2, 1)
+        added, gate = self.fine(pixels.to(y.dtype)).chunk(2, 1)
         return F.relu_(torch.cat([y + added, y * torch.tanh(gate)], 1))
 
 
@@ -160,39 +159,22 @@ class ResBlocks(nn.Module):
         return x
 
 
-def lost_detail(images: Tensor, factor: int) -> Tensor:
-    """Return what images lose where their sides are divided by `factor`.
-
-    The finest level of a Laplacian pyramid (Burt and Adelson 1983): the image less the mean of
-    every square of `factor` by `factor` pixels, enlarged again; doubled, as it fills but a part
-    of an image's range. Light, haze and the colour of a sky change slowly: little of them is in
-    it.
-
-    Parameters
-    ----------
-    images
-        ``(B, C, H, W)``; H and W divide by `factor`.
-    """
-    means = F.avg_pool2d(images, factor)
-    return 2 * (images - F.interpolate(means, size=images.shape[-2:], mode="bilinear"))
-
-
 class ContentEncoder(nn.Module):
     """Image to spatial content code, instance-normalised throughout.
 
     Parameters
     ----------
-    detail_skip
-        Whether the detail that the halvings lose comes behind the code: its pixels, folded into
-        ``3·4^n`` more channels, so that content stays one tensor.
+    pixel_skip
+        Whether the image itself comes behind the code: its pixels, folded into ``3·4^n`` more
+        channels, so that content stays one tensor.
     """
 
     def __init__(
-        self, dim: int, n_downsample: int, n_res: int, *, detail_skip: bool = False
+        self, dim: int, n_downsample: int, n_res: int, *, pixel_skip: bool = False
     ) -> None:
         super().__init__()
         self.factor = 2**n_downsample
-        self.detail_skip = detail_skip
+        self.pixel_skip = pixel_skip
         blocks: list[nn.Module] = [ConvBlock(3, dim, 7, 1, 3, "instance")]
         for _ in range(n_downsample):
             blocks.append(ConvBlock(dim, 2 * dim, 4, 2, 1, "instance"))
@@ -202,20 +184,19 @@ class ContentEncoder(nn.Module):
         self.channels = dim
 
     def forward(self, x: Tensor) -> Tensor:
-        """``(B, 3, H, W)`` in [-1, 1] to ``(B, dim·2^n, H/2^n, W/2^n)``, and the detail's."""
+        """``(B, 3, H, W)`` in [-1, 1] to ``(B, dim·2^n, H/2^n, W/2^n)``, and the pixels'."""
         y: Tensor = self.model(x)
-        if not self.detail_skip:
+        if not self.pixel_skip:
             return y
-        folded = F.pixel_unshuffle(lost_detail(x, self.factor), self.factor)
-        return torch.cat([y, folded.to(y.dtype)], 1)
+        return torch.cat([y, F.pixel_unshuffle(x, self.factor).to(y.dtype)], 1)
 
     def code(self, content: Tensor) -> Tensor:
         """Return the content code ``(B, channels, h, w)`` alone."""
-        return content[:, : self.channels] if self.detail_skip else content
+        return content[:, : self.channels] if self.pixel_skip else content
 
-    def detail(self, content: Tensor) -> Tensor | None:
-        """Return the detail behind the code, unfolded to ``(B, 3, H, W)``; None without one."""
-        if not self.detail_skip:
+    def pixels(self, content: Tensor) -> Tensor | None:
+        """Return the pixels behind the code, unfolded to ``(B, 3, H, W)``; None without them."""
+        if not self.pixel_skip:
             return None
         return F.pixel_shuffle(content[:, self.channels :], self.factor)
 
@@ -276,8 +257,8 @@ class Decoder(nn.Module):
 
     Parameters
     ----------
-    detail_skip
-        Whether the last doubling is given what halving lost; see :class:`UpBlock`.
+    pixel_skip
+        Whether the last doubling is given the image; see :class:`UpBlock`.
     """
 
     def __init__(
@@ -287,27 +268,27 @@ class Decoder(nn.Module):
         n_res: int,
         *,
         antialias: bool = False,
-        detail_skip: bool = False,
+        pixel_skip: bool = False,
     ) -> None:
         super().__init__()
         self.n_res = n_res
         self.channels = channels
         blocks: list[nn.Module] = [ResBlocks(n_res, channels, "adain")]
         for left in reversed(range(n_upsample)):
-            skips = detail_skip and not left
-            up = UpBlock(channels, channels // 2, antialias=antialias, detail_skip=skips)
+            skips = pixel_skip and not left
+            up = UpBlock(channels, channels // 2, antialias=antialias, pixel_skip=skips)
             blocks += [nn.Identity(), up]
             channels = up.channels
         blocks.append(ImageBlock(channels))
         self.model = nn.ModuleList(blocks)
 
-    def forward(self, code: Tensor, parameters: Tensor, detail: Tensor | None = None) -> Tensor:
+    def forward(self, code: Tensor, parameters: Tensor, pixels: Tensor | None = None) -> Tensor:
         """`parameters` ``(B, n_res·4·C)``: for each norm in order its biases, then weights."""
         *blocks, last_up, to_image = self.model[1:]
         x = self.model[0](code, parameters.view(-1, self.n_res, 4, self.channels))
         for block in blocks:
             x = block(x)
-        x = last_up(x, detail)  # what went in is not needed while the image is made
+        x = last_up(x, pixels)  # what went in is not needed while the image is made
         image: Tensor = to_image(x)
         return image
 
@@ -319,7 +300,7 @@ class Generator(nn.Module):
         super().__init__()
         self.enc_style = StyleEncoder(config.gen_dim, config.style_dim)
         self.enc_content = ContentEncoder(
-            config.gen_dim, config.n_downsample, config.n_res, detail_skip=config.detail_skip
+            config.gen_dim, config.n_downsample, config.n_res, pixel_skip=config.pixel_skip
         )
         channels = self.enc_content.channels
         self.dec = Decoder(
@@ -327,7 +308,7 @@ class Generator(nn.Module):
             config.n_downsample,
             config.n_res,
             antialias=config.antialias,
-            detail_skip=config.detail_skip,
+            pixel_skip=config.pixel_skip,
         )
         self.mlp = StyleMLP(config.style_dim, config.mlp_dim, 4 * config.n_res * channels)
 
@@ -343,7 +324,7 @@ class Generator(nn.Module):
     def decode(self, content: Tensor, style: Tensor) -> Tensor:
         """Codes to images in [-1, 1]."""
         contents = self.enc_content
-        image: Tensor = self.dec(contents.code(content), self.mlp(style), contents.detail(content))
+        image: Tensor = self.dec(contents.code(content), self.mlp(style), contents.pixels(content))
         return image
 
 

@@ -103,7 +103,7 @@ class Fc(nn.Module):
 
 
 class FineBlock(Block):
-    """The last doubling with `detail_skip`; the detail is stored in it before it runs."""
+    """The last doubling with `pixel_skip`; the image is stored in it before it runs."""
 
     def __init__(self, into, out):
         super().__init__(into, out, 5, 1, 2, "ln")
@@ -111,23 +111,16 @@ class FineBlock(Block):
 
     def forward(self, x):
         y = self.norm(self.conv(self.pad(x)))
-        features = self.fine(nn.ReflectionPad2d(1)(self.detail))
+        features = self.fine(nn.ReflectionPad2d(1)(self.pixels))
         half = features.shape[1] // 2
         out = [y + features[:, :half], y * torch.tanh(features[:, half:])]
         return F.relu(torch.cat(out, 1))
 
 
-def detail(x, factor):
-    """What of every square is not its mean, with the means between squares interpolated."""
-    b, c, h, w = x.shape
-    means = x.view(b, c, h // factor, factor, w // factor, factor).mean((3, 5))
-    return 2 * (x - nn.Upsample(size=(h, w), mode="bilinear", align_corners=False)(means))
-
-
 class Gen(nn.Module):
-    def __init__(self, dim, mlp_dim, style_dim=8, n_down=2, n_res=4, detail_skip=False):
+    def __init__(self, dim, mlp_dim, style_dim=8, n_down=2, n_res=4, pixel_skip=False):
         super().__init__()
-        self.factor = 2**n_down if detail_skip else None
+        self.pixel_skip = pixel_skip
         d = dim
         style = [Block(3, d, 7, 1, 3)]
         for _ in range(2):
@@ -145,7 +138,7 @@ class Gen(nn.Module):
         dec = [Wrapped(*(Residual(d, "adain") for _ in range(n_res)))]
         total = 4 * n_res * d
         for left in reversed(range(n_down)):
-            fine = detail_skip and not left
+            fine = pixel_skip and not left
             up = FineBlock(d, d // 2) if fine else Block(d, d // 2, 5, 1, 2, "ln")
             dec += [nn.Upsample(scale_factor=2), up]
             d = d if fine else d // 2
@@ -157,14 +150,14 @@ class Gen(nn.Module):
     def encode(self, x):
         style = self.enc_style(x)
         content = self.enc_content(x)
-        return (content, detail(x, self.factor)) if self.factor else content, style
+        return (content, x) if self.pixel_skip else content, style
 
     def decode(self, content, style):
-        if self.factor:
+        if self.pixel_skip:
             content, found = content
             for layer in self.dec.modules():
                 if isinstance(layer, FineBlock):
-                    layer.detail = found
+                    layer.pixels = found
         values = self.mlp(style.view(style.shape[0], -1))
         for layer in self.dec.modules():
             if isinstance(layer, AdaIN):
@@ -208,7 +201,7 @@ def gen_loss(dis, fake):
 
 
 def l1(x, y):
-    if isinstance(x, tuple):  # contents with their detail, of which nothing is asked
+    if isinstance(x, tuple):  # contents with their pixels, of which nothing is asked
         x, y = x[0], y[0]
     return torch.mean(torch.abs(x - y))
 

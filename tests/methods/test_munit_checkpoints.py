@@ -101,7 +101,7 @@ def test_ours_round_trips_and_float16_comes_back_wide(method, weights, tmp_path)
     assert all(v.dtype == torch.float32 for v in state.values())
 
 
-@pytest.mark.parametrize("option", ["antialias", "detail_skip"])
+@pytest.mark.parametrize("option", ["antialias", "pixel_skip"])
 def test_another_decoder_says_so_itself(option, tmp_path):
     ours = MUNIT(TINY.model_copy(update={option: True}), CTX)
     path = tmp_path / "munit.safetensors"

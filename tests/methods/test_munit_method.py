@@ -26,7 +26,7 @@ from bench.training.watch import Sheet
 from bench_munit import SPEC
 from bench_munit.config import MUNITConfig
 from bench_munit.method import MUNIT
-from bench_munit.networks import Generator, lost_detail
+from bench_munit.networks import Generator
 from bench_munit.step import TINTS, recolour
 from bench_munit.trainer import MUNITTrainer, draw_styles, draw_tints
 
@@ -68,7 +68,7 @@ def test_spec_and_presets():
     assert SPEC.budgets["paper"] == "1000000it"
     assert paper.model_dump() == json.loads("""{
       "gen_dim": 64, "mlp_dim": 256, "style_dim": 8, "style_std": 1, "n_downsample": 2,
-      "n_res": 4, "antialias": false, "detail_skip": false, "content_jitter": 0,
+      "n_res": 4, "antialias": false, "pixel_skip": false, "content_jitter": 0,
       "dis_dim": 64, "dis_n_layer": 4, "dis_num_scales": 3, "gan_w": 1, "recon_x_w": 10,
       "recon_s_w": 1, "recon_c_w": 1, "recon_x_cyc_w": 10, "source_negatives": 0,
       "vgg_w": 0, "vgg_weights": "caffe-vgg16",
@@ -94,9 +94,9 @@ def test_contract():
         method.translate(torch.rand(1, 3, 12, 64), A2B, samples=1, seeds=torch.tensor([[0]]))
 
 
-@pytest.mark.parametrize("detail_skip", [False, True])
-def test_codes_make_the_same_picture_as_translate(detail_skip):
-    method = make(detail_skip=detail_skip)
+@pytest.mark.parametrize("pixel_skip", [False, True])
+def test_codes_make_the_same_picture_as_translate(pixel_skip):
+    method = make(pixel_skip=pixel_skip)
     x, seeds = torch.rand(2, 3, 16, 16), torch.tensor([3, 4])
     content, style = method.encode(x, "a")
     assert style.shape == (2, 8)
@@ -175,7 +175,7 @@ def test_options_train_too():
         {"batch_size": 2, "new_size": 24},
         {"n_downsample": 1, "crop_size": None},
         {"init": "orthogonal"},
-        {"detail_skip": True},
+        {"pixel_skip": True},
     ):
         method = make(**options)
         method.fit(pictures(), Budget(iterations=1))
@@ -235,17 +235,6 @@ def test_recolour_changes_the_light_and_leaves_the_edges():
     assert torch.allclose(change[:, :, 0, 0], 0.2 * tints[:, :, 0, 0]), "a corner has its own"
     assert torch.equal(recolour(x, tints, 0.0), x)
     assert recolour(x, tints, 9.0).abs().max() == 1
-
-
-@pytest.mark.parametrize("factor", [2, 4])
-def test_the_detail_is_what_halving_loses_and_not_the_light(factor):
-    torch.manual_seed(4)
-    x = torch.rand(1, 3, 48, 64) - 0.5
-    detail = lost_detail(x, factor)
-    assert detail.std() > x.std(), "noise is detail, and twice as strong"
-    lit = recolour(x, torch.randn(1, *TINTS), 0.1)
-    assert (lost_detail(lit, factor) - detail).abs().mean() < 0.1 * (lit - x).abs().mean()
-    assert lost_detail(torch.full_like(x, 0.3), factor).abs().max() < 1e-6
 
 
 def test_content_is_read_from_recoloured_images_and_style_from_theirs():

@@ -131,9 +131,9 @@ TINY = [
     ({"gen_dim": 2, "mlp_dim": 4, "dis_dim": 2, "n_downsample": 1, "dis_n_layer": 3}, (2, 40, 40)),
     ({"gen_dim": 2, "dis_dim": 2, "source_negatives": 0.3, "dis_num_scales": 2}, (2, 64, 48)),
     ({"gen_dim": 2, "dis_dim": 2, "content_jitter": 0.7, "dis_num_scales": 2}, (2, 48, 64)),
-    ({"gen_dim": 2, "dis_dim": 2, "detail_skip": True, "dis_num_scales": 2}, (2, 32, 48)),
+    ({"gen_dim": 2, "dis_dim": 2, "pixel_skip": True, "dis_num_scales": 2}, (2, 32, 48)),
     (
-        {"gen_dim": 2, "dis_dim": 2, "detail_skip": True, "n_downsample": 1, "dis_n_layer": 3},
+        {"gen_dim": 2, "dis_dim": 2, "pixel_skip": True, "n_downsample": 1, "dis_n_layer": 3},
         (1, 64, 48),
     ),
 ]
@@ -152,7 +152,7 @@ def test_fast_step_follows_the_plain_one(convolutions, widths, shape, device):
             config.style_dim,
             config.n_downsample,
             config.n_res,
-            config.detail_skip,
+            config.pixel_skip,
         ).double()
         for _ in "ab"
     ]
