@@ -123,20 +123,20 @@ class Translator:
         BenchError
             On values out of range, wrong shapes, or what the method cannot do.
         """
-        way = Direction.parse(direction, self.domains)
-        if way.key not in self.spec.directions:
-            raise BenchError(f"{self.spec.name} cannot go {way.name}")
+        parsed = Direction.parse(direction, self.domains)
+        if parsed.key not in self.spec.directions:
+            raise BenchError(f"{self.spec.name} cannot go {parsed.name}")
         batch = self._images(images)
         if style_from is not None:
-            made = self._translate_like(batch, way, self._images(style_from), samples, seed)
+            made = self._translate_like(batch, parsed, self._images(style_from), samples, seed)
         elif styles is not None:
-            made = self._decode_all(batch, way, styles.to(self.device))
+            made = self._decode_all(batch, parsed, styles.to(self.device))
         else:
-            made = self._translate_drawn(batch, way, samples, seed)
+            made = self._translate_drawn(batch, parsed, samples, seed)
         return Translations.of(made)
 
     def _translate_drawn(
-        self, batch: torch.Tensor, way: Direction, samples: int, seed: int
+        self, batch: torch.Tensor, direction: Direction, samples: int, seed: int
     ) -> torch.Tensor:
         if samples < 1:
             raise BenchError(f"samples is {samples}: ask for 1 or more")
@@ -145,10 +145,10 @@ class Translator:
                 f"{self.spec.name} needs a picture to take the style from "
                 "(style_from=…, on the command line --style-from)"
             )
-        return self._translate_seeded(batch, way, samples, seed)
+        return self._translate_seeded(batch, direction, samples, seed)
 
     def _translate_seeded(
-        self, batch: torch.Tensor, way: Direction, samples: int, seed: int
+        self, batch: torch.Tensor, direction: Direction, samples: int, seed: int
     ) -> torch.Tensor:
         seeds = torch.tensor(
             [
@@ -157,7 +157,7 @@ class Translator:
             ]
         )
         return translate_padded(
-            self.method, self.spec.multiple_of, batch, way, samples=samples, seeds=seeds
+            self.method, self.spec.multiple_of, batch, direction, samples=samples, seeds=seeds
         )
 
     @property
@@ -168,14 +168,14 @@ class Translator:
     def _translate_like(
         self,
         batch: torch.Tensor,
-        way: Direction,
+        direction: Direction,
         style_from: torch.Tensor,
         samples: int,
         seed: int,
     ) -> torch.Tensor:
         method = self.method
         if isinstance(method, CodedMethod):
-            return self._decode_all(batch, way, self.encode(style_from, way.target)[1])
+            return self._decode_all(batch, direction, self.encode(style_from, direction.target)[1])
         if not isinstance(method, ExemplarMethod):
             raise BenchError(f"{self.spec.name} takes no style from a picture")
         together = self.styles_per_output
@@ -187,17 +187,17 @@ class Translator:
         outputs = []
         for first in range(0, len(style_from), together):
             pool = style_from[first : first + together].mul(255).round().to(torch.uint8)
-            method.use_exemplars(pool, way)
-            outputs.append(self._translate_seeded(batch, way, samples, seed))
+            method.use_exemplars(pool, direction)
+            outputs.append(self._translate_seeded(batch, direction, samples, seed))
         return torch.cat(outputs, dim=1)
 
     def _decode_all(
-        self, batch: torch.Tensor, way: Direction, styles: torch.Tensor
+        self, batch: torch.Tensor, direction: Direction, styles: torch.Tensor
     ) -> torch.Tensor:
         height, width = batch.shape[-2:]
-        content, _ = self.encode(pad_to_multiple(batch, self.spec.multiple_of), way.source)
+        content, _ = self.encode(pad_to_multiple(batch, self.spec.multiple_of), direction.source)
         outputs = [
-            self.decode(content, style.expand(len(batch), *style.shape), way.target)
+            self.decode(content, style.expand(len(batch), *style.shape), direction.target)
             for style in styles
         ]
         return torch.stack(outputs, dim=1)[..., :height, :width]

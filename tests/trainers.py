@@ -59,6 +59,6 @@ def trainer_of(name, ctx, *, small=True, data=None, **options):
         drawn = 1 + (method.config.content_jitter > 0)
         return MUNITTrainer(method.config, ctx, *method.generators.values(), data), drawn
     if name == "bicyclegan":
-        return BicycleGANTrainer(method.config, ctx, method.ways, data), 1
+        return BicycleGANTrainer(method.config, ctx, method.networks, data), 1
     drawn = 2 if name == "cyclegan" else len(method.config.layers)
     return method.trainer(ctx, method.generators, data), drawn

@@ -110,16 +110,16 @@ def _cards(suite: Suite, registry: Registry) -> Iterator[Card]:
             progress=tell_progress,
         )
         (text,) = suite.directions
-        way = Direction.parse(text, dataset.domains)
+        parsed = Direction.parse(text, dataset.domains)
         yield report_card(
             dataset,
-            way,
-            title=f"{entry.title}, {dataset.domains[way.target == 'b']}",
+            parsed,
+            title=f"{entry.title}, {dataset.domains[parsed.target == 'b']}",
             size=entry.size or suite.size,
             limit=suite.test_limit,
             metrics=[registry.metric(name) for name in names],
             score=partial(_score, suite, registry),
-            translations={registry.method(FILTER).name: partial(_filtered, suite, way)},
+            translations={registry.method(FILTER).name: partial(_filtered, suite, parsed)},
             progress=tell_progress,
         )
 
@@ -150,7 +150,7 @@ def _score(
 
 
 def _filtered(
-    suite: Suite, way: Direction, sources: Sequence[Pixels], targets: Sequence[Pixels]
+    suite: Suite, direction: Direction, sources: Sequence[Pixels], targets: Sequence[Pixels]
 ) -> list[Pixels]:
     """The colour filter's output for each source picture."""
     import torch
@@ -168,8 +168,8 @@ def _filtered(
         raise BenchError(
             f"{FILTER} takes no exemplars: no filter could be made from target pictures"
         )
-    method.use_exemplars(stacked(targets), way)
+    method.use_exemplars(stacked(targets), direction)
     images = stacked(sources).to(translator.device).float() / 255
     seeds = torch.arange(len(images))[:, None]
-    made = method.translate(images, way, samples=1, seeds=seeds)
+    made = method.translate(images, direction, samples=1, seeds=seeds)
     return list(to_uint8(made[:, 0]).permute(0, 2, 3, 1).cpu().numpy())

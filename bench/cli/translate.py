@@ -204,13 +204,13 @@ def _open(
         title = _chosen(method, to, plugins, several=several)
     known = (names[0], names[1]) if names else None if "@" in title else ("summer", "winter")
     translator = load(title, weights, domains=known, plugins=plugins, **options, **settings)
-    ways = translator.domains
-    if to not in ("a", "b", *ways):
-        raise BenchError(f"--to {to!r} is unknown: choose from {', '.join(ways)} (or a, b)")
+    pair = translator.domains
+    if to not in ("a", "b", *pair):
+        raise BenchError(f"--to {to!r} is unknown: choose from {', '.join(pair)} (or a, b)")
     if (card := translator.card) is not None:
         told = f"bench weights show {card.title} tells more"
         tell(f"made by {card.title}: {card.summary}; {told}", aside=True)
-    return translator, "b2a" if to in ("a", ways[0]) else "a2b"
+    return translator, "b2a" if to in ("a", pair[0]) else "a2b"
 
 
 def _side(translator: Translator, side: int | None) -> int | None:

@@ -78,13 +78,13 @@ def show(title: ModelTitle, plugin: o.PluginFiles = None) -> None:
         network = f", {score.extractor}" if score.extractor else ""
         value = f"{score.metric}{subset} {score.value:.4g}{between}, n {score.n}{network}"
         lines.append((f"{score.dataset} {score.direction}", value))
-    way: dict[tuple[str, str], list[str]] = {}
+    passed: dict[tuple[str, str], list[str]] = {}
     for point in card.curve:
         if point.subset == "all":
             after = f"{point.value:.4g} ({point.iteration:,} it, {point.core_hours:.2g} core-hours)"
             place = f"{point.dataset} {point.direction}", f"{point.metric} on the way"
-            way.setdefault(place, []).append(after)
-    lines += [(where, f"{what} {', '.join(values)}") for (where, what), values in way.items()]
+            passed.setdefault(place, []).append(after)
+    lines += [(where, f"{what} {', '.join(values)}") for (where, what), values in passed.items()]
     console = Console()
     console.print(Text(card.title, style="bold"))
     for word, text in lines:

@@ -44,7 +44,7 @@ def shown(file: Path) -> Said | None:
     return None
 
 
-def fakes(files: Sequence[Path], way: Direction) -> str:
+def fakes(files: Sequence[Path], direction: Direction) -> str:
     """Return the letter of the domain that outputs are marked with; the only one that is there."""
     marks = (
         found
@@ -52,7 +52,7 @@ def fakes(files: Sequence[Path], way: Direction) -> str:
         for found in (_MARKED.fullmatch(file.stem), _FOLDER.fullmatch(file.parent.name))
     )
     letters = {found["domain"] for found in marks if found and found["part"] == "fake"} - {None}
-    target = way.target.upper()
+    target = direction.target.upper()
     return letters.pop() if len(letters) == 1 else target
 
 

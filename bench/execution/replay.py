@@ -271,8 +271,10 @@ def _directions(job: Job, dataset: Dataset) -> list[Direction]:
 
 
 def _kept(job: Job, dataset: Dataset, record: Mapping[str, _Record]) -> Precomputed:
-    ways = [way for way in _directions(job, dataset) if way.name in record]
-    outputs = {way.key: dict.fromkeys(record[way.name].pictures["inputs"], ()) for way in ways}
+    directions = [one for one in _directions(job, dataset) if one.name in record]
+    outputs = {
+        one.key: dict.fromkeys(record[one.name].pictures["inputs"], ()) for one in directions
+    }
     return Precomputed(outputs, job.samples, (), "")
 
 

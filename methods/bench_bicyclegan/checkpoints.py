@@ -90,10 +90,10 @@ def read_networks(path: Path, direction: str = "a2b") -> dict[str, dict[str, dic
     if (modules := modules_in(state)) is not None:
         state = join(modules)
     networks: dict[str, dict[str, dict[str, Tensor]]] = {}
-    for way in DIRECTIONS:
-        parts = {name: select_prefix(state, f"{way}.{name}.") for name in LETTERS}
+    for key in DIRECTIONS:
+        parts = {name: select_prefix(state, f"{key}.{name}.") for name in LETTERS}
         if any(parts.values()):
-            networks[way] = {name: part for name, part in parts.items() if part}
+            networks[key] = {name: part for name, part in parts.items() if part}
     if networks:
         if modules is None:
             refuse_others(state, DIRECTIONS, path)

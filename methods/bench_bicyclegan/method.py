@@ -52,7 +52,7 @@ class BicycleGANTrainer(StepTrainer):
     """
 
     def __init__(
-        self, config: BicycleGANConfig, ctx: Context, ways: Mapping[str, Parts], data: TrainData
+        self, config: BicycleGANConfig, ctx: Context, networks: Mapping[str, Parts], data: TrainData
     ) -> None:
         super().__init__(
             ctx,
@@ -66,21 +66,24 @@ class BicycleGANTrainer(StepTrainer):
         self.config = config
         modules: dict[str, nn.Module] = {}
         self.nets: dict[str, Networks] = {}
-        for way, parts in ways.items():
+        for direction, parts in networks.items():
             judges = {
                 name: _initialised(
                     MultiscaleDiscriminator(config.ndf, config.n_scales_d, config.n_layers_d),
                     ctx,
-                    way,
+                    direction,
                     name,
                 )
                 for name in ("dis", "dis2")
             }
-            self.nets[way] = Networks(parts["gen"], parts["enc"], **judges)
-            modules |= {f"{way}.{name}": part for name, part in (*parts.items(), *judges.items())}
+            self.nets[direction] = Networks(parts["gen"], parts["enc"], **judges)
+            modules |= {
+                f"{direction}.{name}": part for name, part in (*parts.items(), *judges.items())
+            }
         self.modules = modules
         self.average(
-            config.ema, *(f"{way}.{name}" for way, parts in ways.items() for name in parts)
+            config.ema,
+            *(f"{direction}.{name}" for direction, parts in networks.items() for name in parts),
         )
         self.optimizers = {
             name: adam(self._weights(*parts), config.lr, (config.beta1, 0.999))
@@ -123,18 +126,18 @@ class BicycleGANTrainer(StepTrainer):
         fakes = {}
         self.optimizers["gen"].zero_grad()
         with autocast(self.ctx):
-            for (way, nets), (noise, code) in zip(self.nets.items(), draws, strict=True):
-                pair = (a, b) if way == "a2b" else (b, a)
-                terms, fakes[way] = generator_losses(nets, *pair, noise, code, self.config)
-                losses |= {f"{name}_{way}": term for name, term in terms.items()}
+            for (direction, nets), (noise, code) in zip(self.nets.items(), draws, strict=True):
+                pair = (a, b) if direction == "a2b" else (b, a)
+                terms, fakes[direction] = generator_losses(nets, *pair, noise, code, self.config)
+                losses |= {f"{name}_{direction}": term for name, term in terms.items()}
         torch.autograd.backward(total(losses))
         self.optimizers["gen"].step()
 
         self.optimizers["dis"].zero_grad()
         with autocast(self.ctx):
-            for way, nets in self.nets.items():
-                terms = discriminator_losses(nets, fakes[way])
-                judged |= {f"{name}_{way}": term for name, term in terms.items()}
+            for direction, nets in self.nets.items():
+                terms = discriminator_losses(nets, fakes[direction])
+                judged |= {f"{name}_{direction}": term for name, term in terms.items()}
         torch.autograd.backward(total(judged))
         self.optimizers["dis"].step()
         return {name: loss.detach() for name, loss in (losses | judged).items()}
@@ -168,8 +171,8 @@ class BicycleGAN:
 
     def _build(self, parts: Mapping[str, Sequence[str]]) -> None:
         config = self.config
-        self.ways: dict[str, Parts] = {}
-        for way, names in parts.items():
+        self.networks: dict[str, Parts] = {}
+        for direction, names in parts.items():
             nets: dict[str, nn.Module] = {
                 "gen": UnetGenerator(
                     config.ngf,
@@ -182,14 +185,14 @@ class BicycleGAN:
             }
             if "enc" in names:
                 nets["enc"] = Encoder(config.nef, config.n_blocks_e, config.nz)
-            self.ways[way] = {
-                name: _initialised(net, self.ctx, way, name) for name, net in nets.items()
+            self.networks[direction] = {
+                name: _initialised(net, self.ctx, direction, name) for name, net in nets.items()
             }
 
     @property
     def _tree(self) -> nn.ModuleDict:
         """All networks under the names of the flat state: ``<direction>.<part>``."""
-        return nn.ModuleDict({way: nn.ModuleDict(parts) for way, parts in self.ways.items()})
+        return nn.ModuleDict({key: nn.ModuleDict(parts) for key, parts in self.networks.items()})
 
     @classmethod
     def from_weights(
@@ -214,17 +217,17 @@ class BicycleGAN:
         networks = read_networks(path, direction)
         widths = infer_widths(next(iter(networks.values())), path)
         settings = BicycleGANConfig(**(config | widths))
-        method = cls(settings, ctx, {way: tuple(parts) for way, parts in networks.items()})
-        for way, parts in networks.items():
+        method = cls(settings, ctx, {key: tuple(parts) for key, parts in networks.items()})
+        for key, parts in networks.items():
             for name, state in parts.items():
-                load_state(method._part(way, name), state, f"{path} ({way}, {name})")
+                load_state(method._part(key, name), state, f"{path} ({key}, {name})")
         return method
 
-    def _part(self, way: str, name: str) -> nn.Module:
-        nets = self.ways.get(way, {})
+    def _part(self, direction: str, name: str) -> nn.Module:
+        nets = self.networks.get(direction, {})
         if name not in nets:
-            there = ", ".join(f"{w} {n}" for w, parts in self.ways.items() for n in parts)
-            raise BenchError(f"no weights for {way} {name}: loaded are {there}")
+            there = ", ".join(f"{key} {n}" for key, parts in self.networks.items() for n in parts)
+            raise BenchError(f"no weights for {direction} {name}: loaded are {there}")
         return nets[name]
 
     def fit(self, data: TrainData, budget: Budget) -> None:
@@ -233,22 +236,22 @@ class BicycleGAN:
             raise BenchError(
                 "BicycleGAN needs pairs, but this dataset has none: choose a paired dataset"
             )
-        for way in DIRECTIONS:
+        for direction in DIRECTIONS:
             for name in ("gen", "enc"):
-                self._part(way, name)
+                self._part(direction, name)
         self._check_sizes(data)
         self._tree.train()
-        trainer = BicycleGANTrainer(self.config, self.ctx, self.ways, data)
+        trainer = BicycleGANTrainer(self.config, self.ctx, self.networks, data)
         view = copy.copy(self)  # the method as training would leave it now
-        view.ways = {
-            way: {name: trainer.averages.of(net) for name, net in parts.items()}
-            for way, parts in self.ways.items()
+        view.networks = {
+            direction: {name: trainer.averages.of(net) for name, net in parts.items()}
+            for direction, parts in self.networks.items()
         }
         sheet = Sheet(view._row, data, self.ctx, multiple_of=1)
         grids = SampleGrids(self.config.sample_every, sheet, self.ctx)
 
         def rehearse(ctx: Context) -> BicycleGANTrainer:
-            return BicycleGANTrainer(self.config, ctx, copy.deepcopy(self.ways), data)
+            return BicycleGANTrainer(self.config, ctx, copy.deepcopy(self.networks), data)
 
         with tuned(trainer, rehearse, self.ctx, budget, enabled=self.config.tune):
             run_training(trainer, budget, self.ctx, watchers=[grids], weights=view.state_dict)
@@ -276,9 +279,9 @@ class BicycleGAN:
         )
 
     @torch.no_grad()
-    def _generate(self, content: torch.Tensor, style: torch.Tensor, way: str) -> torch.Tensor:
+    def _generate(self, content: torch.Tensor, style: torch.Tensor, direction: str) -> torch.Tensor:
         """Images in ``[-1, 1]`` of any size and codes to images in ``[0, 1]``."""
-        net = self._part(way, "gen").eval()
+        net = self._part(direction, "gen").eval()
         height, width = content.shape[-2:]
         multiple = 2**self.config.depth
         down, right = -height % multiple, -width % multiple
@@ -305,11 +308,11 @@ class BicycleGAN:
         all codes, where its encoder was not loaded.
         """
         content = images.to(self.ctx.device) * 2 - 1
-        way = "b2a" if domain == "a" else "a2b"
-        if "enc" not in self.ways.get(way, {}):
+        direction = "b2a" if domain == "a" else "a2b"
+        if "enc" not in self.networks.get(direction, {}):
             return content, content.new_zeros(len(content), self.config.nz)
         with autocast(self.ctx):
-            style: torch.Tensor = self._part(way, "enc").eval()(content)[0]
+            style: torch.Tensor = self._part(direction, "enc").eval()(content)[0]
         return content, style.float()
 
     def decode(self, content: torch.Tensor, style: torch.Tensor, domain: Domain) -> torch.Tensor:
@@ -327,11 +330,11 @@ class BicycleGAN:
     def load_state_dict(self, state: Mapping[str, torch.Tensor]) -> None:
         """Take back what :meth:`state_dict` gave; one direction alone is enough."""
         parts = {
-            way: [name for name in ("gen", "enc") if select_prefix(state, f"{way}.{name}.")]
-            for way in DIRECTIONS
+            key: [name for name in ("gen", "enc") if select_prefix(state, f"{key}.{name}.")]
+            for key in DIRECTIONS
         }
-        parts = {way: names for way, names in parts.items() if names}
-        if parts and parts != {way: list(nets) for way, nets in self.ways.items()}:
+        parts = {key: names for key, names in parts.items() if names}
+        if parts and parts != {key: list(nets) for key, nets in self.networks.items()}:
             self._build(parts)
         load_state(self._tree, state, "BicycleGAN's weights")
 
@@ -349,5 +352,5 @@ class BicycleGAN:
             if getattr(self.config, option):
                 raise BenchError(f"the original BicycleGAN has no generators with {option}=True")
         self._part(direction, "gen")
-        states = {part: net.state_dict() for part, net in self.ways[direction].items()}
+        states = {part: net.state_dict() for part, net in self.networks[direction].items()}
         return write_official(states, folder, name)

@@ -53,10 +53,10 @@ def read_generators(path: Path, direction: str | None = None) -> States:
         A state dict for ``a2b``, ``b2a`` or both.
     """
     if path.is_dir():
-        ways = {way: file for way in DIRECTIONS if (file := _latest(path / way)) is not None}
-        if ways and direction is None:
-            return {way: clean_generator(read_state(file)) for way, file in ways.items()}
-        file = _latest(path) or ways.get(direction or "")
+        files = {key: file for key in DIRECTIONS if (file := _latest(path / key)) is not None}
+        if files and direction is None:
+            return {key: clean_generator(read_state(file)) for key, file in files.items()}
+        file = _latest(path) or files.get(direction or "")
         if file is None:
             raise BenchError(
                 f"{path} holds no <epoch>_net_G.pth, and no folder a2b or b2a with one"
@@ -82,6 +82,6 @@ def write_official(
         The files, each whole or not there.
     """
     return [
-        write_weights(state, folder / way / f"{epoch}_net_G.pth")
-        for way, state in generators.items()
+        write_weights(state, folder / direction / f"{epoch}_net_G.pth")
+        for direction, state in generators.items()
     ]

@@ -68,17 +68,21 @@ class CUTTrainer(StepTrainer):
         modules: dict[str, nn.Module] = dict(generators.items())
         self.nets: dict[str, Networks] = {}
         self.optimizers = {}
-        for way in generators:
-            gen = cast("ResnetGenerator", generators[way])
+        for direction in generators:
+            gen = cast("ResnetGenerator", generators[direction])
             dis = PatchDiscriminator(3, config.ndf, config.n_layers_d, antialias=True)
             heads = PatchHeads([channels for channels, _, _ in self.shapes], config.head_width)
             for name, net in (("dis", dis), ("heads", heads)):
-                modules[f"{name}_{way}"] = initialised(net, "xavier", ctx, "cut", name, way)
-            self.nets[way] = Networks(gen, dis, heads)
+                modules[f"{name}_{direction}"] = initialised(
+                    net, "xavier", ctx, "cut", name, direction
+                )
+            self.nets[direction] = Networks(gen, dis, heads)
             parts = {"gen": (gen, heads), "dis": (dis,)}
             for name, nets in parts.items():
                 weights = itertools.chain(*(net.parameters() for net in nets))
-                self.optimizers[f"{name}_{way}"] = adam(weights, config.lr, (config.beta1, 0.999))
+                self.optimizers[f"{name}_{direction}"] = adam(
+                    weights, config.lr, (config.beta1, 0.999)
+                )
         self.modules = modules
         self.average(config.ema, *generators)
 
@@ -89,8 +93,8 @@ class CUTTrainer(StepTrainer):
         """
         terms = 2 if self.config.nce_identity else 1
         drawn: list[list[Tensor]] = [[] for _ in self.shapes]
-        for way in self.nets:
-            rng = generator(self.ctx.seed, "cut", "positions", way, iteration)
+        for direction in self.nets:
+            rng = generator(self.ctx.seed, "cut", "positions", direction, iteration)
             for rows, (_, height, width) in zip(drawn, self.shapes, strict=True):
                 for _ in range(terms):
                     order = torch.randperm(height * width, generator=rng)
@@ -125,17 +129,17 @@ class CUTTrainer(StepTrainer):
             Whether the generators get mirrored images.
         """
         losses: dict[str, Tensor] = {}
-        for index, (way, nets) in enumerate(self.nets.items()):
+        for index, (direction, nets) in enumerate(self.nets.items()):
             terms = train_step(
                 nets,
-                {name: self.optimizers[f"{name}_{way}"] for name in ("gen", "dis")},
-                *((a, b) if way == "a2b" else (b, a)),
+                {name: self.optimizers[f"{name}_{direction}"] for name in ("gen", "dis")},
+                *((a, b) if direction == "a2b" else (b, a)),
                 [at[index] for at in positions],
                 self.config,
                 mirrored=mirrored,
                 autocast=partial(autocast, self.ctx),
             )
-            losses |= {f"{name}_{way}": term for name, term in terms.items()}
+            losses |= {f"{name}_{direction}": term for name, term in terms.items()}
         return losses
 
 

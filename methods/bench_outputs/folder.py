@@ -70,19 +70,19 @@ class Outputs:
         outputs: dict[Direction, Mapping[str, Sequence[ImageItem]]] = {}
         problems: list[str] = []
         folders = self._folders(list(inputs))
-        for way, items in inputs.items():
-            if way not in folders:
+        for direction, items in inputs.items():
+            if direction not in folders:
                 problems.append(
-                    f"{self.config.root} has no folder {way.name} (or {way.key}): add it, or "
-                    f"leave that direction out with --directions"
+                    f"{self.config.root} has no folder {direction.name} (or {direction.key}): "
+                    f"add it, or leave that direction out with --directions"
                 )
                 continue
-            claims, faults = self._claims(folders[way], items, way)
-            outputs[way] = _vetted(claims, faults, self.config, size)
+            claims, faults = self._claims(folders[direction], items, direction)
+            outputs[direction] = _vetted(claims, faults, self.config, size)
             problems += [fault for _, fault in faults]
         return FoundOutputs(outputs, problems)
 
-    def _folders(self, ways: Sequence[Direction]) -> dict[Direction, Path]:
+    def _folders(self, directions: Sequence[Direction]) -> dict[Direction, Path]:
         """The folder of each direction; one direction alone may be the folder itself."""
         root = self.config.root
         if root is None:
@@ -90,39 +90,41 @@ class Outputs:
         if not root.is_dir():
             raise BenchError(f"{root} is not a folder: name the folder of the pictures")
         found = {
-            way: folder
-            for way in ways
-            for folder in (root / way.key, root / way.name)
+            direction: folder
+            for direction in directions
+            for folder in (root / direction.key, root / direction.name)
             if folder.is_dir()
         }
         if found:
             return found
-        if len(ways) > 1:
-            names = " and ".join(way.name for way in ways)
+        if len(directions) > 1:
+            names = " and ".join(direction.name for direction in directions)
             raise BenchError(
                 f"{root} has no folders {names}: put the pictures of each direction into one, or "
                 f"name the one direction they are of with --directions"
             )
-        return {ways[0]: root}
+        return {directions[0]: root}
 
     def _claims(
-        self, folder: Path, items: Sequence[ImageItem], way: Direction
+        self, folder: Path, items: Sequence[ImageItem], direction: Direction
     ) -> tuple[list[Claim], list[tuple[str, str]]]:
         """What the files are, and faults as ``(input or "", line)``."""
         names = _names(items)
         manifest = folder / self.config.manifest
         listed = manifest.is_file()
-        rows = list(_manifest(manifest, names) if listed else _by_name(folder, names, items, way))
+        rows = list(
+            _manifest(manifest, names) if listed else _by_name(folder, names, items, direction)
+        )
         claims = [one for one in rows if isinstance(one, Claim)]
         strays = [one for one in rows if isinstance(one, Stray)]
-        lines = [f"{one} ({way.name})" for one in rows if not isinstance(one, Claim)]
+        lines = [f"{one} ({direction.name})" for one in rows if not isinstance(one, Claim)]
         if len(strays) > len(claims):
             # A folder that goes by other names altogether is answered with one line and a table.
             matched = {claim.file: (claim.input, claim.sample) for claim in claims}
             files = sorted([*matched, *(stray.file for stray in strays)])
             draft = write_draft(folder, files, matched, items)
             lines = [
-                f"{len(strays)} files like {strays[0].file} belong to no input ({way.name}): "
+                f"{len(strays)} files like {strays[0].file} belong to no input ({direction.name}): "
                 f"correct {draft}, which guesses, and call it {self.config.manifest}"
             ]
         columns, rows_of_tiles = self.config.tiles
@@ -150,11 +152,11 @@ def _names(items: Sequence[ImageItem]) -> dict[str, str]:
 
 
 def _by_name(
-    folder: Path, names: Mapping[str, str], items: Sequence[ImageItem], way: Direction
+    folder: Path, names: Mapping[str, str], items: Sequence[ImageItem], direction: Direction
 ) -> Iterator[Claim | Stray]:
     """Claims from the names of files; inputs and reconstructions are passed over."""
     files = pictures_in(folder)
-    letter, example = fakes(files, way), next(iter(names), "name")
+    letter, example = fakes(files, direction), next(iter(names), "name")
     groups: defaultdict[Path, list[Path]] = defaultdict(list)
     for file in files:
         groups[file.parent].append(file)

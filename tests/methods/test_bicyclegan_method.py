@@ -185,7 +185,7 @@ def test_own_and_official_files_there_and_back(method, tmp_path):
     assert torch.equal(out, expected["b2a"])
     whole = BicycleGAN(official.config, CPU)
     whole.load_state_dict(official.state_dict())
-    assert list(whole.ways) == ["b2a"]
+    assert list(whole.networks) == ["b2a"]
 
 
 @pytest.mark.parametrize("option", ["antialias", "input_skip"])
@@ -205,7 +205,7 @@ def test_a_generator_tells_its_options_itself(option, tmp_path):
 def test_input_skip_starts_as_identity_and_is_remembered(tmp_path):
     config = TINY.model_copy(update={"input_skip": True})
     method = BicycleGAN(config, Context(torch.device("cpu"), work_dir=tmp_path))
-    for parts in method.ways.values():
+    for parts in method.networks.values():
         torch.nn.init.zeros_(parts["gen"].model.up[1].weight)
     images = torch.rand(2, 3, 64, 64) * 0.98 + 0.01
     out = method.translate(images, A2B, samples=1, seeds=torch.zeros(2, 1, dtype=torch.long))
@@ -229,7 +229,7 @@ def test_states_and_files_that_do_not_fit_are_refused(method, tmp_path):
     torch.save({"enc.weight": torch.zeros(2)}, tmp_path / "x_net_G.pth")
     with pytest.raises(BenchError, match=r"first key is 'enc\.weight'"):
         BicycleGAN.from_weights(tmp_path / "x_net_G.pth", CPU)
-    state = dict(method.ways["a2b"]["gen"].state_dict())
+    state = dict(method.networks["a2b"]["gen"].state_dict())
     state.pop("model.submodule.down.1.bias")
     torch.save(state, tmp_path / "x_net_G.pth")
     with pytest.raises(BenchError, match=r"has no 'model\.submodule\.down\.1\.bias'"):

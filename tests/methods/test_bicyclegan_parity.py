@@ -93,7 +93,7 @@ def test_batched_step_equals_plain_step(size):
     """Losses and all weights of both directions after four iterations, float64."""
     config = BicycleGANConfig(**TINY, dropout=False, batch_size=size, lambda_gan2=0.8)
     method = BicycleGAN(config, CPU)
-    trainer = BicycleGANTrainer(config, CPU, method.ways, pairs())
+    trainer = BicycleGANTrainer(config, CPU, method.networks, pairs())
     for net in trainer.modules.values():
         net.double()
     plain = {

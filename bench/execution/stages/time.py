@@ -135,12 +135,15 @@ def run(workspace: Workspace, fitted: Fitted, translated: Translated) -> Timed:
     if entry is not None:
         kept = json.loads((entry / "time.json").read_text("utf-8"))
         # Kept by key: the names of the domains may be others than they were.
-        ways = [
+        rows_of = [
             (direction, kept["directions"][direction.key]) for direction in workspace.directions
         ]
         return Timed(
-            {way: [Timing(**row) for row in rows["timings"]] for way, rows in ways},
-            {way: [Measurement(**row) for row in rows["measurements"]] for way, rows in ways},
+            {direction: [Timing(**row) for row in rows["timings"]] for direction, rows in rows_of},
+            {
+                direction: [Measurement(**row) for row in rows["measurements"]]
+                for direction, rows in rows_of
+            },
             kept["peak_memory_mb"],
             cached=True,
         )
@@ -154,11 +157,11 @@ def run(workspace: Workspace, fitted: Fitted, translated: Translated) -> Timed:
     timed = Timed(timings, measurements, max(peaks))
     with workspace.cache.put("time", mine) as building:
         directions = {
-            way.key: {
-                "timings": [asdict(one) for one in timings[way]],
-                "measurements": [asdict(one) for one in measurements[way]],
+            direction.key: {
+                "timings": [asdict(one) for one in timings[direction]],
+                "measurements": [asdict(one) for one in measurements[direction]],
             }
-            for way in workspace.directions
+            for direction in workspace.directions
         }
         kept = {"directions": directions, "peak_memory_mb": timed.peak_memory_mb}
         write_json(building / "time.json", kept)
