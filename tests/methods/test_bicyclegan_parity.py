@@ -110,19 +110,21 @@ def test_batched_step_equals_plain_step(size):
         shape = (2, 2, size // 2, config.nz)
         draws = normal(shape, 0, "bicyclegan", "codes", step).double()
         losses = trainer.step(step, None)
-        for way, (noise, code) in zip(("a2b", "b2a"), draws, strict=True):
+        for direction, (noise, code) in zip(("a2b", "b2a"), draws, strict=True):
             keys = ("gen", "enc", "dis", "dis2")
             expected = oracle.plain_step(
-                {k: plain[f"{way}.{k}"] for k in keys},
-                {k: adams[f"{way}.{k}"] for k in keys},
-                images[way[0]],
-                images[way[2]],
+                {k: plain[f"{direction}.{k}"] for k in keys},
+                {k: adams[f"{direction}.{k}"] for k in keys},
+                images[direction[0]],
+                images[direction[2]],
                 noise,
                 code,
                 config,
             )
             for name, value in expected.items():
-                torch.testing.assert_close(losses[f"{name}_{way}"], value, rtol=1e-9, atol=1e-12)
+                torch.testing.assert_close(
+                    losses[f"{name}_{direction}"], value, rtol=1e-9, atol=1e-12
+                )
     assert len(losses) == 14
     for name, net in plain.items():
         for key, value in net.state_dict().items():

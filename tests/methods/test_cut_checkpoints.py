@@ -53,7 +53,7 @@ def test_recorded_weights_translate_as_recorded(golden, tmp_path, name):
 
 def test_official_pair_there_and_back(method, image, tmp_path):
     paths = method.save_official(tmp_path / "out", epoch="200")
-    names = [f"{way}/200_net_G.pth" for way in ("a2b", "b2a")]
+    names = [f"{direction}/200_net_G.pth" for direction in ("a2b", "b2a")]
     assert [str(p.relative_to(tmp_path / "out")) for p in paths] == names
     assert sorted(p for p in tmp_path.rglob("*") if p.is_file()) == paths
     same(method, CUT.from_weights(tmp_path / "out", CPU), image)

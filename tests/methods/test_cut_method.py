@@ -126,7 +126,9 @@ def test_killed_and_resumed_is_bit_exact(model, config, tmp_path):
 def test_each_direction_is_a_training_of_its_own(model, config):
     """Alone it ends bit for bit where it ends beside the other."""
     together = fit(model, config, 4).state_dict()
-    alone = [fit(model, config, 4, directions=(way,)).state_dict() for way in ("a2b", "b2a")]
+    alone = [
+        fit(model, config, 4, directions=(direction,)).state_dict() for direction in ("a2b", "b2a")
+    ]
     same(alone[0] | alone[1], together)
 
 
@@ -174,7 +176,9 @@ def test_loss_names_and_progress(model, config):
     events = []
     fit(model, config, 2, context(events=events))
     names = {"gan", "nce", "nce_identity", "dis"} if model is CUT else {"gan", "nce", "dis"}
-    assert set(events[-1].values) == {f"{n}_{way}" for n in names for way in ("a2b", "b2a")}
+    assert set(events[-1].values) == {
+        f"{n}_{direction}" for n in names for direction in ("a2b", "b2a")
+    }
     assert (events[-1].done, events[-1].total) == (2, 2)
 
 

@@ -309,8 +309,8 @@ def test_step_equals_plain_step_in_both_directions(kind, extra):
     trainer = CUTTrainer(config, CPU, method.generators, data())
     for net in trainer.modules.values():
         net.double()
-    reference = {way: copied(nets, config) for way, nets in trainer.nets.items()}
-    optimizers = {way: adams(nets, config) for way, nets in reference.items()}
+    reference = {direction: copied(nets, config) for direction, nets in trainer.nets.items()}
+    optimizers = {direction: adams(nets, config) for direction, nets in reference.items()}
     update = trainer.update
     trainer.update = lambda a, b, *at, **how: update(a.double(), b.double(), *at, **how)
     flips = [trainer.mirrored(step) for step in range(6)]
@@ -319,16 +319,18 @@ def test_step_equals_plain_step_in_both_directions(kind, extra):
         images = [trainer.images(domain, step).double() for domain in "ab"]
         positions = trainer.positions(step)
         losses = trainer.step(step, None)
-        for index, (way, nets) in enumerate(reference.items()):
+        for index, (direction, nets) in enumerate(reference.items()):
             ids = [at[index, t] for t in range(positions[0].shape[1]) for at in positions]
-            batch = images if way == "a2b" else images[::-1]
-            expected = plain(nets, config, optimizers[way], batch, flips[step], ids)
-            assert {f"{name}_{way}" for name in expected} <= losses.keys()
+            batch = images if direction == "a2b" else images[::-1]
+            expected = plain(nets, config, optimizers[direction], batch, flips[step], ids)
+            assert {f"{name}_{direction}" for name in expected} <= losses.keys()
             for name, value in expected.items():
-                torch.testing.assert_close(losses[f"{name}_{way}"], value, rtol=1e-9, atol=1e-12)
+                torch.testing.assert_close(
+                    losses[f"{name}_{direction}"], value, rtol=1e-9, atol=1e-12
+                )
     assert len(losses) == 2 * len(expected)
-    for way, nets in reference.items():
-        found, expected = weights_of(trainer.nets[way]), weights_of(nets)
+    for direction, nets in reference.items():
+        found, expected = weights_of(trainer.nets[direction]), weights_of(nets)
         for key, value in expected.items():
             idle = key.endswith(".bias") and key[0] in "GD"
             torch.testing.assert_close(found[key], value, rtol=1e-9, atol=1e-6 if idle else 1e-9)

@@ -92,9 +92,9 @@ def test_ours_round_trips_and_float16_comes_back_wide(method, weights, tmp_path)
     again = MUNIT.from_weights(weights, CTX, lr=0.5)
     assert again.config.lr == 0.5
     x, seeds = torch.rand(2, 3, 16, 16), torch.tensor([[1, 2], [3, 4]])
-    for way in (A2B, B2A):
-        expected = method.translate(x, way, samples=2, seeds=seeds)
-        assert torch.equal(expected, again.translate(x, way, samples=2, seeds=seeds))
+    for direction in (A2B, B2A):
+        expected = method.translate(x, direction, samples=2, seeds=seeds)
+        assert torch.equal(expected, again.translate(x, direction, samples=2, seeds=seeds))
     half = tmp_path / "half.safetensors"
     save_file({k: v.half().contiguous() for k, v in method.state_dict().items()}, half)
     state = MUNIT.from_weights(half, CTX).state_dict()

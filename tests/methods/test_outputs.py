@@ -36,14 +36,14 @@ def picture(path: Path, size: int = SIZE) -> Path:
     return path
 
 
-def precomputed(root: Path, ways=(A2B,), *, samples=10, allow_missing=False, **config):
+def precomputed(root: Path, directions=(A2B,), *, samples=10, allow_missing=False, **config):
     method = Outputs(OutputsConfig(root=root, **config))
     assert isinstance(method, PrecomputedMethod)
     return match_precomputed(
         method,
         "theirs",
         Views(),
-        ways,
+        directions,
         size=SIZE,
         samples=samples,
         test_limit=None,
@@ -51,8 +51,8 @@ def precomputed(root: Path, ways=(A2B,), *, samples=10, allow_missing=False, **c
     )
 
 
-def names(found, way="a2b"):
-    return {key: [i.path.name for i in items] for key, items in found.outputs[way].items()}
+def names(found, direction="a2b"):
+    return {key: [i.path.name for i in items] for key, items in found.outputs[direction].items()}
 
 
 @pytest.fixture
@@ -95,9 +95,9 @@ def test_a_whole_name_comes_before_a_number(tmp_path: Path) -> None:
 
 
 def test_both_directions_in_a_folder_each(tmp_path: Path) -> None:
-    for way in ("a2b", "b2a"):
+    for direction in ("a2b", "b2a"):
         for key in IDS:
-            picture(tmp_path / way / f"{key}.png")
+            picture(tmp_path / direction / f"{key}.png")
     found = precomputed(tmp_path, (A2B, B2A))
     assert found.outputs.keys() == {"a2b", "b2a"}
     shutil.rmtree(tmp_path / "b2a")

@@ -100,8 +100,8 @@ def finished(tmp_path_factory) -> Path:
     toys.make_folder(root / "data")
     toys.write_toy(root)
     for domain in "AB":
-        way = {"A": "a2b", "B": "b2a"}[domain]
-        shutil.copytree(root / "data" / f"test{domain}", root / "made" / way)
+        direction = {"A": "a2b", "B": "b2a"}[domain]
+        shutil.copytree(root / "data" / f"test{domain}", root / "made" / direction)
     done = toys.bench(
         *("run", "-m", "toy,negative,outputs:theirs=made", "--plugin", root / "toy_plugin.py"),
         *("--dataset", "image_folder", "--data-root", root / "data", "--size", "32"),
@@ -189,7 +189,9 @@ def alter(place: Path) -> Path:
 def test_an_untouched_run_is_equal(again):
     found = again()
     assert {(one.label, one.direction) for one in found} == {
-        (label, way) for label in ("toy", "negative", "theirs") for way in ("a2b", "b2a")
+        (label, direction)
+        for label in ("toy", "negative", "theirs")
+        for direction in ("a2b", "b2a")
     }
     for one in found:
         assert not one.differs and not one.changed and not one.code_changed
@@ -251,7 +253,9 @@ def test_other_code_is_said_and_is_no_difference(place, again):
     path = trial(place, "negative") / "scored.json"
     record = json.loads(path.read_text("utf-8"))
     path.unlink()
-    path.write_text(json.dumps({way: entry | {"code": "0"} for way, entry in record.items()}))
+    path.write_text(
+        json.dumps({direction: entry | {"code": "0"} for direction, entry in record.items()})
+    )
     assert [(one.code_changed, one.differs) for one in again("negative")] == [(True, False)] * 2
 
 

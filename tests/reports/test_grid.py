@@ -53,7 +53,7 @@ def words(svg: str) -> list[str]:
 def test_inputs_by_methods(run: RunView, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     svgs = drawn(run, monkeypatch, tmp_path, inputs=2, samples=2)
     assert words(svgs[0]) == ["input", "true", "munit", "", "cyclegan", ""]
-    names = [f"grid-yosemite-{way}" for way in ("summer2winter", "winter2summer")]
+    names = [f"grid-yosemite-{direction}" for direction in ("summer2winter", "winter2summer")]
     files = sorted(file.name for file in (tmp_path / "figures").iterdir())
     assert files == sorted(f"{name}.{end}" for name in names for end in ("pdf", "png"))
     assert (tmp_path / "figures" / f"{names[0]}.pdf").read_bytes().startswith(b"%PDF")

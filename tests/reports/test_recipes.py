@@ -71,8 +71,8 @@ def test_the_numbers_are_those_of_the_run(run: RunView, told: dict[str, Any]) ->
     ends = text.split("## Which is better at the end\n")[1]
     pairs = [line for line in ends.splitlines() if line.startswith("### ")]
     assert pairs == ["### `munit` − `cyclegan`"]
-    ways = [line.split(" | ")[0] for line in ends.splitlines() if " | Diversity" in line]
-    assert ways == ["| summer2winter", "| winter2summer"]
+    directions = [line.split(" | ")[0] for line in ends.splitlines() if " | Diversity" in line]
+    assert directions == ["| summer2winter", "| winter2summer"]
     assert "identity" not in ends
 
 

@@ -175,7 +175,7 @@ def _cut(case: Case) -> Step:
     channels = [channels for channels, _, _ in trainer.shapes]
     adam = {"lr": config.lr, "betas": (config.beta1, 0.999)}
     plain = {}
-    for way in trainer.nets:
+    for direction in trainer.nets:
         nets = CUTNetworks(
             cut_oracle.Gen(config.ngf, config.n_blocks, norm=cyclegan_oracle.LibraryNorm),
             cut_oracle.Dis(config.ndf, config.n_layers_d, norm=cyclegan_oracle.LibraryNorm),
@@ -186,16 +186,16 @@ def _cut(case: Case) -> Step:
             "gen": torch.optim.Adam(weights, **adam),
             "dis": torch.optim.Adam(nets.dis.parameters(), **adam),
         }
-        plain[way] = ((nets.gen, nets.dis, nets.heads), optimizers)
+        plain[direction] = ((nets.gen, nets.dis, nets.heads), optimizers)
     done = iter(range(1 << 30))
 
     def step() -> None:
         at = next(done)
         images = [trainer.images(domain, at) for domain in ("a", "b")]
         positions, mirrored = trainer.positions(at), trainer.mirrored(at)
-        for row, (way, (parts, optimizers)) in enumerate(plain.items()):
+        for row, (direction, (parts, optimizers)) in enumerate(plain.items()):
             ids = [part[row, term] for term in range(positions[0].shape[1]) for part in positions]
-            pair = images if way == "a2b" else images[::-1]
+            pair = images if direction == "a2b" else images[::-1]
             cut_oracle.plain_step(*parts, optimizers, *pair, ids, config, mirrored)
 
     return step
@@ -205,13 +205,15 @@ def _bicyclegan(case: Case) -> Step:
     trainer = case.trainer("fp32")
     config = trainer.config
     plain = {}
-    for way in trainer.nets:
+    for direction in trainer.nets:
         nets = {
-            name: bicyclegan_oracle.use_plain_norms(copy.deepcopy(trainer.modules[f"{way}.{name}"]))
+            name: bicyclegan_oracle.use_plain_norms(
+                copy.deepcopy(trainer.modules[f"{direction}.{name}"])
+            )
             for name in ("gen", "enc", "dis", "dis2")
         }
         adam = {"lr": config.lr, "betas": (config.beta1, 0.999)}
-        plain[way] = (
+        plain[direction] = (
             nets,
             {name: torch.optim.Adam(net.parameters(), **adam) for name, net in nets.items()},
         )
@@ -221,8 +223,8 @@ def _bicyclegan(case: Case) -> Step:
         at = next(done)
         a, b = (trainer.images(domain, at) for domain in ("a", "b"))
         draws = normal((2, 2, case.batch // 2, config.nz), 0, "bicyclegan", "codes", at)
-        for (way, (nets, optimizers)), codes in zip(plain.items(), draws, strict=True):
-            pair = (a, b) if way == "a2b" else (b, a)
+        for (direction, (nets, optimizers)), codes in zip(plain.items(), draws, strict=True):
+            pair = (a, b) if direction == "a2b" else (b, a)
             bicyclegan_oracle.plain_step(nets, optimizers, *pair, *codes, config)
 
     return step

@@ -36,9 +36,9 @@ def test_pairs_and_directions_are_balanced(run: RunView) -> None:
     assert Counter(b.kind for b in ballots) == {"pair": 102, "same": 9, "static": 9}
     labels = {side.label for b in pairs for side in (b.left, b.right)}
     assert labels == {"munit", "neural_style", "cyclegan", "identity"}
-    ways = Counter(b.direction for b in ballots)
-    assert set(ways.values()) == {60}
-    for direction in ways:
+    directions = Counter(b.direction for b in ballots)
+    assert set(directions.values()) == {60}
+    for direction in directions:
         asked = Counter(
             frozenset((b.left.label, b.right.label)) for b in pairs if b.direction == direction
         )
