@@ -35,7 +35,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def title(column: Row) -> str:
-    """Return what a column is called, with its unit, its network and the way that is better."""
+    """Return what a column is called, with its unit, its network and which values are better."""
     arrow = {True: " ↑", False: " ↓", None: ""}[column["better"]]
     unit = f" ({column['unit']})" if column["unit"] else ""
     network = f", {column['extractor']}" if column["extractor"] else ""

@@ -124,7 +124,7 @@ def document(told: Facts, published: Facts) -> str:
         "typed; docs/results.json has all of them, the page of the run also those of speed. "
         f"Made by commit `{told['commit'] or 'unknown'}` on {told['hardware'] or 'one machine'}.\n",
         *_models(told),
-        *_ways(told),
+        *_curves(told),
         *_pictures(told),
         *_numbers(told),
         *_directions(told),
@@ -150,7 +150,7 @@ def _models(told: Facts) -> Iterator[str]:
         yield "What they are bad at:\n\n" + "\n".join(bad) + "\n"
 
 
-def _ways(told: Facts) -> Iterator[str]:
+def _curves(told: Facts) -> Iterator[str]:
     """What more training brought to models that were scored on their way."""
     titles = {column["metric"]: title(column) for column in reversed(_headline(told))}
     points = [{"model": m["title"]} | point for m in told["models"] for point in m["curve"]]
