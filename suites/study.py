@@ -145,9 +145,13 @@ def _models(told: Facts) -> Iterator[str]:
             for m in told["models"]
         ),
     )
-    bad = [f"- `{m['title']}`: {' '.join(m['bad'])}" for m in told["models"] if m["bad"]]
+    bad: dict[str, list[str]] = {}  # trainings with other seeds share theirs
+    for m in told["models"]:
+        bad.setdefault(" ".join(m["bad"]), []).append(f"`{m['title']}`")
+    bad.pop("", None)
     if bad:
-        yield "What they are bad at:\n\n" + "\n".join(bad) + "\n"
+        lines = (f"- {join_names(titles)}: {text}\n" for text, titles in bad.items())
+        yield "What they are bad at:\n\n" + "".join(lines)
 
 
 def _curves(told: Facts) -> Iterator[str]:
