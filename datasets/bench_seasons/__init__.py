@@ -13,7 +13,7 @@ SPEC = DatasetSpec(
     implementation="bench_seasons.dataset:Seasons",
     config=SeasonsConfig,
     presets={
-        "demo": {"size": 64, "train": 400, "test": 40},
+        "demo": {"size": 64, "train": 300, "test": 40},
         "quick": {"size": 128, "train": 800, "test": 100},
         "paper": {"size": 256, "train": 1200, "test": 300},
     },

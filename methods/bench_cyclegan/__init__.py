@@ -28,7 +28,7 @@ SPEC = MethodSpec(
         "paper": {},
     },
     # Published: 200 epochs of the 1231 summer photographs.
-    budgets={"demo": "300it", "quick": "800it", "paper": "246200it"},
+    budgets={"demo": "200it", "quick": "800it", "paper": "246200it"},
     trained=True,
     multiple_of=4,
     source="Zhu, Park, Isola & Efros, Unpaired Image-to-Image Translation using "

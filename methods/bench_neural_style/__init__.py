@@ -11,7 +11,7 @@ SPEC = MethodSpec(
     implementation="bench_neural_style.method:NeuralStyle",
     config=NeuralStyleConfig,
     presets={
-        "demo": {"recipe": "fast", "iterations": 20},
+        "demo": {"recipe": "fast", "iterations": 12},
         "quick": {"recipe": "fast", "iterations": 30, "content_weight": 5e3},
         "paper": {"recipe": "paper"},
     },
