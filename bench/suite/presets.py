@@ -17,7 +17,7 @@ PRESETS: Mapping[Preset, Mapping[str, Any]] = {
         "datasets": ["seasons"],
         "size": 64,
         "samples": 3,
-        "test_limit": 24,
+        "test_limit": 20,
         "methods": _SHOWN,
     },
     "quick": {

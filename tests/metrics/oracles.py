@@ -10,6 +10,7 @@ from functools import cache
 import numpy as np
 import torch
 
+import bench
 from bench.api import Config, MethodSpec, hookimpl
 from bench_seasons.look import MODES, draw_light, draw_look
 from bench_seasons.render import FIRST_SCENE, geometry_of, looks_of, render
@@ -37,6 +38,11 @@ def true_looks(season, scene, size):
 def seen(scene, size):
     """A scene's geometry, once for all its looks."""
     return geometry_of(SEED, scene, size)
+
+
+def _pixels(images):
+    """The bytes that a batch was made of, ``(B, H, W, 3)``."""
+    return (images * 255).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy()
 
 
 class OracleConfig(Config):
@@ -80,9 +86,8 @@ class Oracle:
         return render(SEED, scene, [look], size, seen(scene, size))[0]
 
     def translate(self, images, direction, *, samples, seeds):
-        batch = (images * 255).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy()
         answers = []
-        for pixels, row in zip(batch, seeds.tolist(), strict=True):
+        for pixels, row in zip(_pixels(images), seeds.tolist(), strict=True):
             season, scene = self._scene(pixels)
             size = len(pixels)
             answers.append([self._answer(_OTHER[season], scene, size, seed) for seed in row])
@@ -94,6 +99,32 @@ class Oracle:
 
     def load_state_dict(self, state):
         pass
+
+
+class TrueStyle(Oracle):
+    """A trained MUNIT that is told the style: that of a true look of the very scene.
+
+    What is left of its faults is not how styles are drawn.
+    """
+
+    def __init__(self, config, ctx):
+        super().__init__(config, ctx)
+        self.model = bench.load("munit", weights="seasons-64", device=str(ctx.device))
+
+    def translate(self, images, direction, *, samples, seeds):
+        rows = []
+        for image, pixels, row in zip(images, _pixels(images), seeds.tolist(), strict=True):
+            season, scene = self._scene(pixels)
+            looks = true_looks(_OTHER[season], scene, len(pixels))
+            true = torch.from_numpy(np.stack(looks)).permute(0, 3, 1, 2) / 255
+            styles = self.model.encode(true, direction.target)[1]
+            content = self.model.encode(image[None], direction.source)[0]
+            made = [
+                self.model.decode(content, styles[[seed % len(looks)]], direction.target)
+                for seed in row
+            ]
+            rows.append(torch.cat(made))
+        return torch.stack(rows)
 
 
 ORACLES = {
@@ -117,4 +148,12 @@ def bench_methods():
             multimodal=multimodal,
         )
         for name, (kind, multimodal) in ORACLES.items()
+    ] + [
+        MethodSpec(
+            "true_style",
+            "munit@seasons-64, told the style",
+            "oracles:TrueStyle",
+            config=OracleConfig,
+            multimodal=True,
+        )
     ]

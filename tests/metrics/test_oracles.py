@@ -2,7 +2,8 @@
 
 The oracles (``oracles.py``) are made from the renderer. ``always_same`` gives each scene its
 paired winter, ``one_mode`` its overcast one, ``samples_truth`` draws from its true winters,
-``fresh_truth`` renders new ones, ``other_scene`` renders the winter of another place.
+``fresh_truth`` renders new ones, ``other_scene`` renders the winter of another place,
+``true_style`` is a trained MUNIT that is told the style of a true look.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def numbers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Numbers]:
     registry = load_plugins([Path(__file__).with_name("oracles.py")])
     suite = make_suite(
         {
-            "methods": [*ORACLES, "identity", "noise"],
+            "methods": [*ORACLES, "true_style", "munit@seasons-64", "identity", "noise"],
             "dataset": {
                 "name": "seasons",
                 "config": {"size": 64, "train": 64, "test": 20},
@@ -114,6 +115,12 @@ def test_shares_of_modes_and_factors(numbers: Numbers) -> None:
     assert error["noise"] == pytest.approx(1.0)
     for method in ("always_same", "samples_truth", "fresh_truth"):
         assert numbers[method]["factor_error"] < 0.5 * numbers["one_mode"]["factor_error"]
+
+
+def test_a_model_that_is_told_the_style_is_nearer_to_the_truth(numbers: Numbers) -> None:
+    told, drawn = numbers["true_style"], numbers["munit@seasons-64"]
+    assert told["season_error"] < 0.9 * drawn["season_error"]
+    assert told["lpips_truth_best_of_k"] < drawn["lpips_truth_best_of_k"]
 
 
 def test_another_scene_keeps_the_season_and_loses_the_content(numbers: Numbers) -> None:
